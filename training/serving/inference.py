@@ -1,0 +1,443 @@
+"""An image classifier's answers: photo bytes in; labels with probabilities out, or the reason why not.
+
+SageMaker's four functions (https://docs.aws.amazon.com/sagemaker/latest/dg/adapt-inference-container.html)
+over an artifact of Kennel, with numpy, Pillow and onnxruntime alone. ``respond`` puts them together for both
+servers, ``server.py`` and ``deployment.py``, so that they give the same bytes.
+
+>>> model = model_fn("/opt/ml/model")
+>>> prediction = predict_fn(input_fn(Path("dog.jpg").read_bytes(), "image/jpeg"), model)
+>>> body, content_type = output_fn(prediction, "application/json")
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+MAX_BODY_BYTES = 25 * 1024 * 1024
+"""InvokeEndpoint's limit, 25 MB: https://docs.aws.amazon.com/general/latest/gr/sagemaker.html."""
+
+MAX_PIXELS = 50_000_000
+"""Above the 48.8 megapixels of a large phone camera. Pillow takes 4 bytes a pixel: at most 200 MB a copy."""
+
+MAX_SIDE = 65_535
+"""JPEG's own limit. A resize holds some 16 bytes a pixel of the longer side, whatever the area."""
+
+DEFAULT_TOP_K = 5
+
+SIGNATURES = {
+    "JPEG": re.compile(rb"\xff\xd8\xff"),
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
+}
+INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+log = logging.getLogger(__name__)
+
+
+class RequestError(Exception):
+    """The caller's fault, as an RFC 9457 problem.
+
+    Parameters
+    ----------
+    status
+        HTTP status, 4xx.
+    title
+        What kind of problem it is; the same for every case of it.
+    detail
+        What is wrong with this request, and what to do.
+    """
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.title, self.detail = status, title, detail
+
+
+class ArtifactError(Exception):
+    """The artifact cannot serve; the message says in one line what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What ``model.json`` in the artifact says about the model.
+
+    Parameters
+    ----------
+    resize
+        Pixels of the shorter side after resizing, or (height, width).
+    crop
+        (height, width) of the centre that the model sees.
+    interpolation
+        Filter of the resize.
+    labels
+        One for each class, in the order of the model's output.
+    sha256, size
+        Of ``model.onnx``.
+    """
+
+    resize: int | tuple[int, int]
+    crop: tuple[int, int]
+    interpolation: Image.Resampling
+    labels: tuple[str, ...]
+    sha256: str
+    size: int
+
+    @classmethod
+    def read(cls, path: Path) -> "Card":
+        """Read a card.
+
+        Raises
+        ------
+        ArtifactError
+            If it is missing, is not JSON, or says something that this code does not understand.
+        """
+        try:
+            card = json.loads(path.read_text(encoding="utf-8"))
+            if card["schema"] != 1:
+                raise ArtifactError(f"{path} has schema {card['schema']!r}; this code reads schema 1")
+            rule, file = card["input"], card["files"]["model.onnx"]
+            resize = rule["resize"]
+            return cls(
+                resize=_pixels(resize) if isinstance(resize, int) else _height_width(resize),
+                crop=_height_width(rule["crop"]),
+                interpolation=INTERPOLATIONS[rule["interpolation"]],
+                labels=tuple(str(each["label"]) for each in card["classes"]),
+                sha256=str(file["sha256"]),
+                size=int(file["size"]),
+            )
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{path} is not a model card: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that has proved that it answers."""
+
+    card: Card
+    session: onnxruntime.InferenceSession
+    artifact_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One photo's answer: ``probabilities`` is float32 of shape [classes], in the order of ``labels``."""
+
+    probabilities: NDArray[np.float32]
+    labels: tuple[str, ...]
+    artifact_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes back over HTTP."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def model_fn(model_dir: str | Path) -> Model:
+    """Load the model, and let it answer one generated photo.
+
+    Parameters
+    ----------
+    model_dir
+        The unpacked artifact. The environment variable ``MODEL_ARTIFACT_SHA256`` names the archive that it
+        came from, which it cannot know by itself.
+
+    Raises
+    ------
+    ArtifactError
+        If a file is missing or altered, the graph and the card disagree, or the answer is not a distribution.
+    """
+    folder = Path(model_dir)
+    card = Card.read(folder / "model.json")
+    graph = folder / "model.onnx"
+    _check_bytes(graph, card)
+    try:
+        session = onnxruntime.InferenceSession(graph, _session_options(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has no common class for what it raises
+        raise ArtifactError(f"{graph} is refused by onnxruntime: {_first_line(error)}") from error
+    _check_graph(graph, session, card)
+    model = Model(card, session, os.environ.get("MODEL_ARTIFACT_SHA256") or None)
+    try:
+        total = float(predict_fn(input_fn(_generated_photo(), "image/jpeg"), model).probabilities.sum())
+    except Exception as error:
+        raise ArtifactError(f"{graph} does not answer a photo: {_first_line(error)}") from error
+    if abs(total - 1) > 1e-3:
+        raise ArtifactError(f"{graph} answers probabilities that sum to {total:.4f}, not 1")
+    return model
+
+
+def input_fn(body: bytes, content_type: str | None = None) -> Image.Image:
+    """Decode a photo to RGB, upright as its EXIF orientation says, in its own size.
+
+    It does not know the model: ``predict_fn`` brings the photo to the size of the model's input. JPEG's
+    draft mode (decoding at a half or a quarter) is not used: the model was trained on other pixels than those.
+
+    Parameters
+    ----------
+    body
+        A JPEG, PNG or WebP file; of an animation, the first frame counts.
+    content_type
+        Ignored: the bytes decide.
+
+    Raises
+    ------
+    RequestError
+        400 if there are no bytes, 413 if there are too many or too many pixels, 415 if it is another format,
+        422 if the file is damaged.
+    """
+    if not body:
+        raise RequestError(400, "Empty body", "Send the bytes of a JPEG, PNG or WebP image.")
+    if len(body) > MAX_BODY_BYTES:
+        raise body_too_large()
+    kind = next((name for name, signature in SIGNATURES.items() if signature.match(body)), None)
+    if kind is None:
+        raise RequestError(415, "Unsupported image format", "The body is not a JPEG, PNG or WebP image.")
+    try:
+        image = Image.open(io.BytesIO(body), formats=[kind])  # reads the header alone
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels() from error
+    except Exception as error:  # Pillow's decoders raise whatever the bytes lead them to
+        raise _damaged(kind) from error
+    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+        raise _too_many_pixels(image.size)
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _damaged(kind) from error
+    return upright_rgb(image)
+
+
+def predict_fn(photo: Image.Image, model: Model) -> Prediction:
+    """Classify an RGB photo.
+
+    Raises
+    ------
+    RequestError
+        413 if the photo is so elongated that resizing it would take more than ``MAX_PIXELS``.
+    ArithmeticError
+        If the model's answer is not finite.
+    """
+    pixels = np.asarray(fit(photo, model.card), dtype=np.uint8)[np.newaxis]
+    (probabilities,) = model.session.run(["probabilities"], {"pixels": pixels})
+    if not np.isfinite(probabilities).all():
+        raise ArithmeticError("the model's probabilities are not finite")
+    return Prediction(probabilities[0], model.card.labels, model.artifact_sha256)
+
+
+def output_fn(
+    prediction: Prediction, accept: str | None = None, top_k: int = DEFAULT_TOP_K
+) -> tuple[bytes, str]:
+    """Write the ``top_k`` most probable labels as JSON, the most probable first.
+
+    Returns
+    -------
+    The body and its content type.
+
+    Raises
+    ------
+    RequestError
+        406 if ``accept`` (an HTTP ``Accept`` header) leaves no room for JSON.
+    """
+    ranges = {each.partition(";")[0].strip().lower() for each in (accept or "*/*").split(",")}
+    if not ranges & {"*/*", "application/*", "application/json"}:
+        raise RequestError(406, "Not acceptable", "The answer is application/json; accept that.")
+    best = np.argsort(-prediction.probabilities, kind="stable")[:top_k]
+    answer = {
+        "predictions": [
+            {"label": prediction.labels[i], "probability": round(float(prediction.probabilities[i]), 6)}
+            for i in best
+        ],
+        "artifact_sha256": prediction.artifact_sha256,
+    }
+    return json.dumps(answer, ensure_ascii=False).encode(), "application/json"
+
+
+def respond(model: Model, body: bytes, headers: Mapping[str, str]) -> Reply:
+    """Answer one request of ``POST /invocations``; never raises.
+
+    Parameters
+    ----------
+    headers
+        With lower-case names. ``X-Amzn-SageMaker-Custom-Attributes: top_k=3`` asks for three labels.
+    """
+    try:
+        top_k = _top_k(headers.get("x-amzn-sagemaker-custom-attributes", ""))
+        prediction = predict_fn(input_fn(body, headers.get("content-type")), model)
+        answer, content_type = output_fn(prediction, headers.get("accept"), top_k)
+        return Reply(200, content_type, answer)
+    except RequestError as error:
+        return problem(error.status, error.title, error.detail)
+    except Exception:  # a fault of ours: the log has it, the caller must not
+        log.exception("a request failed")
+        return problem(500, "Internal error", "The model could not answer; the server's log says why.")
+
+
+def problem(status: int, title: str | None = None, detail: str | None = None) -> Reply:
+    """Write an error as RFC 9457 says; ``title`` is the status's own name if none is given."""
+    members = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status}
+    if detail:
+        members["detail"] = detail
+    return Reply(status, "application/problem+json", json.dumps(members).encode())
+
+
+def body_too_large() -> RequestError:
+    """Return the 413 for a body above ``MAX_BODY_BYTES``, for servers that count while reading."""
+    return RequestError(
+        413, "Body too large", f"Send at most {MAX_BODY_BYTES // 1024**2} MB, the limit of InvokeEndpoint."
+    )
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Turn any image into the RGB that a person would see: upright, and on white where transparent."""
+    image.load()
+    with contextlib.suppress(Exception):  # a photo with unreadable metadata is still a photo
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits of grey, of which Pillow's own conversion keeps the wrong half
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def fit(photo: Image.Image, card: Card) -> Image.Image:
+    """Resize and crop the centre, to the pixel as torchvision's ``Resize`` and ``CenterCrop`` do with PIL.
+
+    Raises
+    ------
+    RequestError
+        413 if the resized photo would have more than ``MAX_PIXELS``.
+    """
+    width, height = photo.size
+    if isinstance(card.resize, int):  # torchvision truncates the longer side
+        short = min(width, height)
+        new_width, new_height = (card.resize * width // short, card.resize * height // short)
+    else:
+        new_height, new_width = card.resize
+    # Pillow resizes rows first, and holds new_width x height on the way.
+    if new_width * max(height, new_height) > MAX_PIXELS:
+        raise RequestError(
+            413, "Too many pixels", f"{width} x {height} pixels are too elongated to resize; crop the photo."
+        )
+    if (new_width, new_height) != photo.size:
+        photo = photo.resize((new_width, new_height), card.interpolation)
+    crop_height, crop_width = card.crop
+    left, top = _margin(new_width, crop_width), _margin(new_height, crop_height)
+    return photo.crop((left, top, left + crop_width, top + crop_height))
+
+
+def _margin(size: int, crop: int) -> int:
+    """Return where a centred crop begins; below zero if it is larger than the photo (the rest is black)."""
+    return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
+
+
+def _top_k(attributes: str) -> int:
+    for attribute in re.split(r"[,;&\s]+", attributes):
+        name, _, value = attribute.partition("=")
+        if name == "top_k":
+            if not re.fullmatch(r"[1-9][0-9]{0,5}", value):
+                raise RequestError(400, "Bad top_k", "top_k is a whole number of at least 1, as in top_k=3.")
+            return int(value)
+    return DEFAULT_TOP_K
+
+
+def _damaged(kind: str) -> RequestError:
+    return RequestError(422, "Damaged image", f"The {kind} image is damaged or cut short; send it again.")
+
+
+def _too_many_pixels(size: tuple[int, int] | None = None) -> RequestError:
+    found = f"{size[0]} x {size[1]} pixels are" if size else "The image is"
+    limit = f"at most {MAX_PIXELS // 10**6} megapixels, and {MAX_SIDE} pixels a side, are read"
+    return RequestError(413, "Too many pixels", f"{found} too large: {limit}.")
+
+
+def _pixels(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 4096:
+        raise ValueError(f"{value!r} is not a number of pixels from 1 to 4096")
+    return value
+
+
+def _height_width(value: Any) -> tuple[int, int]:
+    height, width = value
+    return _pixels(height), _pixels(width)
+
+
+def _check_bytes(graph: Path, card: Card) -> None:
+    try:
+        with graph.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"{graph} cannot be read: {error.strerror}") from error
+    if (size, digest) != (card.size, card.sha256):
+        raise ArtifactError(
+            f"{graph} has {size} bytes with SHA-256 {digest}; model.json says {card.size} with {card.sha256}"
+        )
+
+
+def _check_graph(graph: Path, session: onnxruntime.InferenceSession, card: Card) -> None:
+    found = [
+        (each.name, each.type, list(each.shape)) for each in session.get_inputs() + session.get_outputs()
+    ]
+    wanted = [
+        ("pixels", "tensor(uint8)", ["N", *card.crop, 3]),
+        ("probabilities", "tensor(float)", ["N", len(card.labels)]),
+    ]
+    # The name of the first dimension, which is the number of photos, is the exporter's own affair.
+    comparable = [
+        (name, kind, ["N", *shape[1:]] if shape and not isinstance(shape[0], int) else shape)
+        for name, kind, shape in found
+    ]
+    if comparable != wanted:
+        raise ArtifactError(f"{graph} has the interface {found}; model.json asks for {wanted}")
+
+
+def _session_options() -> onnxruntime.SessionOptions:
+    """Return onnxruntime's settings, with the threads that one request may use.
+
+    ``INFERENCE_THREADS`` defaults to every core that the process may run on: the time of one request counts,
+    and autoscaling keeps instances from being saturated. Threads do not spin while they wait, which would
+    take the cores from other requests.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("INFERENCE_THREADS") or available_cores())
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors alone
+    return options
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _generated_photo() -> bytes:
+    rows, columns = np.mgrid[0:96, 0:128].astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(np.stack([2 * rows, 2 * columns, rows + columns], axis=-1)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
