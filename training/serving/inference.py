@@ -188,7 +188,7 @@ def input_fn(body: bytes, content_type: str | None = None) -> Image.Image:
     """Decode a photo to RGB, upright as its EXIF orientation says, in its own size.
 
     It does not know the model: ``predict_fn`` brings the photo to the size of the model's input. JPEG's
-    draft mode (decoding at a half or a quarter) is not used: the model was trained on other pixels than those.
+    draft mode (decoding at a half or a quarter) is not used: the model was not trained on such pixels.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def input_fn(body: bytes, content_type: str | None = None) -> Image.Image:
     if not body:
         raise RequestError(400, "Empty body", "Send the bytes of a JPEG, PNG or WebP image.")
     if len(body) > MAX_BODY_BYTES:
-        raise body_too_large()
+        raise RequestError(413, "Body too large", "Send at most 25 MB, the limit of InvokeEndpoint.")
     kind = next((name for name, signature in SIGNATURES.items() if signature.match(body)), None)
     if kind is None:
         raise RequestError(415, "Unsupported image format", "The body is not a JPEG, PNG or WebP image.")
@@ -244,9 +244,7 @@ def predict_fn(photo: Image.Image, model: Model) -> Prediction:
     return Prediction(probabilities[0], model.card.labels, model.artifact_sha256)
 
 
-def output_fn(
-    prediction: Prediction, accept: str | None = None, top_k: int = DEFAULT_TOP_K
-) -> tuple[bytes, str]:
+def output_fn(prediction: Prediction, accept: str | None = None, top_k: int = DEFAULT_TOP_K) -> tuple[bytes, str]:
     """Write the ``top_k`` most probable labels as JSON, the most probable first.
 
     Returns
@@ -264,8 +262,7 @@ def output_fn(
     best = np.argsort(-prediction.probabilities, kind="stable")[:top_k]
     answer = {
         "predictions": [
-            {"label": prediction.labels[i], "probability": round(float(prediction.probabilities[i]), 6)}
-            for i in best
+            {"label": prediction.labels[i], "probability": round(float(prediction.probabilities[i]), 6)} for i in best
         ],
         "artifact_sha256": prediction.artifact_sha256,
     }
@@ -298,13 +295,6 @@ def problem(status: int, title: str | None = None, detail: str | None = None) ->
     if detail:
         members["detail"] = detail
     return Reply(status, "application/problem+json", json.dumps(members).encode())
-
-
-def body_too_large() -> RequestError:
-    """Return the 413 for a body above ``MAX_BODY_BYTES``, for servers that count while reading."""
-    return RequestError(
-        413, "Body too large", f"Send at most {MAX_BODY_BYTES // 1024**2} MB, the limit of InvokeEndpoint."
-    )
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -396,9 +386,7 @@ def _check_bytes(graph: Path, card: Card) -> None:
 
 
 def _check_graph(graph: Path, session: onnxruntime.InferenceSession, card: Card) -> None:
-    found = [
-        (each.name, each.type, list(each.shape)) for each in session.get_inputs() + session.get_outputs()
-    ]
+    found = [(each.name, each.type, list(each.shape)) for each in session.get_inputs() + session.get_outputs()]
     wanted = [
         ("pixels", "tensor(uint8)", ["N", *card.crop, 3]),
         ("probabilities", "tensor(float)", ["N", len(card.labels)]),

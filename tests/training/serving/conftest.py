@@ -1,4 +1,4 @@
-"""A tiny artifact, made without PyTorch: the brighter a photo's red, green or blue, the likelier that class."""
+"""A tiny artifact, made without PyTorch: the more of a colour in a photo, the likelier that colour's class."""
 
 import hashlib
 import json
