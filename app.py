@@ -1,0 +1,47 @@
+"""The CDK app: settings in, stacks out.
+
+Context (``cdk -c NAME=VALUE``): ``environment`` names a file of ``settings/`` (default ``dev``), ``manifest`` the
+manifest of the model (default ``build/model.json``), ``model`` an artifact elsewhere (``s3://BUCKET/KEY.tar.gz``).
+"""
+
+import sys
+from pathlib import Path
+
+import aws_cdk as cdk
+
+from stacks.api import ApiStack
+from stacks.artifact import MANIFEST, load_artifact
+from stacks.endpoint import EndpointStack
+from stacks.errors import ConfigurationError
+from stacks.settings import load_settings
+from stacks.storage import StorageStack
+
+
+def build(app: cdk.App) -> None:
+    """Add the stacks of one environment to the app.
+
+    Raises
+    ------
+    ConfigurationError
+        A setting or the model artifact cannot be deployed.
+    """
+    settings = load_settings(app.node.try_get_context("environment") or "dev")
+    artifact = load_artifact(
+        Path(app.node.try_get_context("manifest") or MANIFEST),
+        minimum_accuracy=settings.model.minimum_accuracy,
+        location=app.node.try_get_context("model"),
+    )
+    name = settings.environment
+    StorageStack(app, f"KennelStorage-{name}", settings=settings.storage)
+    endpoint = EndpointStack(app, f"KennelEndpoint-{name}", settings=settings, artifact=artifact)
+    api = ApiStack(app, f"KennelApi-{name}", settings=settings)
+    api.add_stack_dependency(endpoint)
+
+
+if __name__ == "__main__":
+    try:
+        app = cdk.App()
+        build(app)
+        app.synth()
+    except ConfigurationError as error:
+        sys.exit(f"kennel: {error}")

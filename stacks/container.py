@@ -1,0 +1,67 @@
+"""The container that serves the artifact: which image, and where it is pulled from."""
+
+from dataclasses import dataclass
+
+from aws_cdk import ArnFormat, Stack, region_info
+from aws_cdk import aws_ecr_assets as ecr_assets
+from constructs import Construct
+
+from stacks.settings import ECR_IMAGE, EndpointSettings
+
+SERVING_FOLDER = "training/serving"
+RAY_REPOSITORY, RAY_TAG = "ray", "serve-ml-sagemaker-cpu-v1"
+"""AWS's Ray Serve inference container (AWS Deep Learning Containers, "Ray Serve Inference")."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """An image in Amazon ECR: its URI, and the ARN of the repository that the model's role may pull."""
+
+    image: str
+    repository_arn: str
+
+
+def serving_container(scope: Construct, settings: EndpointSettings) -> Container:
+    """Choose the image that ``endpoint.container`` names; ``image`` adds our Dockerfile as an asset."""
+    if settings.container == "ray":
+        return _ray(Stack.of(scope))
+    if settings.container == "image":
+        return _own(scope, settings)
+    return _named(Stack.of(scope), settings.container)
+
+
+def _ray(stack: Stack) -> Container:
+    # A fact, not a look-up: the account differs by region, and the template works in any of them.
+    account = stack.regional_fact(region_info.FactName.DLC_REPOSITORY_ACCOUNT)
+    image = f"{account}.dkr.ecr.{stack.region}.{stack.url_suffix}/{RAY_REPOSITORY}:{RAY_TAG}"
+    return Container(image, _repository_arn(stack, account, stack.region, RAY_REPOSITORY))
+
+
+def _own(scope: Construct, settings: EndpointSettings) -> Container:
+    arm = settings.architecture == "arm64"
+    asset = ecr_assets.DockerImageAsset(
+        scope,
+        "Image",
+        directory=SERVING_FOLDER,
+        exclude=["**/__pycache__", "*.pyc"],
+        platform=ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64,
+    )
+    return Container(asset.image_uri, asset.repository.repository_arn)
+
+
+def _named(stack: Stack, image: str) -> Container:
+    match = ECR_IMAGE.fullmatch(image)
+    if not match:
+        raise AssertionError(f"settings let {image!r} pass")
+    return Container(image, _repository_arn(stack, match["account"], match["region"], match["repository"]))
+
+
+def _repository_arn(stack: Stack, account: str, region: str, repository: str) -> str:
+    return stack.format_arn(
+        service="ecr",
+        region=region,
+        account=account,
+        resource="repository",
+        resource_name=repository,
+        arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+    )
