@@ -1,0 +1,33 @@
+"""The same answers in AWS's Ray Serve container, ``ray:serve-ml-sagemaker-cpu-v1``.
+
+The container's ``/ping`` asks Ray whether a route exists, which is so while a replica is still loading, and for ever
+after it failed to. The route appears once this module is imported: therefore the model proves itself right here, and
+a broken one never becomes healthy (``scripts/docker/ray`` in https://github.com/aws/deep-learning-containers).
+"""
+
+from pathlib import Path
+
+from ray import serve
+from starlette.requests import Request
+from starlette.responses import Response
+
+from inference import model_fn
+from server import Invocations
+
+ARTIFACT = Path(__file__).parent
+
+model_fn(ARTIFACT)  # the proof: a model cannot travel to the replica's process, which loads its own
+
+
+class Classifier:
+    """One replica: a process with the model."""
+
+    def __init__(self) -> None:
+        self.invocations = Invocations(model_fn(ARTIFACT))
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer what the container's adapter passes on from ``POST /invocations``."""
+        return await self.invocations(request)
+
+
+app = serve.deployment(Classifier).bind()
