@@ -1,0 +1,137 @@
+# Kennel. `make` alone prints what each target does.
+
+PYTHON ?= python3
+ENVIRONMENT ?= dev
+UV := .venv/bin/uv pip install --quiet --python
+CDK := node_modules/.bin/cdk
+LOCAL := .venv-local/bin/python -m local
+PACKAGES := app.py predict.py stacks training lambda_src local tests bench
+
+# uv does not read pip's configuration: where pip finds a wheel on disk, uv is told of it.
+ifdef PIP_FIND_LINKS
+comma := ,
+export UV_FIND_LINKS ?= $(subst $() ,$(comma),$(strip $(PIP_FIND_LINKS)))
+endif
+# jsii warns in thirty lines that this Node version is near or past its end of life; it works.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 18,20
+export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION ?= 18,20
+
+say = @printf '\n==> %s\n' "$(1)"
+
+.PHONY: help
+help: ## What each target does (the default)
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# ---- the main job on the embedded AWS
+
+DEMO_DATA := data/digits
+DEMO_ASSEMBLY := cdk.out.local
+DEMO_PHOTOS := 30
+TRAINING_SOURCES := $(shell find training -name '*.py' -o -name '*.txt' -o -name '*.yaml')
+STACK_SOURCES := app.py cdk.json $(wildcard stacks/*.py lambda_src/*.py)
+
+.PHONY: demo
+demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
+	$(call say,Start the embedded AWS)
+	@$(LOCAL) up
+	$(call say,Deploy the stacks (cdk bootstrap and cdk deploy --all))
+	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(DEMO_ASSEMBLY) --ci --no-color && \
+	  $(CDK) deploy --app $(DEMO_ASSEMBLY) --all --require-approval never --ci --no-color --outputs-file build/outputs.json
+	$(call say,Send $(DEMO_PHOTOS) test photos through the function's alias "live")
+	@eval "$$($(LOCAL) env)" && .venv/bin/python predict.py --function kennel-local --check --at-least 29 \
+	  $$(find $(DEMO_DATA)/test -name '*.png' | sort | awk 'NR % 12 == 1' | head -n $(DEMO_PHOTOS))
+	@printf '%s\n' '' 'Where to look next' \
+	  '  one photo of yours   eval "$$($(LOCAL) env)"; .venv/bin/python predict.py --function kennel-local PHOTO' \
+	  '  what runs            $(LOCAL) status' \
+	  '  after a change       make demo (redoes only what the change touches)' \
+	  '  take it all down     make down' \
+	  '  to a real account    make deploy ENVIRONMENT=dev (README: "Deploy to AWS")'
+
+.PHONY: down
+down: ## Stop and remove everything that `make demo` started
+	@if [ -x .venv-local/bin/python ]; then $(LOCAL) down; else echo 'Nothing is up.'; fi
+
+$(DEMO_DATA): | .venv/ready
+	$(call say,Write the sample photos: scikit-learn's scanned digits)
+	@.venv/bin/python -m training sample $@
+
+build/model.json: $(TRAINING_SOURCES) | $(DEMO_DATA) .venv/ready
+	$(call say,Train the model and pack the artifact)
+	@.venv/bin/python -m training fit --data $(DEMO_DATA) --out build
+
+$(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOURCES) | .venv/ready node_modules/ready
+	$(call say,Synthesise the stacks)
+	@$(CDK) synth --quiet --no-color --ci -c environment=local --output $(DEMO_ASSEMBLY)
+	@touch $@
+
+# ---- AWS
+
+.PHONY: synth deploy
+synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out
+	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
+
+deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials
+	@$(CDK) deploy --all --app cdk.out
+
+# ---- checks
+
+.PHONY: test lint format bench constraints clean
+test: .venv/ready-dev .venv-local/ready .venv-ray/ready node_modules/ready lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
+	$(call say,Tests)
+	@.venv/bin/python -m pytest
+
+lint: .venv/ready-dev ## ruff and mypy --strict
+	$(call say,Lint and types)
+	@.venv/bin/ruff check $(PACKAGES)
+	@.venv/bin/ruff format --check --quiet $(PACKAGES) || { echo 'Run `make format`.'; exit 1; }
+	@.venv/bin/mypy
+
+format: .venv/ready-dev ## Rewrite the sources in ruff's format
+	@.venv/bin/ruff check --fix $(PACKAGES)
+	@.venv/bin/ruff format $(PACKAGES)
+
+bench: .venv/ready-dev ## Ratios against baselines, each in one run
+	@for script in bench/*.py; do .venv/bin/python $$script || exit 1; done
+
+constraints: .venv/uv ## Lock every version anew (constraints.txt)
+	@: > constraints.txt
+	@env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+	  requirements.txt requirements-dev.txt training/serving/requirements-ray.txt --output-file constraints.txt
+
+clean: down ## Remove what make made
+	@rm -rf .venv .venv-local .venv-ray node_modules build data cdk.out cdk.out.local
+
+# ---- environments, made by need
+
+.venv/uv:
+	$(call say,Set up Python and Node)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Kennel needs Python 3.11 or newer: make PYTHON=python3.12 ...'; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	@touch $@
+
+.venv/ready-synth: .venv/uv constraints.txt stacks/requirements.txt
+	@echo 'Python packages for the CDK ...'
+	@$(UV) .venv/bin/python -r stacks/requirements.txt
+	@touch $@
+
+.venv/ready: .venv/ready-synth training/requirements.txt training/serving/requirements.txt
+	@echo 'Python packages for training (PyTorch is the large one) ...'
+	@$(UV) .venv/bin/python -r training/requirements.txt -r training/serving/requirements.txt
+	@touch $@
+
+.venv/ready-dev: .venv/ready requirements-dev.txt
+	@echo 'Python packages for the checks ...'
+	@$(UV) .venv/bin/python -r requirements-dev.txt -r local/requirements.txt
+	@touch $@
+
+.venv-local/ready: .venv/uv constraints.txt local/requirements.txt training/serving/requirements.txt
+	@echo 'Python packages for the embedded AWS ...'
+	@test -x .venv-local/bin/python || .venv/bin/uv venv --quiet --python $(PYTHON) .venv-local
+	@$(UV) .venv-local/bin/python -r local/requirements.txt
+	@touch $@
+
+node_modules/ready: package-lock.json
+	@echo 'The CDK command line ...'
+	@env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
+	@touch $@

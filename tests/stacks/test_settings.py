@@ -1,0 +1,101 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stacks.errors import ConfigurationError
+from stacks.settings import load_settings
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = ROOT / "settings"
+
+
+def changed(folder: Path, **fields: Any) -> Path:
+    """Write the dev settings with some fields changed; None removes one, a new one joins the last table (api)."""
+    text = (SETTINGS / "dev.toml").read_text()
+    for field, value in fields.items():
+        line = "" if value is None else f"{field} = {json.dumps(value)}\n"
+        text, count = re.subn(rf"^{field} = .*\n", line, text, flags=re.MULTILINE)
+        text += "" if count else line
+    (folder / "dev.toml").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("file", sorted(SETTINGS.glob("*.toml")), ids=lambda file: file.stem)
+def test_every_settings_file_of_the_project_is_valid(file: Path) -> None:
+    settings = load_settings(file.stem, SETTINGS)
+    assert settings.environment == file.stem
+    assert settings.endpoint.scaling.maximum_instances == 4
+
+
+def test_an_unchanged_copy_is_valid(tmp_path: Path) -> None:
+    assert load_settings("dev", changed(tmp_path, memory_mb=512)) == load_settings("dev", SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("minimum_accuracy", 1.2, "less than or equal to 1"),
+        ("capture_days", 0, "greater than or equal to 1"),
+        ("retain", "yes", "valid boolean"),
+        ("container", "docker.io/library/nginx", "Amazon ECR image URI"),
+        ("container", "123456789012.dkr.ecr.us-east-1.amazonaws.com/untagged", "tag or digest"),
+        ("instance_type", "c7i.large", "ml.c7i.large"),
+        ("instance_type", "ml.t3.medium", "cannot autoscale"),
+        ("instance_type", "ml.g5.xlarge", "CPU instance"),
+        ("instance_type", "ml.c7g.large", "x86-64 only"),
+        ("download_timeout_seconds", 59, "greater than or equal to 60"),
+        ("startup_timeout_seconds", 3601, "less than or equal to 3600"),
+        ("minimum_instances", 5, "maximum_instances = 4"),
+        ("maximum_instances", 0, "greater than or equal to 1"),
+        ("invocations_per_instance", 0, "greater than 0"),
+        ("scale_out_cooldown_seconds", 30, "greater than or equal to 60"),
+        ("memory_mb", 64, "greater than or equal to 128"),
+        ("timeout_seconds", 25, "set it to 27 or more"),
+        ("invoke_timeout_seconds", 61, "less than or equal to 60"),
+        ("maximum_image_bytes", 5_000_000, "less than or equal to 4500000"),
+        ("log_retention_days", 15, "14, 30"),
+        ("reserved_concurrency", 0, "greater than or equal to 1"),
+        ("surprise", 1, "Extra inputs"),
+        ("memory_mb", None, "Field required"),
+    ],
+)
+def test_a_setting_out_of_bounds_is_refused_in_one_line_that_names_it(
+    tmp_path: Path, field: str, value: Any, says: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings("dev", changed(tmp_path, **{field: value}))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert field in message
+    assert says in message
+    assert message.startswith(str(tmp_path / "dev.toml"))
+
+
+def test_more_provisioned_than_reserved_concurrency_is_refused(tmp_path: Path) -> None:
+    changed(tmp_path, reserved_concurrency=2, provisioned_concurrency=3)
+    with pytest.raises(ConfigurationError, match=r"provisioned_concurrency = 3 is above reserved_concurrency = 2"):
+        load_settings("dev", tmp_path)
+
+
+def test_a_missing_file_is_answered_with_the_names_that_exist(tmp_path: Path) -> None:
+    (tmp_path / "prod.toml").write_text("")
+    with pytest.raises(ConfigurationError, match=r"there are: prod"):
+        load_settings("staging", tmp_path)
+
+
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dev.toml").write_text("[endpoint\n")
+    with pytest.raises(ConfigurationError, match="not valid TOML"):
+        load_settings("dev", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "architecture"),
+    [("ml.c7i.large", "x86_64"), ("ml.m5.xlarge", "x86_64"), ("ml.c7g.large", "arm64"), ("ml.m6gd.large", "arm64")],
+)
+def test_graviton_is_recognised_by_the_instance_type(tmp_path: Path, instance_type: str, architecture: str) -> None:
+    changed(tmp_path, instance_type=instance_type, container="image")
+    assert load_settings("dev", tmp_path).endpoint.architecture == architecture

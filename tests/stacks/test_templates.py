@@ -1,0 +1,144 @@
+"""Snapshots of every template, and what matters in them whatever the snapshot says.
+
+`python -m pytest tests/stacks --snapshot-update` accepts a change.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+Template = dict[str, Any]
+Templates = dict[str, Template]
+OfType = Callable[[Template, str], dict[str, Template]]
+
+ENVIRONMENTS = ["dev", "local", "prod"]
+STACKS = ["Storage", "Endpoint", "Api"]
+
+
+def scrub(template: Template) -> Any:
+    """Replace what changes with every edit of lambda_src: its asset's hash and its version's logical id."""
+    text = json.dumps(template)
+    text = re.sub(r"[0-9a-f]{64}\.zip", "<asset>.zip", text)
+    return json.loads(re.sub(r"(FunctionCurrentVersion[0-9A-F]{8})[0-9a-f]{32}", r"\1<hash>", text))
+
+
+def one(items: dict[str, Template]) -> Template:
+    (item,) = items.values()
+    properties: Template = item["Properties"]
+    return properties
+
+
+def statements(template: Template, of_type: OfType) -> list[Template]:
+    documents = [item["Properties"]["PolicyDocument"] for item in of_type(template, "AWS::IAM::Policy").values()]
+    for role in of_type(template, "AWS::IAM::Role").values():
+        documents += [policy["PolicyDocument"] for policy in role["Properties"].get("Policies", [])]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_template_is_the_accepted_one(
+    templates: Callable[[str], Templates], environment: str, stack: str, snapshot: SnapshotAssertion
+) -> None:
+    assert scrub(templates(environment)[stack]) == snapshot(extension_class=JSONSnapshotExtension)
+
+
+def test_a_new_artifact_makes_a_new_model_of_the_same_endpoint(
+    tmp_path: Path, synthesise: Callable[..., Templates], write_artifact: Callable[..., Path], resources: OfType
+) -> None:
+    before, after = (
+        synthesise(tmp_path / f"out{number}", write_artifact(tmp_path, content), "dev")["Endpoint"]
+        for number, content in enumerate([b"first", b"second"])
+    )
+    for kind in ("Endpoint", "EndpointConfig", "Model"):
+        assert resources(before, f"AWS::SageMaker::{kind}").keys() == resources(after, f"AWS::SageMaker::{kind}").keys()
+    assert one(resources(before, "AWS::SageMaker::Endpoint")) == one(resources(after, "AWS::SageMaker::Endpoint"))
+    models = [one(resources(template, "AWS::SageMaker::Model"))["PrimaryContainer"] for template in (before, after)]
+    assert models[0]["ModelDataUrl"] != models[1]["ModelDataUrl"]
+    assert models[0]["Environment"] != models[1]["Environment"]
+    access = [resources(template, "AWS::IAM::Policy").keys() for template in (before, after)]
+    assert access[0].isdisjoint(access[1]), "the running fleet would lose its artifact during the update"
+
+
+def test_the_archive_keeps_the_suffix_that_sagemaker_asks_for_and_is_named_by_its_hash(
+    tmp_path: Path, synthesise: Callable[..., Templates], manifest: Path
+) -> None:
+    synthesise(tmp_path, manifest, "dev")
+    sha256 = json.loads(manifest.read_text())["artifact"]["sha256"]
+    files = json.loads((tmp_path / "KennelEndpoint-dev.assets.json").read_text())["files"]
+    keys = [place["objectKey"] for file in files.values() for place in file["destinations"].values()]
+    assert f"{sha256}.tar.gz" in keys
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_no_role_has_a_managed_policy_and_every_role_is_used(
+    templates: Callable[[str], Templates], environment: str, resources: OfType
+) -> None:
+    for template in templates(environment).values():
+        text = json.dumps(template["Resources"])
+        for name, role in resources(template, "AWS::IAM::Role").items():
+            assert "ManagedPolicyArns" not in role["Properties"]
+            assert f'{{"Fn::GetAtt": ["{name}", "Arn"]}}' in text
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_only_actions_without_a_resource_are_allowed_on_everything(
+    templates: Callable[[str], Templates], environment: str, resources: OfType
+) -> None:
+    wide = [
+        statement["Action"]
+        for template in templates(environment).values()
+        for statement in statements(template, resources)
+        if statement["Resource"] == "*"
+    ]
+    assert sorted(wide) == ["cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"]
+
+
+def test_the_model_has_no_network_and_its_role_reads_one_object(
+    templates: Callable[[str], Templates], resources: OfType
+) -> None:
+    template = templates("dev")["Endpoint"]
+    model = one(resources(template, "AWS::SageMaker::Model"))
+    assert model["EnableNetworkIsolation"] is True
+    (read,) = [s for s in statements(template, resources) if s["Sid"] == "ReadArtifact"]
+    assert read["Action"] == "s3:GetObject"
+    url = "".join(
+        part if isinstance(part, str) else "?" for part in model["PrimaryContainer"]["ModelDataUrl"]["Fn::Join"][1]
+    )
+    arn = "".join(part if isinstance(part, str) else "?" for part in read["Resource"]["Fn::Join"][1])
+    assert url.removeprefix("s3://") == arn.removeprefix("arn:?:s3:::")
+    assert "*" not in arn
+
+
+def test_the_function_may_ask_its_own_endpoint_only(templates: Callable[[str], Templates], resources: OfType) -> None:
+    (invoke,) = [s for s in statements(templates("dev")["Api"], resources) if s["Sid"] == "InvokeEndpoint"]
+    assert invoke["Resource"]["Fn::Join"][1][-1] == ":endpoint/kennel-dev"
+
+
+def test_concurrency_is_reserved_only_when_the_setting_is_there(
+    templates: Callable[[str], Templates], resources: OfType
+) -> None:
+    dev, prod = (one(resources(templates(name)["Api"], "AWS::Lambda::Function")) for name in ("dev", "prod"))
+    assert "ReservedConcurrentExecutions" not in dev
+    assert prod["ReservedConcurrentExecutions"] == 10
+    dev, prod = (one(resources(templates(name)["Api"], "AWS::Lambda::Alias")) for name in ("dev", "prod"))
+    assert "ProvisionedConcurrencyConfig" not in dev
+    assert prod["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
+
+
+def test_production_data_survives_the_stack(templates: Callable[[str], Templates], resources: OfType) -> None:
+    for environment, policy in (("prod", "Retain"), ("dev", "Delete")):
+        (bucket,) = resources(templates(environment)["Storage"], "AWS::S3::Bucket").values()
+        assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == policy
+
+
+def test_stacks_do_not_lock_one_another_with_exports(templates: Callable[[str], Templates]) -> None:
+    for template in templates("prod").values():
+        assert all("Export" not in output for output in template["Outputs"].values())
+        assert "Fn::ImportValue" not in json.dumps(template)
