@@ -16,7 +16,7 @@ from server import Invocations
 
 ARTIFACT = Path(__file__).parent
 
-model_fn(ARTIFACT)  # the proof: a model cannot travel to the replica's process, which loads its own
+Invocations(model_fn(ARTIFACT))  # the proof: a model cannot travel to the process of a replica, which loads its own
 
 
 class Classifier:

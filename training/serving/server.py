@@ -34,7 +34,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from inference import MAX_BODY_BYTES, ArtifactError, Model, Reply, available_cores, model_fn, problem, respond
+from inference import (
+    MAX_BODY_BYTES,
+    ArtifactError,
+    Model,
+    Reply,
+    SettingError,
+    cores,
+    model_fn,
+    problem,
+    respond,
+    whole_number,
+)
 
 DRAIN_SECONDS = 60
 """A request may take InvokeEndpoint's 60 seconds; SageMaker kills the container 120 seconds after SIGTERM."""
@@ -47,7 +58,7 @@ class Invocations:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.pool = ThreadPoolExecutor(int(os.environ.get("INFERENCE_WORKERS") or available_cores()))
+        self.pool = ThreadPoolExecutor(whole_number("INFERENCE_WORKERS", cores()))
 
     async def __call__(self, request: Request) -> Response:
         """Read the body, up to the limit of what is worth keeping, and answer it."""
@@ -107,13 +118,14 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         model = model_fn(model_dir())
-    except ArtifactError as error:
+        app = application(model)
+        port = whole_number("SAGEMAKER_BIND_TO_PORT", 8080)
+    except (ArtifactError, SettingError) as error:
         sys.exit(f"the model cannot serve: {error}")
     host = os.environ.get("BIND_HOST") or "0.0.0.0"  # noqa: S104 SageMaker asks for it
-    port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080)
     log.info("serving %d classes on %s:%d", len(model.card.labels), host, port)
     uvicorn.run(
-        application(model),
+        app,
         host=host,
         port=port,
         lifespan="off",
