@@ -93,10 +93,10 @@ format: .venv/ready-dev ## Rewrite the sources in ruff's format
 bench: .venv/ready-dev ## Ratios against baselines, each in one run
 	@for script in bench/*.py; do .venv/bin/python $$script || exit 1; done
 
-constraints: .venv/uv ## Lock every version anew (constraints.txt)
-	@: > constraints.txt
-	@env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-	  requirements.txt requirements-dev.txt training/serving/requirements-ray.txt --output-file constraints.txt
+COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints'
+constraints: .venv/uv ## Lock what the requirements files ask for (delete a line of the lock to have it resolved anew)
+	@$(COMPILE) requirements.txt requirements-dev.txt --output-file constraints.txt
+	@$(COMPILE) training/serving/requirements-ray.txt --output-file training/serving/constraints-ray.txt
 
 clean: down ## Remove what make made
 	@rm -rf .venv .venv-local .venv-ray node_modules build data cdk.out cdk.out.local
