@@ -1,0 +1,39 @@
+"""Lambda's Python runtime brings boto3, botocore and urllib3, and the function is deployed without anything else."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "lambda_src"
+MODULES = sorted(FOLDER.glob("*.py"))
+ALLOWED = {*sys.stdlib_module_names, "boto3", "botocore", "urllib3", *(module.stem for module in MODULES)}
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """Top-level names that are imported when the code runs, at any depth."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield "." if node.level or node.module is None else node.module.partition(".")[0]
+    only_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    for inner in node.orelse if only_for_types else ast.iter_child_nodes(node):
+        yield from imported(inner)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_only_what_lambda_brings_is_imported(module: Path) -> None:
+    assert set(imported(ast.parse(module.read_text()))) <= ALLOWED
+
+
+def test_the_check_itself_finds_imports_at_any_depth() -> None:
+    code = "def f():\n  try:\n    import numpy.linalg\n  except E:\n    from PIL import Image\nfrom . import x"
+    assert set(imported(ast.parse(code))) == {"numpy", "PIL", "."}
+
+
+def test_the_folder_is_flat_and_shadows_nothing() -> None:
+    assert MODULES
+    assert not [path for path in FOLDER.rglob("*.py") if path.parent != FOLDER]
+    assert not {module.stem for module in MODULES} & {*sys.stdlib_module_names, "boto3", "botocore", "urllib3"}
