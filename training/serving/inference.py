@@ -179,8 +179,9 @@ def model_fn(model_dir: str | Path) -> Model:
     card = Card.read(folder / "model.json")
     graph = folder / "model.onnx"
     _check_bytes(graph, card)
+    options = _session_options()
     try:
-        session = onnxruntime.InferenceSession(graph, _session_options(), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common class for what it raises
         raise ArtifactError(f"{graph} is refused by onnxruntime: {_first_line(error)}") from error
     _check_graph(graph, session, card)

@@ -95,10 +95,12 @@ def application(model: Model) -> Starlette:
             return response
         return to_response(problem(500))
 
-    return Starlette(
+    app = Starlette(
         routes=[Route("/ping", ping), Route("/invocations", answer, methods=["POST"])],
         exception_handlers={HTTPException: http_problem, Exception: http_problem},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def model_dir() -> Path:
