@@ -1,0 +1,1 @@
+"""Photos in, a model artifact that proved itself out: ``python -m training``."""

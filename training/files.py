@@ -1,0 +1,67 @@
+"""Files that are whole or absent, whenever the process or the machine stops."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from training.errors import TrainingError
+
+
+def sha256(path: Path) -> str:
+    """Return the hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def workspace(beside: Path) -> Iterator[Path]:
+    """Lend an empty folder on the same file system as ``beside``, and remove it afterwards.
+
+    Raises
+    ------
+    TrainingError
+        The folder that would hold it cannot be written.
+    """
+    folder = beside.parent / f".{beside.name}.incomplete"
+    try:
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise TrainingError(f"{beside.parent} cannot be written: {error.strerror}; choose another folder") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(folder: Path, out: Path, names: list[str]) -> None:
+    """Move files from ``folder`` to ``out`` so that the last one never lies beside others than its own.
+
+    The last of ``names`` vouches for the others (the manifest holds their hashes). It goes first and comes last:
+    whenever the process stops, ``out`` holds the old set, the new set, or no voucher.
+
+    Parameters
+    ----------
+    folder
+        Where the finished files lie, on the same file system as ``out``.
+    """
+    for name in names:
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+    (out / names[-1]).unlink(missing_ok=True)
+    sync_folder(out)
+    for name in names:
+        (folder / name).replace(out / name)
+        sync_folder(out)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames within a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,226 @@
+"""Any of torchvision's classifiers, with a head for our classes, over the pixels that serving sends."""
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from training.errors import TrainingError
+from training.pixels import InputRule
+from training.torchvision_compat import models
+
+AUXILIARY_HEADS = ("googlenet", "inception_v3")
+"""Architectures with extra classifiers that only help training; they are left out."""
+
+
+class Classifier(nn.Module):
+    """Pixels in, logits out.
+
+    Parameters
+    ----------
+    network
+        Takes normalised float32 of shape [photos, 3, height, width] to [photos, classes].
+    mean, std
+        Of each channel, for values from 0 to 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Take uint8 pixels of shape [photos, height, width, 3] to logits of shape [photos, classes]."""
+        channels = pixels.permute(0, 3, 1, 2).float() / 255  # in channels-last order, which is the faster one
+        logits: Tensor = self.network((channels - self.mean) / self.std)
+        return logits
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A classifier and what must be known to use it.
+
+    Parameters
+    ----------
+    head
+        Name of the network's last layer, the only one that depends on the number of classes.
+    weights
+        Where the network's weights come from, as the manifest says it.
+    """
+
+    classifier: Classifier
+    architecture: str
+    weights: str
+    head: str
+    rule: InputRule
+
+    def metadata(self) -> dict[str, str]:
+        """Return what goes with the weights into a safetensors file, for ``create`` to read."""
+        return {
+            "architecture": self.architecture,
+            "mean": json.dumps([round(x, 6) for x in self.classifier.mean.flatten().tolist()]),
+            "std": json.dumps([round(x, 6) for x in self.classifier.std.flatten().tolist()]),
+            "input": json.dumps(vars(self.rule)),
+        }
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Weights, and the preprocessing that they were trained with."""
+
+    label: str
+    state: dict[str, Tensor] | None
+    mean: list[float]
+    std: list[float]
+    rule: InputRule
+
+
+def check_architecture(name: str) -> None:
+    """Raise a TrainingError, with names that are near, unless torchvision has such a classifier."""
+    names = models.list_models(module=models)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else "try resnet18"
+        raise TrainingError(f"--arch {name}: torchvision has no such classifier; {hint}")
+
+
+def create(architecture: str, weights: str, classes: int, image_size: int | None, photo_side: int) -> Recipe:
+    """Build a classifier and load its weights.
+
+    Parameters
+    ----------
+    weights
+        ``none``, the name of one of torchvision's weights for this architecture (``DEFAULT`` is the best one), or a
+        safetensors file.
+    image_size
+        Pixels of each side of the model's input. If None: the weights' own, and without weights the photos' own,
+        at most 224.
+    photo_side
+        The photos' usual shorter side, in pixels.
+
+    Raises
+    ------
+    TrainingError
+        The architecture or the weights do not exist, do not fit each other or the image size, or cannot be fetched.
+    """
+    check_architecture(architecture)
+    source = _source(architecture, weights)
+    size = image_size or (min(photo_side, 224) if source.state is None else source.rule.crop)
+    # The border that a resize leaves around the crop keeps its share at any size; without weights there is none.
+    resize = size if source.state is None else round(source.rule.resize * size / source.rule.crop)
+    rule = InputRule(resize=resize, crop=size, interpolation=source.rule.interpolation)
+    network = _build(architecture, classes, size, pretrained=source.state is not None)
+    with torch.device("meta"):
+        other = _build(architecture, classes + 1, size, pretrained=False).state_dict()
+    head = [name for name, value in network.state_dict().items() if value.shape != other[name].shape]
+    if source.state is not None:
+        _load(network, source, set(head), f"--weights {weights} for {architecture}")
+    classifier = Classifier(network, source.mean, source.std)
+    try:
+        with torch.no_grad():
+            classifier.eval()(torch.zeros(1, size, size, 3, dtype=torch.uint8))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise TrainingError(
+            f"{architecture} does not take {size} x {size} pixels ({_first_line(error)}); choose another --image-size"
+        ) from error
+    return Recipe(classifier, architecture, source.label, head[0].rpartition(".")[0], rule)
+
+
+def _build(architecture: str, classes: int, size: int, *, pretrained: bool) -> nn.Module:
+    options: dict[str, Any] = {}
+    if architecture in AUXILIARY_HEADS:
+        options = {"aux_logits": False, "init_weights": not pretrained, "transform_input": pretrained}
+    if architecture.startswith("vit_"):
+        options = {"image_size": size}
+    if architecture.startswith("maxvit"):
+        options = {"input_size": (size, size)}
+    try:
+        network: nn.Module = models.get_model(architecture, weights=None, num_classes=classes, **options)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise TrainingError(
+            f"{architecture} does not take {size} x {size} pixels ({_first_line(error)}); choose another --image-size"
+        ) from error
+    return network
+
+
+def _source(architecture: str, weights: str) -> _Source:
+    known = models.get_model_weights(architecture)
+    if weights.lower() == "none":
+        return _with_preset("none", None, known.DEFAULT)
+    if weights in known.__members__:
+        return _with_preset(
+            weights, _download(known[weights], f"--weights {weights} for {architecture}"), known[weights]
+        )
+    path = Path(weights)
+    if not path.is_file():
+        raise TrainingError(
+            f"--weights {weights}: neither a file nor weights of {architecture}, "
+            f"which are {', '.join(known.__members__)}"
+        )
+    state, metadata = _read(path)
+    if "input" not in metadata:  # torchvision's own layout without a word about preprocessing
+        return _with_preset(path.name, state, known.DEFAULT)
+    if metadata["architecture"] != architecture:
+        raise TrainingError(
+            f"--weights {weights} is a {metadata['architecture']}; add --arch {metadata['architecture']}"
+        )
+    rule = InputRule(**json.loads(metadata["input"]))
+    return _Source(path.name, state, json.loads(metadata["mean"]), json.loads(metadata["std"]), rule)
+
+
+def _with_preset(name: str, state: dict[str, Tensor] | None, weights: Any) -> _Source:
+    preset = weights.transforms()
+    rule = InputRule(preset.resize_size[0], preset.crop_size[0], preset.interpolation.value)
+    return _Source(name, state, preset.mean, preset.std, rule)
+
+
+def _download(weights: Any, what: str) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise TrainingError(
+            f"{what}: {weights.url} cannot be downloaded ({reason}); put that file into {folder}, "
+            "give a safetensors file, or use --weights none"
+        ) from error
+    return state
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(f"--weights {path} is not a safetensors file ({_first_line(error)})") from error
+
+
+def _load(network: nn.Module, source: _Source, head: set[str], what: str) -> None:
+    """Load weights, without those of a head for other classes."""
+    assert source.state is not None  # noqa: S101
+    own = network.state_dict()
+    given = {
+        name: value for name, value in source.state.items() if not name.startswith(("aux1.", "aux2.", "AuxLogits."))
+    }
+    unknown = given.keys() - own.keys()
+    missing = own.keys() - given.keys() - head
+    unequal = {name for name in given.keys() & own.keys() - head if given[name].shape != own[name].shape}
+    for problem, names in (("has", unknown), ("lacks", missing), ("has another shape of", unequal)):
+        if names:
+            raise TrainingError(f"{what} do not fit: the file {problem} {sorted(names)[0]} ({len(names)} such tensors)")
+    fitting = {name: value for name, value in given.items() if value.shape == own[name].shape}
+    network.load_state_dict(own | fitting)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

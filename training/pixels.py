@@ -1,0 +1,118 @@
+"""From a photo to the pixels that the model sees, by the very code that does so when it serves.
+
+What serving does (upright by EXIF, on white where transparent, Pillow's antialiased resize, centre crop) is written
+once, in ``training/serving/inference.py``, which travels in the artifact. Training on anything else would cost accuracy
+that no test on this side could see.
+"""
+
+import math
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from training.errors import TrainingError
+from training.torchvision_compat import functional
+
+# Serving is a folder of top-level modules, because that is how its container sees it.
+SERVING = Path(__file__).parent / "serving"
+sys.path.append(str(SERVING))
+
+import inference  # noqa: E402
+
+AUGMENTATIONS = ("none", "light", "photo")
+
+
+@dataclass(frozen=True)
+class InputRule:
+    """How a photo becomes the model's input; travels in the artifact.
+
+    Parameters
+    ----------
+    resize
+        Pixels of the shorter side after resizing.
+    crop
+        Pixels of each side of the centre that the model sees.
+    interpolation
+        ``bilinear`` or ``bicubic``.
+    """
+
+    resize: int
+    crop: int
+    interpolation: str
+
+    def as_card(self) -> dict[str, object]:
+        """Return the form that ``model.json`` has."""
+        return {"resize": self.resize, "crop": [self.crop, self.crop], "interpolation": self.interpolation}
+
+
+def read_photo(path: Path) -> Image.Image:
+    """Read a photo as the endpoint would: RGB, upright, in its own size.
+
+    Raises
+    ------
+    TrainingError
+        It is not a JPEG, PNG or WebP file that the endpoint would accept; the message names it.
+    """
+    try:
+        return inference.input_fn(path.read_bytes())
+    except inference.RequestError as error:
+        raise TrainingError(f"{path}: {error.title.lower()}; replace the file or remove it") from error
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def fit(photo: Image.Image, rule: InputRule) -> Image.Image:
+    """Resize and crop an RGB photo as the endpoint does."""
+    card = inference.Card(
+        resize=rule.resize,
+        crop=(rule.crop, rule.crop),
+        interpolation=inference.INTERPOLATIONS[rule.interpolation],
+        labels=(),
+        sha256="",
+        size=0,
+    )
+    return inference.fit(photo, card)
+
+
+def augment(photo: Image.Image, rule: InputRule, policy: str, chance: random.Random) -> Image.Image:
+    """Vary an RGB photo, and bring it to the model's input.
+
+    Parameters
+    ----------
+    policy
+        ``light`` turns by up to 10 degrees, shifts by up to 10 % and scales by up to 10 %: safe for whatever has a
+        top, a left and a right, like digits. ``photo`` cuts out a random 35 to 100 % of the photo and mirrors every
+        other one: for objects in photographs. ``none`` changes nothing.
+    chance
+        Where the variation comes from: the same state gives the same pixels.
+    """
+    if policy == "photo":
+        width, height = photo.size
+        area = width * height * chance.uniform(0.35, 1)
+        ratio = math.exp(chance.uniform(math.log(3 / 4), math.log(4 / 3)))  # as torchvision's RandomResizedCrop
+        w, h = min(width, round(math.sqrt(area * ratio))), min(height, round(math.sqrt(area / ratio)))
+        left, top = chance.randint(0, width - w), chance.randint(0, height - h)
+        size, filter_ = (rule.crop, rule.crop), inference.INTERPOLATIONS[rule.interpolation]
+        photo = photo.resize(size, filter_, box=(left, top, left + w, top + h))
+        return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else photo
+    photo = fit(photo, rule)
+    if policy == "light":
+        return functional.affine(
+            photo,
+            angle=chance.uniform(-10, 10),
+            translate=[round(chance.uniform(-0.1, 0.1) * rule.crop) for _ in "xy"],
+            scale=chance.uniform(0.9, 1.1),
+            shear=[0.0],
+            interpolation=functional.InterpolationMode.BILINEAR,
+        )
+    return photo
+
+
+def to_tensor(photo: Image.Image) -> torch.Tensor:
+    """Return uint8 pixels of shape [height, width, 3]."""
+    return torch.from_numpy(np.array(photo))
