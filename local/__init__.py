@@ -1,0 +1,1 @@
+"""The embedded AWS: ministack with SageMaker and Application Auto Scaling, in one process on this machine."""

@@ -1,0 +1,82 @@
+"""Command line of the embedded AWS: ``python -m local up|down|env|status``."""
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from local import daemon
+from local.errors import LocalError
+from local.state import DEFAULT, Running, State
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    state = State(options.state)
+    try:
+        if options.command == "up":
+            daemon.start(state, port=options.port, time_scale=options.time_scale, say=_say)
+        elif options.command == "down":
+            _say("the embedded AWS is down" if daemon.stop(state) else "the embedded AWS was not up")
+        elif options.command == "env":
+            _say(environment(state.require_running()))
+        else:
+            from local.status import report  # boto3 takes a while to import
+
+            _say(report(state.require_running()))
+    except LocalError as error:
+        sys.stderr.write(f"kennel: {error}\n")
+        return 1
+    return 0
+
+
+def environment(running: Running) -> str:
+    """Return the shell lines that point the AWS CLI, SDKs and CDK at the embedded AWS."""
+    bypassed = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1", "localhost"]
+    variables = {
+        "AWS_ENDPOINT_URL": running.url,
+        "AWS_ACCESS_KEY_ID": running.access_key,
+        "AWS_SECRET_ACCESS_KEY": running.secret_key,
+        "AWS_REGION": running.region,
+        "AWS_DEFAULT_REGION": running.region,
+        "AWS_CA_BUNDLE": running.ca,
+        "REQUESTS_CA_BUNDLE": running.ca,
+        "NODE_EXTRA_CA_CERTS": running.ca,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": ",".join(dict.fromkeys(filter(None, bypassed))),
+    }
+    variables["no_proxy"] = variables["NO_PROXY"]
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    return "\n".join(["unset AWS_PROFILE AWS_SESSION_TOKEN", *exports])
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description="The embedded AWS of this machine.")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--state", type=Path, default=DEFAULT, help="directory for state and log (default: .local)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", parents=[shared], help="start it in the background, unless it is up")
+    up.add_argument("--port", type=int, help=f"port (default: {daemon.DEFAULT_PORT}, or any free one)")
+    up.add_argument("--time-scale", type=_positive, default=1.0, help="scaling minutes per real minute (default: 1)")
+    commands.add_parser("down", parents=[shared], help="stop it and everything that it started")
+    commands.add_parser("env", parents=[shared], help='print its environment: eval "$(python -m local env)"')
+    commands.add_parser("status", parents=[shared], help="show what runs in it")
+    return parser
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 3600:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 3600")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""Application Auto Scaling's API for SageMaker variants: targets, target-tracking policies, activities."""
+
+import contextlib
+import time
+import uuid
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local.account import ACCOUNT, REGION, Account
+from local.errors import ServiceError, validation_error
+from local.json_service import JsonService, Parameters, page
+from local.sagemaker_control import SageMaker
+from local.target_tracking import HIGH_POINTS, LOW_POINTS, LOW_RATIO, POINT_SECONDS, Policy, TargetTracking
+
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+METRIC = "SageMakerVariantInvocationsPerInstance"
+SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
+ROLE = (
+    f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{SERVICE}/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
+ALARM_PREFIX = "TargetTracking-"
+
+TargetKey = tuple[str, str, str]
+"""Service namespace, resource id, scalable dimension."""
+
+
+class ScalingPolicy:
+    """A policy as its API shows it, and the algorithm that follows it."""
+
+    def __init__(self, shown: Parameters, tracking: TargetTracking) -> None:
+        self.shown = shown
+        self.tracking = tracking
+
+    @property
+    def alarms(self) -> list[str]:
+        """Names of its two alarms, high then low."""
+        return [alarm["AlarmName"] for alarm in self.shown["Alarms"]]
+
+
+class ApplicationAutoScaling(JsonService):
+    """Scalable targets and policies of endpoint variants.
+
+    Parameters
+    ----------
+    sagemaker
+        Knows the variants.
+    account
+        Makes the policies' alarms in CloudWatch and the service-linked role in IAM.
+    """
+
+    def __init__(self, sagemaker: SageMaker, account: Account) -> None:
+        super().__init__("application-autoscaling")
+        self.targets: dict[TargetKey, Parameters] = {}
+        self.policies: dict[tuple[TargetKey, str], ScalingPolicy] = {}
+        self._activities: list[Parameters] = []
+        self._sagemaker = sagemaker
+        self._account = account
+        sagemaker.is_scaled = lambda endpoint, variant: _key_of(endpoint, variant) in self.targets
+
+    def register_scalable_target(self, p: Parameters) -> Parameters:
+        """Register a variant, or change its bounds."""
+        key = _key(p)
+        self._require_variant(key)
+        known = self.targets.get(key, {})
+        if not known and not {"MinCapacity", "MaxCapacity"} <= p.keys():
+            raise validation_error("MinCapacity and MaxCapacity must be specified for a new scalable target.")
+        target = {
+            "ScalableTargetARN": (
+                f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/{uuid.uuid4().hex}"
+            ),
+            "CreationTime": time.time(),
+            **known,
+            **{name: value for name, value in p.items() if name not in ("Tags", "RoleARN")},
+            "RoleARN": ROLE,
+        }
+        if target["MinCapacity"] > target["MaxCapacity"]:
+            raise validation_error("Maximum capacity cannot be less than minimum capacity.")
+        self._make_service_linked_role()
+        self.targets[key] = target
+        return {"ScalableTargetARN": target["ScalableTargetARN"]}
+
+    def describe_scalable_targets(self, p: Parameters) -> Parameters:
+        """List scalable targets."""
+        found = [
+            target
+            for (namespace, resource, dimension), target in self.targets.items()
+            if namespace == p["ServiceNamespace"]
+            and resource in p.get("ResourceIds", [resource])
+            and dimension == p.get("ScalableDimension", dimension)
+        ]
+        items, token = page(found, p)
+        return {"ScalableTargets": items, **token}
+
+    def deregister_scalable_target(self, p: Parameters) -> None:
+        """Deregister a variant, and delete its policies."""
+        key = _key(p)
+        if key not in self.targets:
+            raise _not_found("No scalable target found", key)
+        for target, name in [policy for policy in self.policies if policy[0] == key]:
+            self._delete_policy(target, name)
+        del self.targets[key]
+
+    def put_scaling_policy(self, p: Parameters) -> Parameters:
+        """Create or change a target-tracking policy, with its two alarms."""
+        key, name = _key(p), p["PolicyName"]
+        if key not in self.targets:
+            raise _not_found("No scalable target registered", key)
+        config = p.get("TargetTrackingScalingPolicyConfiguration", {})
+        metric = config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+        if p.get("PolicyType") != "TargetTrackingScaling" or metric != METRIC:
+            raise validation_error(f"The embedded AWS simulates TargetTrackingScaling on {METRIC} only.")
+        known = self.policies.get((key, name))
+        shown = {
+            **p,
+            "CreationTime": known.shown["CreationTime"] if known else time.time(),
+            "PolicyARN": known.shown["PolicyARN"] if known else _policy_arn(key, name),
+            "Alarms": known.shown["Alarms"] if known else _alarms(key),
+        }
+        tracking = TargetTracking(
+            Policy(
+                target=config["TargetValue"],
+                scale_out_cooldown=config.get("ScaleOutCooldown", 300),
+                scale_in_cooldown=config.get("ScaleInCooldown", 300),
+                disable_scale_in=config.get("DisableScaleIn", False),
+            )
+        )
+        if known:
+            tracking.points.extend(known.tracking.points)
+        self.policies[key, name] = ScalingPolicy(shown, tracking)
+        self._put_alarms(key, shown)
+        return {"PolicyARN": shown["PolicyARN"], "Alarms": shown["Alarms"]}
+
+    def describe_scaling_policies(self, p: Parameters) -> Parameters:
+        """List policies."""
+        found = [
+            policy.shown
+            for ((namespace, resource, dimension), name), policy in self.policies.items()
+            if namespace == p["ServiceNamespace"]
+            and resource == p.get("ResourceId", resource)
+            and dimension == p.get("ScalableDimension", dimension)
+            and name in p.get("PolicyNames", [name])
+        ]
+        items, token = page(found, p)
+        return {"ScalingPolicies": items, **token}
+
+    def delete_scaling_policy(self, p: Parameters) -> None:
+        """Delete a policy and its alarms."""
+        key, name = _key(p), p["PolicyName"]
+        if (key, name) not in self.policies:
+            raise _not_found(f"No scaling policy found for policy name: {name}", key)
+        self._delete_policy(key, name)
+
+    def describe_scaling_activities(self, p: Parameters) -> Parameters:
+        """List scaling activities, newest first."""
+        found = [
+            activity
+            for activity in reversed(self._activities)
+            if activity["ServiceNamespace"] == p["ServiceNamespace"]
+            and activity["ResourceId"] == p.get("ResourceId", activity["ResourceId"])
+        ]
+        items, token = page(found, p)
+        return {"ScalingActivities": items, **token}
+
+    def list_tags_for_resource(self, p: Parameters) -> Parameters:
+        """Return no tags: targets carry none here."""
+        return {"Tags": {}}
+
+    def record_activity(self, key: TargetKey, capacity: int, cause: str, failure: str | None) -> None:
+        """Remember a change of capacity that was made or tried."""
+        namespace, resource, dimension = key
+        text = f"Setting desired instance count to {capacity}."
+        outcome = {
+            "StatusCode": "Failed" if failure else "Successful",
+            "StatusMessage": failure or f"Successfully set desired instance count to {capacity}.",
+        }
+        with self.lock:
+            self._activities.append(
+                {
+                    "ActivityId": str(uuid.uuid4()),
+                    "ServiceNamespace": namespace,
+                    "ResourceId": resource,
+                    "ScalableDimension": dimension,
+                    "Description": text,
+                    "Cause": cause,
+                    "StartTime": time.time(),
+                    "EndTime": time.time(),
+                    **outcome,
+                }
+            )
+
+    def _require_variant(self, key: TargetKey) -> None:
+        namespace, resource, dimension = key
+        if namespace != "sagemaker" or dimension != DIMENSION:
+            raise validation_error(f"The embedded AWS scales {DIMENSION} only.")
+        endpoint, variant = variant_of(resource)
+        known = self._sagemaker.endpoints.get(endpoint)
+        if known is None or variant not in known.variants:
+            raise validation_error(
+                f"No endpoint variant found for service namespace: {namespace}, resource ID: {resource}, scalable "
+                f"dimension: {dimension}"
+            )
+
+    def _make_service_linked_role(self) -> None:
+        with contextlib.suppress(ClientError):  # it is there already
+            self._account.client("iam").create_service_linked_role(AWSServiceName=SERVICE)
+
+    def _put_alarms(self, key: TargetKey, shown: Parameters) -> None:
+        endpoint, variant = variant_of(key[1])
+        target = shown["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
+        kinds = (
+            ("GreaterThanThreshold", target, HIGH_POINTS),
+            ("LessThanThreshold", target * LOW_RATIO, LOW_POINTS),
+        )
+        cloudwatch = self._account.client("cloudwatch")
+        for alarm, (comparison, threshold, points) in zip(shown["Alarms"], kinds, strict=True):
+            cloudwatch.put_metric_alarm(
+                AlarmName=alarm["AlarmName"],
+                AlarmDescription=(
+                    "DO NOT EDIT OR DELETE. For TargetTrackingScaling policy " + shown["PolicyARN"] + "."
+                ),
+                AlarmActions=[shown["PolicyARN"]],
+                Namespace="AWS/SageMaker",
+                MetricName="InvocationsPerInstance",
+                Dimensions=[
+                    {"Name": "EndpointName", "Value": endpoint},
+                    {"Name": "VariantName", "Value": variant},
+                ],
+                Statistic="Sum",
+                Period=POINT_SECONDS,
+                EvaluationPeriods=points,
+                Threshold=threshold,
+                ComparisonOperator=comparison,
+            )
+
+    def _delete_policy(self, key: TargetKey, name: str) -> None:
+        policy = self.policies.pop((key, name))
+        self._account.client("cloudwatch").delete_alarms(AlarmNames=policy.alarms)
+
+
+def variant_of(resource_id: str) -> tuple[str, str]:
+    """Split ``endpoint/NAME/variant/VARIANT``.
+
+    Raises
+    ------
+    ServiceError
+        The resource id has another form.
+    """
+    parts = resource_id.split("/")
+    if len(parts) != 4 or parts[0] != "endpoint" or parts[2] != "variant":
+        raise validation_error(f"Unsupported resource ID: {resource_id}")
+    return parts[1], parts[3]
+
+
+def _key(p: Parameters) -> TargetKey:
+    return p["ServiceNamespace"], p["ResourceId"], p["ScalableDimension"]
+
+
+def _key_of(endpoint: str, variant: str) -> TargetKey:
+    return "sagemaker", f"endpoint/{endpoint}/variant/{variant}", DIMENSION
+
+
+def _not_found(what: str, key: TargetKey) -> ServiceError:
+    namespace, resource, dimension = key
+    return ServiceError(
+        "ObjectNotFoundException",
+        f"{what} for service namespace: {namespace}, resource ID: {resource}, scalable dimension: {dimension}",
+    )
+
+
+def _policy_arn(key: TargetKey, name: str) -> str:
+    resource = f"resource/{key[0]}/{key[1]}:policyName/{name}"
+    return f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:scalingPolicy:{uuid.uuid4()}:{resource}"
+
+
+def _alarms(key: TargetKey) -> list[dict[str, Any]]:
+    names = [f"{ALARM_PREFIX}{key[1]}-Alarm{side}-{uuid.uuid4()}" for side in ("High", "Low")]
+    return [{"AlarmName": name, "AlarmARN": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"} for name in names]

@@ -1,0 +1,123 @@
+"""The process behind the embedded AWS: ministack, our services in it, and one port.
+
+Run by `daemon`, which sets the environment that ministack reads when it is imported.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from ministack import app
+from ministack.core import lambda_runtime, tls
+
+from local import cloudformation_types, lambda_gaps, ministack_hooks, s3_gaps
+from local.account import ACCOUNT, REGION, Account, Credentials
+from local.autoscaler import Autoscaler
+from local.autoscaling_api import ApplicationAutoScaling
+from local.clock import ScaledClock
+from local.container_logs import ContainerLogs
+from local.invocation_metrics import InvocationMetrics
+from local.sagemaker_control import SageMaker
+from local.sagemaker_runtime import SageMakerRuntime
+from local.state import Running, State, write_atomically
+
+ALREADY_RUNNING = 75
+"""Exit status when another gateway holds the state directory."""
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--time-scale", type=float, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    state = State(arguments.state)
+    lock = state.hold()
+    if lock is None:
+        sys.exit(ALREADY_RUNNING)
+    _start_watchdog()
+    certificate, key = tls.resolve_tls_material()
+    write_atomically(state.ca, _authorities(Path(certificate)))
+    url = f"https://127.0.0.1:{arguments.port}"
+    root = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    stop = threading.Event()
+    sagemaker = _start_services(Account(url, root, str(state.ca)), state, arguments.time_scale, stop)
+    running = Running(
+        pid=os.getpid(),
+        url=url,
+        account=ACCOUNT,
+        region=REGION,
+        access_key=root.access_key,
+        secret_key=root.secret_key,
+        ca=str(state.ca),
+        time_scale=arguments.time_scale,
+        started=time.time(),
+    )
+    config = Config()
+    config.bind = [f"127.0.0.1:{arguments.port}"]
+    config.certfile, config.keyfile = certificate, key
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    asyncio.run(_serve(config, state, running))
+    stop.set()
+    for endpoint in list(sagemaker.endpoints.values()):
+        for variant in endpoint.variants.values():
+            for instance in variant.fleet.instances:
+                instance.stop(drain=0)
+    lambda_runtime.reset()
+    os._exit(0)  # ministack's threads may wait for ever; the watchdog ends what is left of the group
+
+
+def _start_watchdog() -> None:
+    """Start the process that ends the group when this one has ended; the pipe stays open until then."""
+    subprocess.Popen([sys.executable, "-m", "local.watchdog"], stdin=subprocess.PIPE)
+
+
+def _start_services(account: Account, state: State, time_scale: float, stop: threading.Event) -> SageMaker:
+    """Register our services with ministack and start their background threads."""
+    metrics, logs = InvocationMetrics(), ContainerLogs(account)
+    sagemaker = SageMaker(account, state.temporary / "instances", logs.follow)
+    scaling = ApplicationAutoScaling(sagemaker, account)
+    ministack_hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics), scaling)
+    cloudformation_types.register(sagemaker, scaling)
+    s3_gaps.register()
+    lambda_gaps.register()
+    autoscaler = Autoscaler(scaling, sagemaker, metrics, account, ScaledClock(time_scale))
+    for name, loop in (
+        ("heal", lambda: sagemaker.watch_instances(stop)),
+        ("logs", lambda: logs.ship_forever(stop)),
+        ("metrics", lambda: metrics.publish_forever(account.client("cloudwatch"), stop)),
+        ("autoscaler", lambda: autoscaler.run_forever(stop)),
+    ):
+        threading.Thread(target=loop, name=name, daemon=True).start()
+    return sagemaker
+
+
+async def _serve(config: Config, state: State, running: Running) -> None:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    state.announce(running)
+    await serve(app.app, config, shutdown_trigger=stopping.wait)
+
+
+def _authorities(certificate: Path) -> bytes:
+    """Return the system's certificate authorities and the gateway's certificate, for everything that calls it."""
+    paths = ssl.get_default_verify_paths()
+    system = Path(paths.cafile or paths.openssl_cafile)
+    return (system.read_bytes() + b"\n" if system.exists() else b"") + certificate.read_bytes()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Registers our services with ministack: routing, handlers, IAM."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_actions
+from ministack.services import cloudwatch
+
+from local.autoscaling_api import ALARM_PREFIX, ApplicationAutoScaling
+from local.json_service import Response
+from local.sagemaker_control import SageMaker
+from local.sagemaker_runtime import PATH, SageMakerRuntime
+
+NAMESPACES = {
+    "sagemaker": "sagemaker",
+    "sagemaker-runtime": "sagemaker",
+    "application-autoscaling": "application-autoscaling",
+}
+"""Our services, and the prefix of their IAM actions."""
+
+TARGETS = {"SageMaker.": "sagemaker", "AnyScaleFrontendService.": "application-autoscaling"}
+"""The start of X-Amz-Target, by which the JSON protocol names a service."""
+
+RESOURCES = {"EndpointName": "endpoint", "EndpointConfigName": "endpoint-config", "ModelName": "model"}
+"""The request member that names the resource of a SageMaker action; the first that is present decides."""
+
+
+def register(sagemaker: SageMaker, runtime: SageMakerRuntime, scaling: ApplicationAutoScaling) -> None:
+    """Add the services to ministack's tables."""
+    app.SERVICE_HANDLERS["sagemaker"] = sagemaker.handle
+    app.SERVICE_HANDLERS["sagemaker-runtime"] = runtime.handle
+    app.SERVICE_HANDLERS["application-autoscaling"] = scaling.handle
+    app.detect_service = _route_before(app.detect_service)
+    iam_actions.SERVICE_TO_IAM_NAMESPACE.update(NAMESPACES)
+    iam_actions._BOTOCORE_SERVICE_MAP["sagemaker-runtime"] = ["sagemaker-runtime"]
+    iam_actions.extract_resource_arn = _name_resource_before(iam_actions.extract_resource_arn)
+    iam_actions.access_denied_response = _deny_before(iam_actions.access_denied_response)
+    cloudwatch._evaluate_alarm = _leave_tracking_alarms(cloudwatch._evaluate_alarm)
+
+
+def _route_before(detect: Callable[..., str]) -> Callable[..., str]:
+    def route(method: str, path: str, headers: dict[str, str], query: dict[str, Any]) -> str:
+        target = headers.get("x-amz-target", "")
+        for prefix, service in TARGETS.items():
+            if target.startswith(prefix):
+                return service
+        if "/sagemaker/aws4_request" in headers.get("authorization", "") and path.startswith("/endpoints/"):
+            return "sagemaker-runtime"
+        return detect(method, path, headers, query)
+
+    return route
+
+
+def _name_resource_before(extract: Callable[..., str]) -> Callable[..., str]:
+    def name_resource(
+        service: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query: dict[str, Any],
+        region: str,
+        account: str,
+    ) -> str:
+        prefix = f"arn:aws:sagemaker:{region}:{account}"
+        if service == "sagemaker-runtime":
+            match = PATH.match(path)
+            return f"{prefix}:endpoint/{match[1]}" if match else "*"
+        if service == "sagemaker":
+            return _sagemaker_resource(prefix, body)
+        return extract(service, method, path, headers, body, query, region, account)
+
+    return name_resource
+
+
+def _sagemaker_resource(prefix: str, body: bytes) -> str:
+    try:
+        parameters = json.loads(body or b"{}")
+    except ValueError:
+        return "*"
+    for member, kind in RESOURCES.items():
+        if isinstance(parameters, dict) and member in parameters:
+            return f"{prefix}:{kind}/{parameters[member]}"
+    return str(parameters.get("ResourceArn", "*")) if isinstance(parameters, dict) else "*"
+
+
+def _deny_before(deny: Callable[..., Response]) -> Callable[..., Response]:
+    """Answer a denial as SageMaker does: HTTP 400, and a text that names the resource."""
+
+    def answer(service: str, action: str, principal: str, request_id: str, **details: Any) -> Response:
+        if service not in NAMESPACES or details.get("error_code"):
+            return deny(service, action, principal, request_id, **details)
+        message = iam_actions.identity_denial_message(
+            action, principal, details.get("resource_arn", "*"), details.get("explicit_deny", False)
+        )
+        headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": "AccessDeniedException"}
+        return 400, headers, json.dumps({"__type": "AccessDeniedException", "Message": message}).encode()
+
+    return answer
+
+
+def _leave_tracking_alarms(evaluate: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """Keep ministack from evaluating target tracking's alarms: their clock is the autoscaler's."""
+
+    def evaluate_others(alarm: dict[str, Any]) -> None:
+        if not alarm.get("AlarmName", "").startswith(ALARM_PREFIX):
+            evaluate(alarm)
+
+    return evaluate_others

@@ -1,0 +1,114 @@
+"""SageMaker Runtime: InvokeEndpoint."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import urllib3
+
+from local.account import ACCOUNT, REGION
+from local.errors import ServiceError
+from local.instance import InstanceGone
+from local.invocation_metrics import Invocation, InvocationMetrics
+from local.json_service import Response, error_body
+from local.sagemaker_control import SageMaker
+
+PATH = re.compile(r"/endpoints/([^/]+)/invocations")
+MAXIMUM_BYTES = 25 * 1024 * 1024
+TIMEOUT_SECONDS = 60.0
+"""InvokeEndpoint's limits (API reference, InvokeEndpoint; endpoints and quotas)."""
+
+ATTEMPTS = 20
+"""Other instances to try when the chosen one has just left; nothing has reached the model then."""
+
+ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+FORWARDED = ("Content-Type", "Accept", ATTRIBUTES)
+TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
+    "each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+
+
+class SageMakerRuntime:
+    """Sends requests to the instances of an endpoint.
+
+    It has threads of its own: a Lambda waits in one of ministack's for the endpoint that it calls.
+    """
+
+    def __init__(self, sagemaker: SageMaker, metrics: InvocationMetrics) -> None:
+        self._sagemaker = sagemaker
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(128, thread_name_prefix="invoke")
+
+    async def handle(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Response:
+        """Answer a request (ministack's handler signature)."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, self._invoke, path, headers, body)
+        except ServiceError as error:
+            content = {"Content-Type": "application/json", "x-amzn-ErrorType": error.code}
+            return error.status, content, json.dumps(error_body(error)).encode()
+
+    def _invoke(self, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        started = time.perf_counter()
+        match = PATH.fullmatch(path)
+        if match is None:
+            message = "Asynchronous and streamed invocations are not simulated by the embedded AWS."
+            raise ServiceError("NotImplemented", message, 501)
+        if len(body) > MAXIMUM_BYTES:
+            raise ServiceError("413", f"HTTP content length exceeded {MAXIMUM_BYTES} bytes.", 413)
+        endpoint = self._sagemaker.endpoints.get(match[1])
+        if endpoint is None or not endpoint.variants:
+            raise ServiceError("ValidationError", f"Endpoint {match[1]} of account {ACCOUNT} not found.")
+        forwarded = {name: headers[name.lower()] for name in FORWARDED if name.lower() in headers}
+        target = headers.get("x-amzn-sagemaker-target-variant")
+        for _ in range(ATTEMPTS):
+            variant = endpoint.choose(target)
+            sent = time.perf_counter()
+            try:
+                answer = variant.fleet.pick().invoke(body, forwarded, TIMEOUT_SECONDS)
+                status, content = answer.status, answer.data
+            except InstanceGone:
+                time.sleep(0.05)
+                continue
+            except urllib3.exceptions.TimeoutError:
+                answer, status, content = None, 0, TIMED_OUT.encode()
+            model = time.perf_counter() - sent
+            self._metrics.record(
+                Invocation(
+                    endpoint=endpoint.name,
+                    variant=variant.name,
+                    status=status,
+                    model_microseconds=model * 1e6,
+                    overhead_microseconds=(sent - started) * 1e6,
+                    instances=max(1, len(variant.fleet.instances)),
+                )
+            )
+            if answer is None or not 200 <= status < 300:
+                raise _model_error(endpoint.name, status, content.decode(errors="replace"))
+            returned = {"Content-Type": answer.headers.get("Content-Type", "application/octet-stream")}
+            if ATTRIBUTES in answer.headers:
+                returned[ATTRIBUTES] = answer.headers[ATTRIBUTES]
+            return 200, {**returned, "x-Amzn-Invoked-Production-Variant": variant.name}, content
+        raise ServiceError("ServiceUnavailable", "The service is currently unavailable.", 503)
+
+
+def _model_error(endpoint: str, status: int, message: str) -> ServiceError:
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    side = "client" if 400 <= status < 500 else "server"
+    console = f"https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}#logEventViewer:group={group}"
+    return ServiceError(
+        "ModelError",
+        f'Received {side} error ({status}) from primary with message "{message}". '
+        f"See {console} in account {ACCOUNT} for more information.",
+        424,
+        OriginalStatusCode=status,
+        OriginalMessage=message,
+        LogStreamArn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}",
+    )
