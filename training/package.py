@@ -178,8 +178,6 @@ def _cached(folder: Path, requirement: str) -> Path | None:
     name, _, version = requirement.partition("==")
     beginning = f"{re.sub(r'[-_.]+', '_', name)}-{version}-".lower()
     return next((path for path in sorted(folder.glob("*.whl")) if path.name.lower().startswith(beginning)), None)
-        (path for path in sorted(folder.glob("*.whl")) if path.name.lower().startswith(f"{stem}-{version}-")), None
-    )
 
 
 def _download(requirement: str, folder: Path, platform: Platform) -> None:
