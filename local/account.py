@@ -12,14 +12,7 @@ from ministack.core import iam_evaluator
 from ministack.services import iam, sts
 
 from local.errors import validation_error
-
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
-
-
-def arn(service: str, resource: str) -> str:
-    """Return the ARN of a regional resource of the account, for example ``arn("sagemaker", "model/m")``."""
-    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
+from local.names import ACCOUNT, REGION, arn
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.account import ACCOUNT, REGION, Account
+from local.account import Account
 from local.errors import ServiceError, validation_error
 from local.json_service import JsonService, Parameters, page
+from local.names import ACCOUNT, REGION
 from local.sagemaker_control import SageMaker
 from local.target_tracking import HIGH_POINTS, LOW_POINTS, LOW_RATIO, POINT_SECONDS, Policy, TargetTracking
 

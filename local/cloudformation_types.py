@@ -3,11 +3,10 @@
 Which property replaces and which updates in place: CloudFormation template reference of each type.
 """
 
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from botocore.model import Shape
 from ministack.services.cloudformation import provisioners, stacks
 
 from local.autoscaling_api import ApplicationAutoScaling
@@ -52,7 +51,7 @@ def run_on_worker_threads(types: set[str]) -> None:
     stacks._runs_on_worker_thread = lambda name: name in types or blocks(name)
 
 
-def converted(shape: Shape, value: Any) -> Any:
+def converted(shape: Any, value: Any) -> Any:
     """Return a template's value with the types of the API: CloudFormation takes numbers and booleans as strings.
 
     Members that the API does not know are left in place, for the API's own validation to name.
@@ -75,13 +74,22 @@ def converted(shape: Shape, value: Any) -> Any:
             return str(value)
 
 
-class _Type:
+class _Type(ABC):
     """What the types share: calls whose errors read as CloudFormation's."""
 
     replacing: tuple[str, ...] = ()
 
     def __init__(self, service: JsonService) -> None:
         self.service = service
+
+    @abstractmethod
+    def create(self, logical_id: str, properties: Parameters, stack: str) -> Created: ...
+
+    @abstractmethod
+    def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created: ...
+
+    @abstractmethod
+    def delete(self, physical_id: str, properties: Parameters) -> None: ...
 
     def call(self, operation: str, properties: Parameters) -> Parameters:
         shape = self.service.model.operation_model(operation).input_shape
@@ -163,6 +171,8 @@ class _Endpoint(_Named):
         self.update_tags(physical_id, old, new)
         name = self.name_of(physical_id)
         running = self.service.endpoints.get(name)
+        if running is not None:
+            running.settled.wait()  # autoscaling may be at work
         if running is None or running.config_name != new["EndpointConfigName"]:
             parameters = {k: v for k, v in _operation_members(new, "Update").items() if k != "Tags"}
             self.call("UpdateEndpoint", {**parameters, "EndpointName": name})
@@ -178,8 +188,7 @@ class _Endpoint(_Named):
 
     def _wait(self, physical_id: str) -> None:
         endpoint = self.service.endpoints[self.name_of(physical_id)]
-        settled: threading.Event = endpoint.settled
-        settled.wait()
+        endpoint.settled.wait()
         if endpoint.failure:
             raise ValueError(
                 f"Resource of type 'AWS::SageMaker::Endpoint' with identifier '{physical_id}' did not stabilize. "

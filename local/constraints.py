@@ -8,10 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from botocore.model import Shape
 
-
-def violations(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
+def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
     """Yield one sentence of AWS's for every constraint of the shape that the value breaks."""
     for constraint in _broken(shape, value):
         yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must {constraint}"
@@ -31,7 +29,7 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _broken(shape: Shape, value: Any) -> Iterator[str]:
+def _broken(shape: Any, value: Any) -> Iterator[str]:
     bounds = shape.metadata
     if "enum" in bounds and value not in bounds["enum"]:
         yield f"satisfy enum value set: [{', '.join(bounds['enum'])}]"

@@ -1,6 +1,8 @@
 """Starting and stopping the gateway as a background process with everything that it starts."""
 
 import contextlib
+import http.client
+import importlib.util
 import os
 import secrets
 import signal
@@ -9,19 +11,18 @@ import ssl
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from local.errors import LocalError
+from local.names import ACCOUNT, REGION
 from local.state import Running, State
 
 DEFAULT_PORT = 4566
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 """What the gateway, and the Lambdas that it starts, inherit from the user's environment."""
 
@@ -50,9 +51,10 @@ def start(state: State, *, port: int | None, time_scale: float, say: Callable[[s
     state.temporary.mkdir()
     chosen = _choose_port(port, say)
     command = [sys.executable, "-m", "local.gateway", "--state", str(state.directory)]
-    command += ["--port", str(chosen), "--time-scale", str(time_scale)]
+    command += ["--port", str(chosen), "--time-scale", str(time_scale), "--roots", str(_roots())]
+    say("starting the embedded AWS")
     with state.log.open("wb") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own command line
             command,
             cwd=Path(__file__).resolve().parent.parent,
             env=_environment(state, chosen),
@@ -112,6 +114,15 @@ def _environment(state: State, port: int) -> dict[str, str]:
     }
 
 
+def _roots() -> Path:
+    """Return the certificate authorities that this machine trusts, else those that come with botocore."""
+    botocore = importlib.util.find_spec("botocore")
+    system = ssl.get_default_verify_paths().cafile
+    bundled = Path(botocore.origin).with_name("cacert.pem") if botocore and botocore.origin else None
+    candidates = [Path(system) if system else None, bundled]
+    return next(path for path in candidates if path is not None and path.exists())
+
+
 def _choose_port(port: int | None, say: Callable[[str], None]) -> int:
     if _free(port or DEFAULT_PORT):
         return port or DEFAULT_PORT
@@ -149,9 +160,11 @@ def _answers(running: Running) -> bool:
     """Return whether the gateway, known by its own certificate, answers at its address."""
     try:
         trusted = ssl.create_default_context(cafile=running.ca)
-        with urllib.request.urlopen(f"{running.url}/_ministack/health", timeout=5, context=trusted) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
+        client = http.client.HTTPSConnection(urlsplit(running.url).netloc, timeout=5, context=trusted)
+        with contextlib.closing(client):
+            client.request("GET", "/_ministack/health")
+            return client.getresponse().status == HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
         return False
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.account import arn
 from local.errors import InstanceError, ServiceError, validation_error
 from local.fleet import Fleet
 from local.instance import InstanceSpec
+from local.names import arn
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from local.instance import Instance, InstanceGone
+from local.instance import Instance, InstanceGoneError
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ class Fleet:
 
         Raises
         ------
-        InstanceGone
+        InstanceGoneError
             There is none at the moment.
         """
         instances = self.instances
         if not instances:
-            raise InstanceGone("no instance")
+            raise InstanceGoneError("no instance")
         if self._least_outstanding:
             return min(instances, key=lambda instance: instance.in_flight)
         return random.choice(instances)  # noqa: S311 - routing needs no secret

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
 import subprocess
 import sys
 import threading
@@ -21,12 +20,13 @@ from ministack import app
 from ministack.core import lambda_runtime, tls
 
 from local import cloudformation_types, lambda_gaps, ministack_hooks, s3_gaps
-from local.account import ACCOUNT, REGION, Account, Credentials
+from local.account import Account, Credentials
 from local.autoscaler import Autoscaler
 from local.autoscaling_api import ApplicationAutoScaling
 from local.clock import ScaledClock
 from local.container_logs import ContainerLogs
 from local.invocation_metrics import InvocationMetrics
+from local.names import ACCOUNT, REGION
 from local.sagemaker_control import SageMaker
 from local.sagemaker_runtime import SageMakerRuntime
 from local.state import Running, State, write_atomically
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--time-scale", type=float, required=True)
+    parser.add_argument("--roots", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     state = State(arguments.state)
@@ -49,7 +50,8 @@ def main() -> None:
         sys.exit(ALREADY_RUNNING)
     _start_watchdog()
     certificate, key = tls.resolve_tls_material()
-    write_atomically(state.ca, _authorities(Path(certificate)))
+    # For everything that calls the gateway: whom this machine trusts, and the gateway's own certificate.
+    write_atomically(state.ca, arguments.roots.read_bytes() + b"\n" + Path(certificate).read_bytes())
     url = f"https://127.0.0.1:{arguments.port}"
     root = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     stop = threading.Event()
@@ -110,13 +112,6 @@ async def _serve(config: Config, state: State, running: Running) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     state.announce(running)
     await serve(app.app, config, shutdown_trigger=stopping.wait)
-
-
-def _authorities(certificate: Path) -> bytes:
-    """Return the system's certificate authorities and the gateway's certificate, for everything that calls it."""
-    paths = ssl.get_default_verify_paths()
-    system = Path(paths.cafile or paths.openssl_cafile)
-    return (system.read_bytes() + b"\n" if system.exists() else b"") + certificate.read_bytes()
 
 
 if __name__ == "__main__":

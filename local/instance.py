@@ -16,9 +16,10 @@ from typing import Any
 
 import urllib3
 
-from local.account import REGION, Account
+from local.account import Account
 from local.artifact import install_artifact
 from local.errors import InstanceError, ServiceError
+from local.names import REGION
 
 SERVER = Path("code", "server.py")
 """What is started, inside the artifact, whatever container image the model names."""
@@ -50,7 +51,7 @@ class InstanceSpec:
     startup_timeout: float
 
 
-class InstanceGone(Exception):
+class InstanceGoneError(Exception):
     """The instance takes no more requests: it is being stopped, or its process has ended."""
 
 
@@ -136,7 +137,7 @@ class Instance:
             environment |= credentials.environment()
             environment |= {"AWS_ENDPOINT_URL": self._account.url, "AWS_CA_BUNDLE": self._account.ca}
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - the artifact's code is what the user deploys
                 [sys.executable, str(SERVER)],
                 cwd=model_directory,
                 env=environment,
@@ -174,7 +175,7 @@ class Instance:
 
         Raises
         ------
-        InstanceGone
+        InstanceGoneError
             Nothing was sent, or the process died; another instance may be asked.
         urllib3.exceptions.TimeoutError
             No answer within `timeout` seconds.
@@ -183,7 +184,7 @@ class Instance:
             try:
                 return self._post(body, headers, timeout)
             except (urllib3.exceptions.ProtocolError, urllib3.exceptions.NewConnectionError) as error:
-                raise InstanceGone(self.id) from error
+                raise InstanceGoneError(self.id) from error
 
     def _post(self, body: bytes, headers: Mapping[str, str], timeout: float) -> urllib3.BaseHTTPResponse:
         limits = urllib3.Timeout(connect=5.0, read=timeout)
@@ -199,7 +200,7 @@ class Instance:
     def _lease(self) -> Iterator[None]:
         with self._changed:
             if self._closed or not self.alive:
-                raise InstanceGone(self.id)
+                raise InstanceGoneError(self.id)
             self.in_flight += 1
         try:
             yield

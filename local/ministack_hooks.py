@@ -1,17 +1,20 @@
 """Registers our services with ministack: routing, handlers, IAM."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions
+from ministack.core import iam_actions, iam_evaluator, router
 from ministack.services import cloudwatch
 
 from local.autoscaling_api import ALARM_PREFIX, ApplicationAutoScaling
 from local.json_service import Response
+from local.names import REGION
 from local.sagemaker_control import SageMaker
 from local.sagemaker_runtime import PATH, SageMakerRuntime
+
+Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
 
 NAMESPACES = {
     "sagemaker": "sagemaker",
@@ -29,7 +32,7 @@ RESOURCES = {"EndpointName": "endpoint", "EndpointConfigName": "endpoint-config"
 
 def register(sagemaker: SageMaker, runtime: SageMakerRuntime, scaling: ApplicationAutoScaling) -> None:
     """Add the services to ministack's tables."""
-    app.SERVICE_HANDLERS["sagemaker"] = sagemaker.handle
+    app.SERVICE_HANDLERS["sagemaker"] = _check_pass_role(sagemaker.handle)
     app.SERVICE_HANDLERS["sagemaker-runtime"] = runtime.handle
     app.SERVICE_HANDLERS["application-autoscaling"] = scaling.handle
     app.detect_service = _route_before(app.detect_service)
@@ -76,14 +79,42 @@ def _name_resource_before(extract: Callable[..., str]) -> Callable[..., str]:
 
 
 def _sagemaker_resource(prefix: str, body: bytes) -> str:
-    try:
-        parameters = json.loads(body or b"{}")
-    except ValueError:
-        return "*"
     for member, kind in RESOURCES.items():
-        if isinstance(parameters, dict) and member in parameters:
-            return f"{prefix}:{kind}/{parameters[member]}"
-    return str(parameters.get("ResourceArn", "*")) if isinstance(parameters, dict) else "*"
+        if name := _member(body, member):
+            return f"{prefix}:{kind}/{name}"
+    return _member(body, "ResourceArn") or "*"
+
+
+def _member(body: bytes, name: str) -> str | None:
+    """Return a text member of a JSON request, None where there is none."""
+    try:
+        value = json.loads(body or b"{}").get(name)
+    except (ValueError, AttributeError):
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _check_pass_role(handle: Handler) -> Handler:
+    """Refuse CreateModel to a caller who may not pass the model's execution role to SageMaker."""
+
+    async def check_and_handle(
+        method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+    ) -> Response:
+        role = _member(body, "ExecutionRoleArn")
+        if role and headers.get("x-amz-target") == "SageMaker.CreateModel":
+            denied = iam_evaluator.enforce(
+                router.extract_access_key_id(headers, query),
+                "iam:PassRole",
+                "iam",
+                REGION,
+                resource_arn=role,
+                service_context={"iam:PassedToService": "sagemaker.amazonaws.com"},
+            )
+            if isinstance(denied, iam_evaluator.EvalResult):
+                return _denial("iam:PassRole", denied.principal_arn, role, denied.decision == "Deny")
+        return await handle(method, path, headers, body, query)
+
+    return check_and_handle
 
 
 def _deny_before(deny: Callable[..., Response]) -> Callable[..., Response]:
@@ -92,13 +123,16 @@ def _deny_before(deny: Callable[..., Response]) -> Callable[..., Response]:
     def answer(service: str, action: str, principal: str, request_id: str, **details: Any) -> Response:
         if service not in NAMESPACES or details.get("error_code"):
             return deny(service, action, principal, request_id, **details)
-        message = iam_actions.identity_denial_message(
-            action, principal, details.get("resource_arn", "*"), details.get("explicit_deny", False)
-        )
-        headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": "AccessDeniedException"}
-        return 400, headers, json.dumps({"__type": "AccessDeniedException", "Message": message}).encode()
+        explicit = details.get("explicit_deny", False)
+        return _denial(action, principal, details.get("resource_arn", "*"), explicit)
 
     return answer
+
+
+def _denial(action: str, principal: str, resource: str, explicit: bool) -> Response:
+    message = iam_actions.identity_denial_message(action, principal, resource, explicit)
+    headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": "AccessDeniedException"}
+    return 400, headers, json.dumps({"__type": "AccessDeniedException", "Message": message}).encode()
 
 
 def _leave_tracking_alarms(evaluate: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:

@@ -8,9 +8,9 @@ from botocore.serialize import create_serializer
 from ministack.services import s3
 from ministack.services.cloudformation import provisioners
 
-from local.account import ACCOUNT, REGION
 from local.cloudformation_types import converted
 from local.json_service import Parameters, service_model
+from local.names import ACCOUNT, REGION
 
 MODEL = service_model("s3")
 AWS_MANAGED_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/aws/s3"
@@ -102,7 +102,7 @@ def _ownership(controls: Parameters) -> bytes:
 
 
 def _reset_ownership(bucket: str) -> None:
-    """A bucket whose template no longer says has the default of new buckets."""
+    """Put back the default of new buckets."""
     s3._put_bucket_ownership_controls(bucket, _ownership({"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}))
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from local.account import Account, arn
+from local.account import Account
 from local.endpoint import Deployment, Endpoint
 from local.errors import InstanceError, validation_error
 from local.fleet import Fleet
 from local.instance import Instance, InstanceSpec
 from local.json_service import JsonService, Parameters, page
+from local.names import arn
 
 log = logging.getLogger(__name__)
 

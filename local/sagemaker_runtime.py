@@ -10,11 +10,11 @@ from typing import Any
 
 import urllib3
 
-from local.account import ACCOUNT, REGION
 from local.errors import ServiceError
-from local.instance import InstanceGone
+from local.instance import InstanceGoneError
 from local.invocation_metrics import Invocation, InvocationMetrics
 from local.json_service import Response, error_body
+from local.names import ACCOUNT, REGION
 from local.sagemaker_control import SageMaker
 
 PATH = re.compile(r"/endpoints/([^/]+)/invocations")
@@ -74,7 +74,7 @@ class SageMakerRuntime:
             try:
                 answer = variant.fleet.pick().invoke(body, forwarded, TIMEOUT_SECONDS)
                 status, content = answer.status, answer.data
-            except InstanceGone:
+            except InstanceGoneError:
                 time.sleep(0.05)
                 continue
             except urllib3.exceptions.TimeoutError:

@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from local.errors import LocalError
 
+HOLD_ATTEMPTS = 20
 DEFAULT = Path(__file__).resolve().parent.parent / ".local"
 
 
@@ -51,9 +53,13 @@ class State:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         lock = self._lock.open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        for _ in range(HOLD_ATTEMPTS):  # whoever asks for the holder takes the lock for an instant
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.05)
+        else:
             lock.close()
             return None
         lock.truncate(0)
