@@ -154,7 +154,7 @@ def _body(response: HTTPResponse, max_bytes: int) -> bytes:
 def _content_length(response: HTTPResponse) -> int | None:
     """Return the body's length, or None where chunks or the connection's end delimit it (RFC 9112, 6.3)."""
     codings = response.headers.get_all("Transfer-Encoding", [])
-    lengths = set(response.headers.get_all("Content-Length", []))
+    lengths = list(dict.fromkeys(response.headers.get_all("Content-Length", [])))
     content_coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if content_coding != "identity":
         raise HTTPException("the body is compressed although only identity was accepted")
@@ -164,7 +164,7 @@ def _content_length(response: HTTPResponse) -> int | None:
         return None
     if not lengths:
         return None
-    length = lengths.pop().strip()
-    if lengths or not re.fullmatch("[0-9]{1,18}", length):
+    length = lengths[0].strip()
+    if len(lengths) > 1 or not re.fullmatch("[0-9]{1,18}", length):
         raise HTTPException("a malformed Content-Length")
     return int(length)

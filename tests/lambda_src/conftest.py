@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import boto3
 import pytest
 import trustme
 
@@ -183,7 +182,6 @@ def _aws_without_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     """Credentials that open nothing, a region, and none of this machine's own settings."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers credentials
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")

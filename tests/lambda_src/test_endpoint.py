@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
@@ -192,6 +193,7 @@ def test_an_endpoint_that_always_hangs_up_is_asked_twice_and_no_more(
 def test_missing_credentials_are_a_bug_of_ours_and_pass_through(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve(b"")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers credentials
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(NoCredentialsError):
@@ -199,11 +201,11 @@ def test_missing_credentials_are_a_bug_of_ours_and_pass_through(serve: Serve, mo
 
 
 def test_the_client_never_waits_longer_than_its_timeout_nor_retries() -> None:
-    config = runtime_client(7).meta.config
+    config: Any = runtime_client(7).meta.config
     assert (config.connect_timeout, config.read_timeout) == (2, 7)
-    assert config.retries is not None
     assert config.retries["total_max_attempts"] == 1
-    assert runtime_client(0.5).meta.config.connect_timeout == 0.5
+    short: Any = runtime_client(0.5).meta.config
+    assert short.connect_timeout == 0.5
 
 
 def test_a_service_error_keeps_its_cause_for_the_log(ask: Callable[..., Any], reply: Reply) -> None:

@@ -297,7 +297,8 @@ MALFORMED = {
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nphoto!",
     "a length longer than the body": b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nphoto",
     "an unknown transfer coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nphoto\r\n0\r\n\r\n",
-    "two transfer codings": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "two transfer codings": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n"
+    b"5\r\nphoto\r\n0\r\n\r\n",
     "a chunk without size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nphoto\r\n0\r\n\r\n",
     "a negative chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nphoto\r\n0\r\n\r\n",
     "half a chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\nphoto",
