@@ -13,7 +13,6 @@ from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
     HTTPClientError,
-    IncompleteReadError,
     ReadTimeoutError,
 )
 from botocore.exceptions import ConnectionError as ConnectionFailure
@@ -79,7 +78,7 @@ class Endpoint:
             raise _problem(error) from error
         except (ReadTimeoutError, ConnectTimeoutError) as error:
             raise Problem(504, "The model did not answer in time.", reason=str(error)) from error
-        except (ConnectionFailure, HTTPClientError, IncompleteReadError) as error:
+        except (ConnectionFailure, HTTPClientError) as error:
             raise Problem(502, "The model cannot be reached.", reason=str(error)) from error
 
     def _invoke(self, image: bytes, content_type: str, top_k: int | None) -> InvokeEndpointOutputTypeDef:
