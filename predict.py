@@ -111,7 +111,9 @@ def check_photos(photos: Sequence[str]) -> None:
         try:
             size = path.stat().st_size
         except OSError as error:
-            raise UsageError(f"{photo}: {error.strerror or error}; give a photo's path or URL") from None
+            raise UsageError(
+                f"{photo}: {error.strerror or error}; give a photo's path, or a URL with http:// or https://"
+            ) from None
         if not path.is_file():
             raise UsageError(f"{photo}: not a file; give photos one by one, or with a pattern such as {photo}/*.jpg")
         if size > MAX_PHOTO_BYTES:
