@@ -1,11 +1,10 @@
 """Application Auto Scaling's API for SageMaker variants: targets, target-tracking policies, activities."""
 
 import contextlib
+import json
 import time
 import uuid
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from local.account import Account
 from local.errors import ServiceError, validation_error
@@ -17,9 +16,8 @@ from local.target_tracking import HIGH_POINTS, LOW_POINTS, LOW_RATIO, POINT_SECO
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 METRIC = "SageMakerVariantInvocationsPerInstance"
 SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
-ROLE = (
-    f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{SERVICE}/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-)
+ROLE_NAME = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{SERVICE}/{ROLE_NAME}"
 ALARM_PREFIX = "TargetTracking-"
 
 TargetKey = tuple[str, str, str]
@@ -203,8 +201,15 @@ class ApplicationAutoScaling(JsonService):
             )
 
     def _make_service_linked_role(self) -> None:
-        with contextlib.suppress(ClientError):  # it is there already
-            self._account.client("iam").create_service_linked_role(AWSServiceName=SERVICE)
+        """Make the role that AWS makes when the first target is registered; CreateServiceLinkedRole misnames it."""
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": SERVICE}}
+        iam = self._account.client("iam")
+        with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_role(
+                RoleName=ROLE_NAME,
+                Path=f"/aws-service-role/{SERVICE}/",
+                AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+            )
 
     def _put_alarms(self, key: TargetKey, shown: Parameters) -> None:
         endpoint, variant = variant_of(key[1])

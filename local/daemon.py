@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import importlib.util
 import os
-import secrets
 import signal
 import socket
 import ssl
@@ -80,10 +79,10 @@ def stop(state: State) -> bool:
     if pid is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        if not _wait_for(lambda: not _group_alive(pid), STOP_SECONDS):
+        if not _wait_for(lambda: not group_alive(pid), STOP_SECONDS):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-            if not _wait_for(lambda: not _group_alive(pid), STOP_SECONDS):
+            if not _wait_for(lambda: not group_alive(pid), STOP_SECONDS):
                 raise LocalError(f"process group {pid} did not end; its log is {state.log}")
     state.clear()
     return pid is not None
@@ -100,7 +99,7 @@ def _environment(state: State, port: int) -> dict[str, str]:
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
         "AWS_ACCESS_KEY_ID": ACCOUNT,
-        "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(24),
+        "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_EC2_METADATA_DISABLED": "true",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
@@ -168,7 +167,7 @@ def _answers(running: Running) -> bool:
         return False
 
 
-def _group_alive(group: int) -> bool:
+def group_alive(group: int) -> bool:
     """Return whether a process of the group runs; one that has ended and waits to be reaped does not count."""
     if not Path("/proc/self/stat").exists():
         try:

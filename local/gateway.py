@@ -12,7 +12,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
@@ -30,6 +32,9 @@ from local.names import ACCOUNT, REGION
 from local.sagemaker_control import SageMaker
 from local.sagemaker_runtime import SageMakerRuntime
 from local.state import Running, State, write_atomically
+
+GRACE_SECONDS = 1.0
+"""How long requests in progress may take to finish once the gateway has been told to stop."""
 
 ALREADY_RUNNING = 75
 """Exit status when another gateway holds the state directory."""
@@ -71,15 +76,19 @@ def main() -> None:
     config.bind = [f"127.0.0.1:{arguments.port}"]
     config.certfile, config.keyfile = certificate, key
     config.keep_alive_timeout = 75
-    config.graceful_timeout = 1
-    asyncio.run(_serve(config, state, running))
+    config.graceful_timeout = GRACE_SECONDS
+    asyncio.run(_serve(config, state, running, lambda: _end(sagemaker, stop)))
+
+
+def _end(sagemaker: SageMaker, stop: threading.Event) -> NoReturn:
+    """Stop what was started and exit at once: threads of ministack would otherwise be waited for, for ever."""
     stop.set()
     for endpoint in list(sagemaker.endpoints.values()):
         for variant in endpoint.variants.values():
             for instance in variant.fleet.instances:
                 instance.stop(drain=0)
     lambda_runtime.reset()
-    os._exit(0)  # ministack's threads may wait for ever; the watchdog ends what is left of the group
+    os._exit(0)  # the watchdog ends what is left of the group
 
 
 def _start_watchdog() -> None:
@@ -107,11 +116,17 @@ def _start_services(account: Account, state: State, time_scale: float, stop: thr
     return sagemaker
 
 
-async def _serve(config: Config, state: State, running: Running) -> None:
+async def _serve(config: Config, state: State, running: Running, end: Callable[[], NoReturn]) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    server = asyncio.create_task(serve(app.app, config, shutdown_trigger=stopping.wait))
     state.announce(running)
-    await serve(app.app, config, shutdown_trigger=stopping.wait)
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait({server, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping.is_set():
+        await asyncio.wait({server}, timeout=GRACE_SECONDS)
+        end()
+    await server  # it ended by itself: show why
 
 
 if __name__ == "__main__":

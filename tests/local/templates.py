@@ -34,7 +34,7 @@ def endpoint_resources(
     read = {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::artifacts/*" if may_read else "arn:aws:s3:::x/*"}
     logs = {
         "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-        "Resource": {"Fn::Sub": "arn:aws:logs:*:*:log-group:/aws/sagemaker/Endpoints/" + endpoint + ":*"},
+        "Resource": [f"arn:aws:logs:*:*:log-group:/aws/sagemaker/Endpoints/{endpoint}{part}" for part in ("", ":*")],
     }
     return {
         "HostingRole": role("sagemaker", read, logs),
@@ -100,9 +100,7 @@ def scaling_resources(endpoint: str, *, maximum: int = 3, target: float = 40) ->
                 "PolicyType": "TargetTrackingScaling",
                 "ScalingTargetId": {"Ref": "Target"},
                 "TargetTrackingScalingPolicyConfiguration": {
-                    "PredefinedMetricSpecification": {
-                        "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
-                    },
+                    "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
                     "TargetValue": target,
                     "ScaleInCooldown": 60,
                     "ScaleOutCooldown": 60,
@@ -182,9 +180,7 @@ def bucket_resources() -> dict[str, Any]:
             "Type": "AWS::S3::Bucket",
             "Properties": {
                 "BucketEncryption": {
-                    "ServerSideEncryptionConfiguration": [
-                        {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-                    ]
+                    "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
                 },
                 "LifecycleConfiguration": {
                     "Rules": [
