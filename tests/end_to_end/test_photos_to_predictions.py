@@ -1,0 +1,278 @@
+"""From labelled photos to a prediction, a second model, a broken one, load, and the end: in this order."""
+
+import base64
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.end_to_end.project import NAME, PYTHON, Deployment, Model, model_servers, run, synthesised
+from tests.end_to_end.traffic import Traffic
+from tests.local.harness import eventually
+
+
+def some_photos(photos: Path, count: int) -> list[Path]:
+    files = sorted((photos / "test").glob("*/*.png"))
+    return files[:: len(files) // count][:count]
+
+
+def event(photo: Path) -> dict[str, str]:
+    return {"image": base64.b64encode(photo.read_bytes()).decode()}
+
+
+def test_the_trained_model_passes_the_bar_of_the_demo(first: Model) -> None:
+    assert first.manifest["metrics"]["test"]["accuracy"] >= 0.97
+
+
+def test_synthesis_twice_gives_the_same_bytes(first: Model, tmp_path: Path) -> None:
+    again = synthesised(first.folder, tmp_path / "again").assembly
+    for template in sorted(first.assembly.glob("*.template.json")):
+        assert template.read_bytes() == (again / template.name).read_bytes()
+
+
+def test_every_stack_is_created(deployed: Deployment) -> None:
+    for noun in ("Storage", "Endpoint", "Api"):
+        assert deployed.status(noun) == "CREATE_COMPLETE"
+
+
+def test_the_bucket_is_encrypted_private_versioned_and_cleans_up(deployed: Deployment) -> None:
+    s3, bucket = deployed.s3, deployed.resource("Storage", "AWS::S3::Bucket")
+    (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    ownership = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
+    assert ownership == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    rules = {r["ID"]: r for r in s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
+    assert rules["RemoveLeftovers"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert rules["RemoveLeftovers"]["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
+    assert rules["ExpireCapture"]["Expiration"]["Days"] == 30
+    assert rules["ExpireCapture"]["Filter"]["Prefix"] == "capture/"
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    denied = [s["Condition"] for s in policy["Statement"] if s["Effect"] == "Deny"]
+    assert {"Bool": {"aws:SecureTransport": "false"}} in denied
+
+
+def test_the_model_has_no_network_and_reads_the_artifact_that_was_deployed(deployed: Deployment, first: Model) -> None:
+    sagemaker = deployed.sagemaker
+    model = sagemaker.describe_model(ModelName=deployed.resource("Endpoint", "AWS::SageMaker::Model").split("/")[-1])
+    assert model["EnableNetworkIsolation"] is True
+    container = model["PrimaryContainer"]
+    assert container["Image"].endswith("/ray:serve-ml-sagemaker-cpu-v1")
+    assert container["Environment"]["MODEL_ARTIFACT_SHA256"] == first.sha256
+    bucket, key = container["ModelDataUrl"].removeprefix("s3://").split("/", 1)
+    stored = deployed.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert hashlib.sha256(stored).hexdigest() == first.sha256
+    role = model["ExecutionRoleArn"].split("/")[-1]
+    iam = deployed.iam
+    assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
+    documents = [
+        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    ]
+    (read,) = [s for d in documents for s in d["Statement"] if s["Sid"] == "ReadArtifact"]
+    assert (read["Action"], read["Resource"]) == ("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}")
+
+
+def test_the_endpoint_has_the_declared_variant_and_scales_from_one_to_four(deployed: Deployment) -> None:
+    sagemaker = deployed.sagemaker
+    endpoint = sagemaker.describe_endpoint(EndpointName=NAME)
+    assert endpoint["EndpointStatus"] == "InService"
+    (variant,) = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])[
+        "ProductionVariants"
+    ]
+    assert variant["VariantName"] == "AllTraffic"
+    assert variant["InstanceType"] == "ml.c7i.large"
+    assert variant["InitialInstanceCount"] == 1
+    assert variant["ModelDataDownloadTimeoutInSeconds"] == 60
+    assert variant["ContainerStartupHealthCheckTimeoutInSeconds"] == 60
+    autoscaling = deployed.application_autoscaling
+    (target,) = autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert target["ResourceId"] == f"endpoint/{NAME}/variant/AllTraffic"
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 4)
+    (policy,) = autoscaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    assert policy["PolicyType"] == "TargetTrackingScaling"
+    tracking = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["TargetValue"] == 12
+    assert (tracking["ScaleOutCooldown"], tracking["ScaleInCooldown"]) == (60, 300)
+    metric = tracking["PredefinedMetricSpecification"]["PredefinedMetricType"]
+    assert metric == "SageMakerVariantInvocationsPerInstance"
+
+
+def test_the_function_has_the_declared_properties(deployed: Deployment) -> None:
+    functions = getattr(deployed, "lambda")
+    function = functions.get_function_configuration(FunctionName=NAME, Qualifier="live")
+    assert function["Version"] != "$LATEST"
+    assert (function["Runtime"], function["Architectures"]) == ("python3.14", ["arm64"])
+    assert (function["MemorySize"], function["Timeout"], function["Handler"]) == (512, 29, "handler.handle")
+    assert function["Environment"]["Variables"]["ENDPOINT_NAME"] == NAME
+    assert function["LoggingConfig"]["LogGroup"] == f"/aws/lambda/{NAME}"
+    assert functions.get_function_concurrency(FunctionName=NAME)["ReservedConcurrentExecutions"] == 3
+    provisioned = functions.get_provisioned_concurrency_config(FunctionName=NAME, Qualifier="live")
+    assert provisioned["RequestedProvisionedConcurrentExecutions"] == 1
+    assert provisioned["Status"] == "READY"
+    url = functions.get_function_url_config(FunctionName=NAME, Qualifier="live")
+    assert url["AuthType"] == "AWS_IAM"
+    assert url["FunctionArn"].endswith(f":function:{NAME}:live")
+    (group,) = deployed.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{NAME}")["logGroups"]
+    assert group["retentionInDays"] == 7
+    (statement, _) = deployed.iam.get_role_policy(RoleName=function["Role"].split("/")[-1], PolicyName="Predict")[
+        "PolicyDocument"
+    ]["Statement"]
+    assert statement["Resource"].endswith(f":endpoint/{NAME}")
+
+
+def test_photos_are_answered_with_the_right_labels_through_the_alias(
+    deployed: Deployment, photos: Path, first: Model
+) -> None:
+    chosen = some_photos(photos, 30)
+    command = [PYTHON, "predict.py", "--function", NAME, "--check", "--at-least", "29"]
+    printed = run(*command, *chosen, env=deployed.env)
+    assert "of 30 right" in printed
+    answer = deployed.predict(event(chosen[0]))
+    assert answer["statusCode"] == 200
+    assert answer["headers"]["Content-Type"] == "application/json"
+    assert answer["body"]["artifact_sha256"] == first.sha256
+    assert answer["body"]["predictions"][0]["label"] == chosen[0].parent.name
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        ({"image": base64.b64encode(b"not a photo").decode()}, 415),
+        ({"image": base64.b64encode(b"\x89PNG\r\n\x1a\n broken").decode()}, 422),
+        ({"url": "http://169.254.169.254/latest/meta-data/"}, 403),
+        ({}, 400),
+    ],
+)
+def test_a_bad_request_is_answered_with_a_problem(deployed: Deployment, request_: dict[str, str], status: int) -> None:
+    answer = deployed.predict(request_)
+    assert answer["statusCode"] == answer["body"]["status"] == status
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+
+
+def test_diff_after_deploy_shows_nothing(deployed: Deployment, first: Model) -> None:
+    printed = deployed.cdk("diff", "--app", first.assembly, "--fail")
+    assert "Number of stacks with differences: 0" in printed
+
+
+def test_the_functions_role_is_denied_on_another_endpoint(deployed: Deployment, photos: Path) -> None:
+    sagemaker, functions = deployed.sagemaker, getattr(deployed, "lambda")
+    config = sagemaker.describe_endpoint(EndpointName=NAME)["EndpointConfigName"]
+    sagemaker.create_endpoint(EndpointName="another", EndpointConfigName=config)
+    photo = some_photos(photos, 1)[0]
+    try:
+        eventually(lambda: sagemaker.describe_endpoint(EndpointName="another")["EndpointStatus"] == "InService")
+        assert deployed.ask_endpoint(photo, "another")["predictions"]
+        variables = functions.get_function_configuration(FunctionName=NAME)["Environment"]["Variables"]
+        changed = {"Variables": {**variables, "ENDPOINT_NAME": "another"}}
+        functions.update_function_configuration(FunctionName=NAME, Environment=changed)
+        answer = deployed.predict(event(photo), qualifier="$LATEST")
+        assert answer["statusCode"] == 500
+        assert "AccessDenied" in deployed.log(f"/aws/lambda/{NAME}")
+        functions.update_function_configuration(FunctionName=NAME, Environment={"Variables": variables})
+        assert deployed.predict(event(photo), qualifier="$LATEST")["statusCode"] == 200
+    finally:
+        sagemaker.delete_endpoint(EndpointName="another")
+
+
+def test_a_forged_key_is_refused(deployed: Deployment, photos: Path) -> None:
+    forged = deployed.make("sagemaker-runtime", access_key="AKIAFORGEDFORGEDFORG", secret_key="forged")
+    with pytest.raises(ClientError) as caught:
+        forged.invoke_endpoint(EndpointName=NAME, Body=some_photos(photos, 1)[0].read_bytes())
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_a_second_artifact_rolls_the_same_endpoint_without_a_failed_request(
+    deployed: Deployment, photos: Path, first: Model, second: Model
+) -> None:
+    arn = deployed.sagemaker.describe_endpoint(EndpointName=NAME)["EndpointArn"]
+    photo = event(some_photos(photos, 1)[0])
+    with Traffic(lambda: deployed.predict(photo), rate=10) as traffic:
+        deployed.roll_out(second, "KennelEndpoint-local")
+    assert traffic.failures == []
+    assert {answer["statusCode"] for answer in traffic.answers} == {200}
+    hashes = [answer["body"]["artifact_sha256"] for answer in traffic.answers]
+    assert hashes[0] == first.sha256
+    assert deployed.predict(photo)["body"]["artifact_sha256"] == second.sha256
+    assert deployed.sagemaker.describe_endpoint(EndpointName=NAME)["EndpointArn"] == arn
+    assert len(deployed.sagemaker.list_models()["Models"]) == 1, "the old model is still there"
+
+
+def test_a_corrupt_artifact_is_rolled_back_while_the_old_model_answers(
+    deployed: Deployment, photos: Path, second: Model, tmp_path: Path
+) -> None:
+    corrupt = synthesised(corrupted(second, tmp_path))
+    photo = event(some_photos(photos, 1)[0])
+    with Traffic(lambda: deployed.predict(photo), rate=10) as traffic:
+        printed = deployed.roll_out(corrupt, "KennelEndpoint-local", check=False)
+    assert deployed.status("Endpoint") == "UPDATE_ROLLBACK_COMPLETE"
+    assert "did not pass the ping health check" in printed
+    assert traffic.failures == []
+    assert {answer["statusCode"] for answer in traffic.answers} == {200}
+    assert {answer["body"]["artifact_sha256"] for answer in traffic.answers} == {second.sha256}
+
+
+def corrupted(model: Model, folder: Path) -> Path:
+    """Change the graph inside an archive, and write the manifest that belongs to the changed archive."""
+    archive = folder / "model.tar.gz"
+    with tarfile.open(model.folder / "model.tar.gz") as old, tarfile.open(archive, "w:gz") as new:
+        for member in old:
+            content = old.extractfile(member)
+            assert content is not None
+            data = bytearray(content.read())
+            if member.name == "model.onnx":
+                data[len(data) // 2] ^= 0xFF
+            new.addfile(member, io.BytesIO(data))
+    manifest = model.manifest
+    manifest["artifact"] |= {
+        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+        "size": archive.stat().st_size,
+    }
+    (folder / "model.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_without_permission_to_read_the_artifact_the_endpoint_fails_and_says_why(
+    deployed: Deployment, photos: Path, first: Model, second: Model
+) -> None:
+    template = json.loads((first.assembly / "KennelEndpoint-local.template.json").read_text())
+    (access,) = [item for item in template["Resources"].values() if item["Type"] == "AWS::IAM::Policy"]
+    document = access["Properties"]["PolicyDocument"]
+    document["Statement"] = [s for s in document["Statement"] if s["Sid"] != "ReadArtifact"]
+    deployed.cloudformation.update_stack(
+        StackName="KennelEndpoint-local", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
+    )
+    assert deployed.settled("KennelEndpoint-local") == "UPDATE_ROLLBACK_COMPLETE"
+    assert "s3:GetObject" in deployed.reasons("KennelEndpoint-local")
+    answer = deployed.ask_endpoint(some_photos(photos, 1)[0])
+    assert answer["artifact_sha256"] == second.sha256
+
+
+def test_load_scales_the_endpoint_out_and_its_end_scales_it_in(deployed: Deployment, photos: Path) -> None:
+    sagemaker = deployed.sagemaker
+
+    def instances() -> int:
+        (variant,) = sagemaker.describe_endpoint(EndpointName=NAME)["ProductionVariants"]
+        return int(variant["CurrentInstanceCount"])
+
+    assert instances() == 1
+    photo = some_photos(photos, 1)[0]
+    with Traffic(lambda: deployed.ask_endpoint(photo), rate=40) as traffic:
+        eventually(lambda: instances() > 1, 60)
+    assert traffic.failures == []
+    eventually(lambda: instances() == 1, 120)
+    activities = deployed.application_autoscaling.describe_scaling_activities(ServiceNamespace="sagemaker")
+    assert len(activities["ScalingActivities"]) >= 2
+
+
+def test_destroy_leaves_nothing(deployed: Deployment, second: Model) -> None:
+    deployed.cdk("destroy", "--all", "--force", "--app", second.assembly)
+    assert deployed.sagemaker.list_endpoints()["Endpoints"] == []
+    assert deployed.sagemaker.list_models()["Models"] == []
+    assert getattr(deployed, "lambda").list_functions()["Functions"] == []
+    eventually(lambda: model_servers(deployed) == [])
