@@ -39,6 +39,9 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    except OSError as error:  # a full disk, a folder taken away
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)  # noqa: T201
         return 130
@@ -100,7 +103,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="pixels of each side of the model's input (default: the weights' own; "
         "without weights the photos' own, at most 224)",
     )
-    fit.add_argument("--seed", type=_whole(0), default=0, help="same seed, same machine, same model (default: 0)")
+    fit.add_argument(
+        "--seed", type=_whole(0, 2**32 - 1), default=0, help="same seed, same machine, same model (default: 0)"
+    )
     return parser
 
 
@@ -118,6 +123,8 @@ def _sample(folder: Path) -> int:
 
 def _fit(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     folders = _folders(options.data, environment)
+    # Threads that spin at every barrier cost several times the work when another process wants the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from training.fitting import Options, run  # PyTorch takes seconds to import; mistakes above should not
 
     chosen = {name: value for name, value in vars(options).items() if name not in ("command", "data")}

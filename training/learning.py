@@ -1,6 +1,7 @@
 """Training, its two modes, and the evaluation that both share."""
 
 import copy
+import math
 import os
 import time
 from collections.abc import Callable
@@ -128,8 +129,9 @@ def train_head(recipe: Recipe, train: PixelDataset, valid: PixelDataset, schedul
 
     def epoch(number: int) -> float:
         head.train()
-        order = torch.tensor(_order(len(train), schedule.seed, number), device=features.device)
-        losses = [step(head(features[batch]), targets[batch]) for batch in order.split(batch_size)]
+        order = _order(len(train), schedule.seed, number)
+        batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        losses = [step(head(features[batch]), targets[batch]) for batch in batches]
         return sum(losses) / len(losses)
 
     def validate() -> tuple[Tensor, Tensor]:
@@ -196,7 +198,7 @@ def _best_epoch(
     for number in range(schedule.epochs):
         start = time.perf_counter()
         loss = epoch(number)
-        if not loss == loss or loss == float("inf"):
+        if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} in epoch {number + 1}: training diverged; choose a smaller --lr")
         logits, targets = validate()
         metrics = measure(logits, targets)
@@ -228,6 +230,6 @@ def _loader(photos: PixelDataset, batch_size: int, order: list[int] | range) -> 
 
 
 def _order(photos: int, seed: int, epoch: int) -> list[int]:
-    generator = torch.Generator().manual_seed(hash((seed, epoch)) % 2**63)
+    generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
     order: list[int] = torch.randperm(photos, generator=generator).tolist()
     return order

@@ -102,7 +102,7 @@ def augment(photo: Image.Image, rule: InputRule, policy: str, chance: random.Ran
         return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else photo
     photo = fit(photo, rule)
     if policy == "light":
-        return functional.affine(
+        photo = functional.affine(
             photo,
             angle=chance.uniform(-10, 10),
             translate=[round(chance.uniform(-0.1, 0.1) * rule.crop) for _ in "xy"],
