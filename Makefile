@@ -131,6 +131,16 @@ clean: down ## Remove what make made
 	@$(UV) .venv-local/bin/python -r local/requirements.txt
 	@touch $@
 
+SERVING := training/serving
+.venv-ray/ready: .venv/uv $(SERVING)/requirements-ray.txt $(SERVING)/constraints-ray.txt $(SERVING)/requirements-container.txt
+	@echo "Python packages of AWS's Ray container ..."
+	@# Python 3.13 as in the container where the machine has one (PYENV_VERSION: pyenv hides it), else make's own.
+	@PYENV_VERSION=3.13 .venv/bin/uv venv --quiet --clear --no-python-downloads --python 3.13 .venv-ray 2>/dev/null || \
+	  .venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv-ray
+	@$(UV) .venv-ray/bin/python -r $(SERVING)/requirements-ray.txt -c $(SERVING)/constraints-ray.txt
+	@.venv-ray/bin/python -m pip download --quiet --no-deps --only-binary=:all: -d .venv-ray/wheels -r $(SERVING)/requirements-container.txt
+	@touch $@
+
 node_modules/ready: package-lock.json
 	@echo 'The CDK command line ...'
 	@env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
