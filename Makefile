@@ -138,7 +138,7 @@ SERVING := training/serving
 	@PYENV_VERSION=3.13 .venv/bin/uv venv --quiet --clear --no-python-downloads --python 3.13 .venv-ray 2>/dev/null || \
 	  .venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv-ray
 	@$(UV) .venv-ray/bin/python -r $(SERVING)/requirements-ray.txt -c $(SERVING)/constraints-ray.txt
-	@.venv-ray/bin/python -m pip download --quiet --no-deps --only-binary=:all: -d .venv-ray/wheels -r $(SERVING)/requirements-container.txt
+	@.venv-ray/bin/python -m pip download -qq --no-deps --only-binary=:all: -d .venv-ray/wheels -r $(SERVING)/requirements-container.txt
 	@touch $@
 
 node_modules/ready: package-lock.json

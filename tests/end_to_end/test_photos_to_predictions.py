@@ -131,7 +131,7 @@ def test_photos_are_answered_with_the_right_labels_through_the_alias(
 ) -> None:
     chosen = some_photos(photos, 30)
     command = [PYTHON, "predict.py", "--function", NAME, "--check", "--at-least", "29"]
-    printed = run(*command, *chosen, env=deployed.env)
+    printed = run(*command, *chosen, env=deployed.environment)
     assert "of 30 right" in printed
     answer = deployed.predict(event(chosen[0]))
     assert answer["statusCode"] == 200
