@@ -1,7 +1,6 @@
 """Command line of the embedded AWS: ``python -m local up|down|env|status``."""
 
 import argparse
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -34,7 +33,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def environment(running: Running) -> str:
     """Return the shell lines that point the AWS CLI, SDKs and CDK at the embedded AWS."""
-    bypassed = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1", "localhost"]
     variables = {
         "AWS_ENDPOINT_URL": running.url,
         "AWS_ACCESS_KEY_ID": running.access_key,
@@ -45,9 +43,9 @@ def environment(running: Running) -> str:
         "REQUESTS_CA_BUNDLE": running.ca,
         "NODE_EXTRA_CA_CERTS": running.ca,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": ",".join(dict.fromkeys(filter(None, bypassed))),
+        "NO_PROXY": daemon.no_proxy(),
+        "no_proxy": daemon.no_proxy(),
     }
-    variables["no_proxy"] = variables["NO_PROXY"]
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     return "\n".join(["unset AWS_PROFILE AWS_SESSION_TOKEN", *exports])
 

@@ -48,20 +48,27 @@ class Account:
         self._root = root
         self._session = boto3.session.Session(region_name=REGION)
         self._making = threading.Lock()
+        self._root_clients: dict[str, Any] = {}
 
     def client(self, service: str, credentials: Credentials | None = None) -> Any:
-        """Return a client of a service, as root unless credentials are given."""
-        keys = credentials or self._root
+        """Return a client of a service: one of the credentials' own, or the account's root's, which is shared."""
         with self._making:  # making clients from one session is not thread-safe
-            return self._session.client(
-                service,  # type: ignore[call-overload]
-                endpoint_url=self.url,
-                verify=self.ca,
-                aws_access_key_id=keys.access_key,
-                aws_secret_access_key=keys.secret_key,
-                aws_session_token=keys.token,
-                config=Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 2}),
-            )
+            if credentials is not None:
+                return self._make(service, credentials)
+            if service not in self._root_clients:
+                self._root_clients[service] = self._make(service, self._root)
+            return self._root_clients[service]
+
+    def _make(self, service: str, credentials: Credentials) -> Any:
+        return self._session.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self.url,
+            verify=self.ca,
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            aws_session_token=credentials.token,
+            config=Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 2}),
+        )
 
     def assume(self, role_arn: str, service: str, session_name: str) -> Credentials:
         """Open a session of a role as an AWS service does, for example ``sagemaker``.

@@ -4,10 +4,11 @@ import contextlib
 import json
 import time
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from local.account import Account
-from local.errors import ServiceError, validation_error
+from local.errors import NotFoundError, validation_error
 from local.json_service import JsonService, Parameters, page
 from local.names import ACCOUNT, REGION
 from local.sagemaker_control import SageMaker
@@ -24,12 +25,12 @@ TargetKey = tuple[str, str, str]
 """Service namespace, resource id, scalable dimension."""
 
 
+@dataclass(frozen=True)
 class ScalingPolicy:
     """A policy as its API shows it, and the algorithm that follows it."""
 
-    def __init__(self, shown: Parameters, tracking: TargetTracking) -> None:
-        self.shown = shown
-        self.tracking = tracking
+    shown: Parameters
+    tracking: TargetTracking
 
     @property
     def alarms(self) -> list[str]:
@@ -266,9 +267,9 @@ def _key_of(endpoint: str, variant: str) -> TargetKey:
     return "sagemaker", f"endpoint/{endpoint}/variant/{variant}", DIMENSION
 
 
-def _not_found(what: str, key: TargetKey) -> ServiceError:
+def _not_found(what: str, key: TargetKey) -> NotFoundError:
     namespace, resource, dimension = key
-    return ServiceError(
+    return NotFoundError(
         "ObjectNotFoundException",
         f"{what} for service namespace: {namespace}, resource ID: {resource}, scalable dimension: {dimension}",
     )

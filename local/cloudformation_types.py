@@ -10,7 +10,7 @@ from typing import Any
 from ministack.services.cloudformation import provisioners, stacks
 
 from local.autoscaling_api import ApplicationAutoScaling
-from local.errors import ServiceError
+from local.errors import NotFoundError, ServiceError
 from local.json_service import JsonService, Parameters
 from local.sagemaker_control import SageMaker
 
@@ -19,6 +19,9 @@ NAME_LENGTH = 63
 
 Created = tuple[str, Parameters]
 """Physical id (what Ref returns) and attributes (what GetAtt returns)."""
+
+UPDATE_ONLY = ("RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig")
+"""Properties of an endpoint that UpdateEndpoint takes and CreateEndpoint does not."""
 
 TARGET_KEYS = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 POLICY_KEYS = ("PolicyName", "PolicyType", "ScalingTargetId", *TARGET_KEYS)
@@ -107,7 +110,7 @@ class _Type(ABC):
         try:
             self.service.call(operation, parameters)
         except ServiceError as error:
-            if "ould not find" not in str(error) and error.code != "ObjectNotFoundException":
+            if not isinstance(error, NotFoundError):
                 raise ValueError(str(error)) from error
 
 
@@ -159,7 +162,8 @@ class _Endpoint(_Named):
         self.replacing = ("EndpointName",)
 
     def create(self, logical_id: str, properties: Parameters, stack: str) -> Created:
-        created = super().create(logical_id, _operation_members(properties, "Create"), stack)
+        creating = {key: value for key, value in properties.items() if key not in UPDATE_ONLY}
+        created = super().create(logical_id, creating, stack)
         try:
             self._wait(created[0])
         except ValueError:
@@ -174,8 +178,8 @@ class _Endpoint(_Named):
         if running is not None:
             running.settled.wait()  # autoscaling may be at work
         if running is None or running.config_name != new["EndpointConfigName"]:
-            parameters = {k: v for k, v in _operation_members(new, "Update").items() if k != "Tags"}
-            self.call("UpdateEndpoint", {**parameters, "EndpointName": name})
+            updating = {key: value for key, value in new.items() if key != "Tags"}
+            self.call("UpdateEndpoint", {**updating, "EndpointName": name})
             self._wait(physical_id)
         return physical_id, self.attributes(physical_id)
 
@@ -194,12 +198,6 @@ class _Endpoint(_Named):
                 f"Resource of type 'AWS::SageMaker::Endpoint' with identifier '{physical_id}' did not stabilize. "
                 f"{endpoint.failure}"
             )
-
-
-def _operation_members(properties: Parameters, operation: str) -> Parameters:
-    """Return the properties that an operation takes: those of UpdateEndpoint do not exist when one is created."""
-    updating = ("RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig")
-    return properties if operation == "Update" else {k: v for k, v in properties.items() if k not in updating}
 
 
 class _ScalableTarget(_Type):

@@ -4,9 +4,10 @@ import contextlib
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.account import Account
 from local.errors import ServiceError
@@ -16,11 +17,19 @@ log = logging.getLogger(__name__)
 
 SHIP_SECONDS = 1.0
 BATCH_BYTES = 256 * 1024
-LINES_PER_CALL = 1000
+"""What is read at once; with CloudWatch's 26 bytes for each event it stays below PutLogEvents' limit of 1 MB."""
+
+
+@dataclass
+class _Stream:
+    """How far an instance's log has been shipped, and the client that ships it once there is something."""
+
+    offset: int = 0
+    client: Any = None
 
 
 class ContainerLogs:
-    """Follows the log files of instances until they are removed.
+    """Follows the log files of instances until they stop.
 
     Group ``/aws/sagemaker/Endpoints/ENDPOINT``, stream ``VARIANT/INSTANCE`` (SageMaker guide, "Log groups and
     streams that Amazon SageMaker AI sends to CloudWatch Logs").
@@ -28,49 +37,62 @@ class ContainerLogs:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._lock = threading.Lock()
-        self._offsets: dict[Instance, int] = {}
+        self._shipping = threading.Lock()
+        self._streams: dict[Instance, _Stream] = {}
 
     def follow(self, instance: Instance) -> None:
         """Ship the lines of an instance from now on."""
-        with self._lock:
-            self._offsets[instance] = 0
+        with self._shipping:
+            self._streams[instance] = _Stream()
+
+    def finish(self, instance: Instance) -> None:
+        """Ship the last lines of an instance that has ended."""
+        with self._shipping:
+            self._ship(instance)
+            self._streams.pop(instance, None)
 
     def ship_forever(self, stop: threading.Event) -> None:
-        """Ship until `stop` is set."""
+        """Ship once a second until `stop` is set."""
         while not stop.wait(SHIP_SECONDS):
-            for instance, offset in list(self._offsets.items()):
-                try:
-                    self._offsets[instance] = offset + self._ship(instance, offset)
-                except (ClientError, ServiceError, OSError) as error:
-                    if instance.directory.exists():
-                        log.warning("logs of %s stay in %s: %s", instance.id, instance.log, error)
-                    with self._lock:
-                        del self._offsets[instance]
+            for instance in list(self._streams):
+                with self._shipping:
+                    self._ship(instance)
 
-    def _ship(self, instance: Instance, offset: int) -> int:
-        """Ship the whole lines after an offset and return their length in bytes."""
-        if not instance.log.exists() and instance.pid is None:
-            return 0
+    def _ship(self, instance: Instance) -> None:
+        """Ship the whole lines that are new; give an instance up whose role may not write logs."""
+        stream = self._streams.get(instance)
+        if stream is None:
+            return
+        try:
+            while lines := self._read(instance, stream):
+                self._put(instance, stream, lines)
+        except (ClientError, BotoCoreError, ServiceError, OSError) as error:
+            log.warning("the log of %s stays in %s: %s", instance.id, instance.log, error)
+            del self._streams[instance]
+
+    def _read(self, instance: Instance, stream: _Stream) -> list[str]:
         with instance.log.open("rb") as file:
-            file.seek(offset)
+            file.seek(stream.offset)
             new = file.read(BATCH_BYTES)
-        whole = new[: new.rfind(b"\n") + 1]
-        lines = [line for line in whole.decode(errors="replace").splitlines() if line]
-        if lines:
-            self._put(instance, lines)
-        return len(whole)
+        whole = new[: new.rfind(b"\n") + 1] if len(new) < BATCH_BYTES else new
+        stream.offset += len(whole)
+        return [line for line in whole.decode(errors="replace").splitlines() if line]
 
-    def _put(self, instance: Instance, lines: list[str]) -> None:
-        role = instance.spec.model["ExecutionRoleArn"]
-        logs: Any = self._account.client("logs", self._account.assume(role, "sagemaker", "SageMaker"))
-        names = {"logGroupName": f"/aws/sagemaker/Endpoints/{instance.spec.endpoint}"}
-        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-            logs.create_log_group(**names)
-        names["logStreamName"] = f"{instance.spec.variant}/{instance.id}"
-        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-            logs.create_log_stream(**names)
+    def _put(self, instance: Instance, stream: _Stream, lines: list[str]) -> None:
+        names = {
+            "logGroupName": f"/aws/sagemaker/Endpoints/{instance.spec.endpoint}",
+            "logStreamName": f"{instance.spec.variant}/{instance.id}",
+        }
+        if stream.client is None:
+            stream.client = self._open(instance, names)
         now = int(time.time() * 1000)
-        for start in range(0, len(lines), LINES_PER_CALL):
-            part = lines[start : start + LINES_PER_CALL]
-            logs.put_log_events(**names, logEvents=[{"timestamp": now, "message": line} for line in part])
+        stream.client.put_log_events(**names, logEvents=[{"timestamp": now, "message": line} for line in lines])
+
+    def _open(self, instance: Instance, names: dict[str, str]) -> Any:
+        """Make the stream, and its group where there is none, as the instance's role."""
+        role = self._account.assume(instance.spec.model["ExecutionRoleArn"], "sagemaker", "SageMaker")
+        client = self._account.client("logs", role)
+        with contextlib.suppress(client.exceptions.ResourceAlreadyExistsException):
+            client.create_log_group(logGroupName=names["logGroupName"])
+        client.create_log_stream(**names)
+        return client

@@ -104,13 +104,19 @@ def _environment(state: State, port: int) -> dict[str, str]:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "LAMBDA_WARM_TTL_SECONDS": "86400",  # environments of provisioned concurrency stay
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        "NO_PROXY": no_proxy(),
+        "no_proxy": no_proxy(),
         "TMPDIR": str(state.temporary),
         **{name: str(state.ca) for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")},
         "NODE_EXTRA_CA_CERTS": str(state.ca),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def no_proxy() -> str:
+    """Return the hosts that are reached without a proxy: the user's, and this machine."""
+    hosts = (os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "").split(",")
+    return ",".join(dict.fromkeys([*filter(None, hosts), "127.0.0.1", "localhost"]))
 
 
 def _roots() -> Path:

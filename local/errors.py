@@ -29,6 +29,10 @@ class ServiceError(Exception):
         self.fields = fields
 
 
+class NotFoundError(ServiceError):
+    """What an operation names does not exist."""
+
+
 class InstanceError(Exception):
     """An endpoint instance could not be started; the message is what AWS puts into ``FailureReason``."""
 

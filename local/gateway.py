@@ -12,14 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from ministack import app
-from ministack.core import lambda_runtime, tls
+from ministack.core import tls
 
 from local import cloudformation_types, lambda_gaps, ministack_hooks, s3_gaps
 from local.account import Account, Credentials
@@ -53,14 +51,13 @@ def main() -> None:
     lock = state.hold()
     if lock is None:
         sys.exit(ALREADY_RUNNING)
-    _start_watchdog()
+    watchdog = _start_watchdog()
     certificate, key = tls.resolve_tls_material()
     # For everything that calls the gateway: whom this machine trusts, and the gateway's own certificate.
     write_atomically(state.ca, arguments.roots.read_bytes() + b"\n" + Path(certificate).read_bytes())
     url = f"https://127.0.0.1:{arguments.port}"
     root = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-    stop = threading.Event()
-    sagemaker = _start_services(Account(url, root, str(state.ca)), state, arguments.time_scale, stop)
+    _start_services(Account(url, root, str(state.ca)), state, arguments.time_scale)
     running = Running(
         pid=os.getpid(),
         url=url,
@@ -77,29 +74,21 @@ def main() -> None:
     config.certfile, config.keyfile = certificate, key
     config.keep_alive_timeout = 75
     config.graceful_timeout = GRACE_SECONDS
-    asyncio.run(_serve(config, state, running, lambda: _end(sagemaker, stop)))
+    asyncio.run(_serve(config, state, running))
+    watchdog.kill()
+    lock.close()
 
 
-def _end(sagemaker: SageMaker, stop: threading.Event) -> NoReturn:
-    """Stop what was started and exit at once: threads of ministack would otherwise be waited for, for ever."""
-    stop.set()
-    for endpoint in list(sagemaker.endpoints.values()):
-        for variant in endpoint.variants.values():
-            for instance in variant.fleet.instances:
-                instance.stop(drain=0)
-    lambda_runtime.reset()
-    os._exit(0)  # the watchdog ends what is left of the group
+def _start_watchdog() -> subprocess.Popen[bytes]:
+    """Start the process that ends the group when the pipe to it closes; keep what is returned for that long."""
+    return subprocess.Popen([sys.executable, "-m", "local.watchdog"], stdin=subprocess.PIPE)
 
 
-def _start_watchdog() -> None:
-    """Start the process that ends the group when this one has ended; the pipe stays open until then."""
-    subprocess.Popen([sys.executable, "-m", "local.watchdog"], stdin=subprocess.PIPE)
-
-
-def _start_services(account: Account, state: State, time_scale: float, stop: threading.Event) -> SageMaker:
-    """Register our services with ministack and start their background threads."""
+def _start_services(account: Account, state: State, time_scale: float) -> None:
+    """Register our services with ministack and start their background threads, which end with the process."""
+    stop = threading.Event()
     metrics, logs = InvocationMetrics(), ContainerLogs(account)
-    sagemaker = SageMaker(account, state.temporary / "instances", logs.follow)
+    sagemaker = SageMaker(account, state.temporary / "instances", logs)
     scaling = ApplicationAutoScaling(sagemaker, account)
     ministack_hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics), scaling)
     cloudformation_types.register(sagemaker, scaling)
@@ -113,10 +102,9 @@ def _start_services(account: Account, state: State, time_scale: float, stop: thr
         ("autoscaler", lambda: autoscaler.run_forever(stop)),
     ):
         threading.Thread(target=loop, name=name, daemon=True).start()
-    return sagemaker
 
 
-async def _serve(config: Config, state: State, running: Running, end: Callable[[], NoReturn]) -> None:
+async def _serve(config: Config, state: State, running: Running) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     server = asyncio.create_task(serve(app.app, config, shutdown_trigger=stopping.wait))
@@ -125,7 +113,7 @@ async def _serve(config: Config, state: State, running: Running, end: Callable[[
     await asyncio.wait({server, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if stopping.is_set():
         await asyncio.wait({server}, timeout=GRACE_SECONDS)
-        end()
+        os._exit(0)  # ministack's threads would be waited for, for ever; the watchdog ends them and all processes
     await server  # it ended by itself: show why
 
 

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import urllib3
 
@@ -29,6 +29,7 @@ DRAIN_SECONDS = 60.0
 
 STOP_SECONDS = 5.0
 PING_INTERVAL = 0.1
+CRASH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,22 @@ class InstanceSpec:
     startup_timeout: float
 
 
+class LogSink(Protocol):
+    """Takes what instances print."""
+
+    def follow(self, instance: "Instance") -> None:
+        """Take the lines of an instance's log from now on."""
+
+    def finish(self, instance: "Instance") -> None:
+        """Take its last lines; the log is about to be removed."""
+
+
+class ServerEndedError(Exception):
+    """The model's server ended while it had the request."""
+
+
 class InstanceGoneError(Exception):
-    """The instance takes no more requests: it is being stopped, or its process has ended."""
+    """The instance takes no requests: it is being stopped, or its process has ended. Another may be asked."""
 
 
 class Instance:
@@ -66,15 +81,18 @@ class Instance:
         Gives S3 access under the model's execution role.
     root
         Directory for the instances' files.
+    logs
+        Takes what it prints.
     """
 
-    def __init__(self, spec: InstanceSpec, account: Account, root: Path) -> None:
+    def __init__(self, spec: InstanceSpec, account: Account, root: Path, logs: LogSink) -> None:
         self.spec = spec
         self.id = f"i-{uuid.uuid4().hex[:17]}"
         self.directory = root / self.id
         self.log = self.directory / "container.log"
         self.in_flight = 0
         self._account = account
+        self._logs = logs
         self._closed = False
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
@@ -145,6 +163,7 @@ class Instance:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        self._logs.follow(self)
         self._pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=64, retries=False)
 
     def _wait_until_healthy(self) -> None:
@@ -176,25 +195,33 @@ class Instance:
         Raises
         ------
         InstanceGoneError
-            Nothing was sent, or the process died; another instance may be asked.
+            The request has not reached the server.
+        ServerEndedError
+            The server ended while it had the request.
         urllib3.exceptions.TimeoutError
             No answer within `timeout` seconds.
         """
         with self._lease():
             try:
                 return self._post(body, headers, timeout)
-            except (urllib3.exceptions.ProtocolError, urllib3.exceptions.NewConnectionError) as error:
+            except urllib3.exceptions.NewConnectionError as error:
                 raise InstanceGoneError(self.id) from error
+            except urllib3.exceptions.ProtocolError as error:
+                if self._ends_within(CRASH_SECONDS):
+                    raise ServerEndedError(self.id) from error
+            # The server lives: it closed a kept connection, as servers do, just when the request was sent on it.
+            return self._post(body, headers, timeout)
 
     def _post(self, body: bytes, headers: Mapping[str, str], timeout: float) -> urllib3.BaseHTTPResponse:
         limits = urllib3.Timeout(connect=5.0, read=timeout)
-        try:
-            return self._pool.request("POST", "/invocations", body=body, headers=headers, timeout=limits)
-        except urllib3.exceptions.ProtocolError:
-            if not self.alive:
-                raise
-            # A server may close a kept connection while the request travels; it then has not read it.
-            return self._pool.request("POST", "/invocations", body=body, headers=headers, timeout=limits)
+        return self._pool.request("POST", "/invocations", body=body, headers=headers, timeout=limits)
+
+    def _ends_within(self, seconds: float) -> bool:
+        """Return whether the process has ended or does so presently: a crash closes its connections first."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process is not None:
+                self._process.wait(seconds)
+        return not self.alive
 
     @contextlib.contextmanager
     def _lease(self) -> Iterator[None]:
@@ -221,6 +248,7 @@ class Instance:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._logs.finish(self)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

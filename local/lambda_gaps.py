@@ -1,6 +1,5 @@
 """Properties of Lambda's CloudFormation types that ministack drops, records without effect, or answers wrongly."""
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +9,6 @@ from ministack.services.cloudformation import provisioners
 
 from local.json_service import Parameters
 
-log = logging.getLogger(__name__)
-
 Created = tuple[str, Parameters]
 
 
@@ -20,27 +17,39 @@ def register() -> None:
     _after("AWS::Lambda::Function", _reserve)
     _after("AWS::Lambda::Alias", _initialise)
     _after("AWS::Lambda::Url", _qualify)
+    function = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+    function["delete"] = _and_end_workers(function["delete"])
 
 
-def _after(name: str, complete: Callable[[Created, Parameters], Created]) -> None:
-    """Have `complete` finish what a type's create and update handlers have done."""
+def _after(name: str, complete: Callable[[Created, Parameters, Parameters], Created]) -> None:
+    """Have `complete` finish what a type's handlers have done; given the old properties, {} on create, and the new."""
     handlers: dict[str, Any] = provisioners._RESOURCE_HANDLERS[name]
     create, update = handlers["create"], handlers["update"]
 
     def create_and_complete(logical_id: str, properties: Parameters, stack: str) -> Created:
-        return complete(create(logical_id, properties, stack), properties)
+        return complete(create(logical_id, properties, stack), {}, properties)
 
     def update_and_complete(
         physical_id: str, old: Parameters, new: Parameters, stack: str, *logical_id: str
     ) -> Created:
-        return complete(update(physical_id, old, new, stack, *logical_id), new)
+        return complete(update(physical_id, old, new, stack, *logical_id), old, new)
 
     handlers.update(create=create_and_complete, update=update_and_complete)
 
 
-def _reserve(created: Created, properties: Parameters) -> Created:
+def _and_end_workers(delete: Callable[[str, Parameters], None]) -> Callable[[str, Parameters], None]:
+    """End the processes of a function that is deleted, which ministack leaves running."""
+
+    def delete_and_end(physical_id: str, properties: Parameters) -> None:
+        delete(physical_id, properties)
+        lambda_runtime.invalidate_worker(physical_id)
+
+    return delete_and_end
+
+
+def _reserve(created: Created, old: Parameters, new: Parameters) -> Created:
     """Set ``ReservedConcurrentExecutions``, which ministack drops."""
-    reserved = properties.get("ReservedConcurrentExecutions")
+    reserved = new.get("ReservedConcurrentExecutions")
     if reserved is None:
         lambda_svc._delete_function_concurrency(created[0])
     else:
@@ -48,7 +57,7 @@ def _reserve(created: Created, properties: Parameters) -> Created:
     return created
 
 
-def _initialise(created: Created, properties: Parameters) -> Created:
+def _initialise(created: Created, old: Parameters, new: Parameters) -> Created:
     """Start the environments of ``ProvisionedConcurrencyConfig``, which ministack only records.
 
     Raises
@@ -56,13 +65,18 @@ def _initialise(created: Created, properties: Parameters) -> Created:
     ValueError
         The function's initialisation fails, as the alias then does on AWS.
     """
-    provisioned = properties.get("ProvisionedConcurrencyConfig") or {}
+    function, name, _, _ = provisioners._lambda_function_for_cfn_ref(new["FunctionName"])
+    versions = (function or {}).get("versions", {})
+    provisioned = new.get("ProvisionedConcurrencyConfig") or {}
     count = int(provisioned.get("ProvisionedConcurrentExecutions", 0))
-    function, name, _, _ = provisioners._lambda_function_for_cfn_ref(properties["FunctionName"])
-    version = (function or {}).get("versions", {}).get(str(properties["FunctionVersion"]))
-    if not count or version is None:
-        return created
-    config, code = version["config"], version.get("code_zip") or function["code_zip"]
+    if count and (version := versions.get(str(new["FunctionVersion"]))):
+        _start_workers(name, version["config"], version.get("code_zip") or function["code_zip"], count)
+    if (left := old.get("FunctionVersion")) != new["FunctionVersion"] and left in versions:
+        _end_idle_workers(name, versions[left]["config"])
+    return created
+
+
+def _start_workers(name: str, config: Parameters, code: bytes, count: int) -> None:
     workers = [lambda_runtime.acquire_worker(name, config, code, qualifier=config["Version"])[0] for _ in range(count)]
     try:
         for worker in workers:
@@ -72,13 +86,22 @@ def _initialise(created: Created, properties: Parameters) -> Created:
     finally:
         for worker in workers:
             lambda_runtime.release_worker(worker)
-    return created
 
 
-def _qualify(created: Created, properties: Parameters) -> Created:
+def _end_idle_workers(name: str, config: Parameters) -> None:
+    """End the environments of a version that the alias has left; one that still answers a request may finish."""
+    key = lambda_runtime._worker_key(name, config, config["Version"])
+    with lambda_runtime._lock:
+        workers = lambda_runtime._workers.get(key, [])
+        idle = [worker for worker in workers if not worker.in_use]
+        lambda_runtime._workers[key] = [worker for worker in workers if worker.in_use]
+    lambda_runtime.kill_workers(idle)
+
+
+def _qualify(created: Created, old: Parameters, new: Parameters) -> Created:
     """Name the alias in the URL's ``FunctionArn``, where ministack leaves it out."""
     physical_id, attributes = created
-    qualifier = properties.get("Qualifier")
+    qualifier = new.get("Qualifier")
     function_arn = str(attributes.get("FunctionArn", ""))
     if qualifier and not function_arn.endswith(f":{qualifier}"):
         attributes = {**attributes, "FunctionArn": f"{function_arn}:{qualifier}"}

@@ -57,10 +57,11 @@ def lifecycle_rule(rule: Parameters) -> Parameters:
         renamed["Expiration"] = present
     for name in ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"):
         if name in rule:
-            renamed[name] = {_api_name(key): value for key, value in rule[name].items()}
-    for name in ("Transitions", "NoncurrentVersionTransitions"):
+            renamed[name] = rule[name]
+    for name, days in (("Transitions", "Days"), ("NoncurrentVersionTransitions", "NoncurrentDays")):
         if name in rule:
-            renamed[name] = [{_api_name(key): value for key, value in step.items()} for step in rule[name]]
+            api_names = {"TransitionInDays": days, "TransitionDate": "Date"}
+            renamed[name] = [{api_names.get(key, key): value for key, value in step.items()} for step in rule[name]]
     return renamed
 
 
@@ -74,11 +75,6 @@ def _lifecycle_filter(rule: Parameters) -> Parameters:
     if tags:
         return {"Tag": tags[0]}
     return conditions or {"Prefix": ""}
-
-
-def _api_name(name: str) -> str:
-    names = {"TransitionInDays": "Days", "TransitionDate": "Date"}
-    return names.get(name, name)
 
 
 def _lifecycle(configuration: Parameters) -> bytes:

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from local.account import Account
 from local.endpoint import Deployment, Endpoint
-from local.errors import InstanceError, validation_error
+from local.errors import InstanceError, NotFoundError, validation_error
 from local.fleet import Fleet
-from local.instance import Instance, InstanceSpec
+from local.instance import Instance, InstanceSpec, LogSink
 from local.json_service import JsonService, Parameters, page
 from local.names import arn
 
@@ -35,11 +35,11 @@ class SageMaker(JsonService):
         Gives instances access under their model's execution role.
     instances
         Directory for the instances' files.
-    watch
-        Told of every instance that is made, before it starts (its log is to be shipped).
+    logs
+        Takes what the instances print.
     """
 
-    def __init__(self, account: Account, instances: Path, watch: Callable[[Instance], None]) -> None:
+    def __init__(self, account: Account, instances: Path, logs: LogSink) -> None:
         super().__init__("sagemaker")
         self.endpoints: dict[str, Endpoint] = {}
         self.is_scaled: Callable[[str, str], bool] = lambda endpoint, variant: False
@@ -48,7 +48,7 @@ class SageMaker(JsonService):
         self._tags: dict[str, dict[str, str]] = {}
         self._account = account
         self._instances = instances
-        self._watch = watch
+        self._logs = logs
 
     # Models
 
@@ -228,13 +228,11 @@ class SageMaker(JsonService):
         return Deployment(config, {name: self._model(name) for name in names})
 
     def _make_fleet(self, config: Mapping[str, Any], spec: InstanceSpec) -> Fleet:
-        def make() -> Instance:
-            instance = Instance(spec, self._account, self._instances)
-            self._watch(instance)
-            return instance
-
         strategy = config.get("RoutingConfig", {}).get("RoutingStrategy")
-        return Fleet(make, least_outstanding=strategy == "LEAST_OUTSTANDING_REQUESTS")
+        return Fleet(
+            lambda: Instance(spec, self._account, self._instances, self._logs),
+            least_outstanding=strategy == "LEAST_OUTSTANDING_REQUESTS",
+        )
 
     def _refuse_to_break_scaling(self, endpoint: Endpoint, deployment: Deployment) -> None:
         """Refuse to remove a scaled variant or to change its instance type, as AWS does (in words of our own)."""
@@ -263,7 +261,8 @@ class SageMaker(JsonService):
 
 def _find(store: Mapping[str, T], name: str, what: str, resource: str) -> T:
     if name not in store:
-        raise validation_error(f'Could not find {what} "{arn("sagemaker", f"{resource}/{name}")}".')
+        message = f'Could not find {what} "{arn("sagemaker", f"{resource}/{name}")}".'
+        raise NotFoundError("ValidationException", message)
     return store[name]
 
 

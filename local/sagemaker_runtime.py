@@ -11,7 +11,7 @@ from typing import Any
 import urllib3
 
 from local.errors import ServiceError
-from local.instance import InstanceGoneError
+from local.instance import InstanceGoneError, ServerEndedError
 from local.invocation_metrics import Invocation, InvocationMetrics
 from local.json_service import Response, error_body
 from local.names import ACCOUNT, REGION
@@ -31,6 +31,7 @@ TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
     "each container in Amazon CloudWatch, resolve the issue, and try again."
 )
+SERVER_ENDED = "The model's server ended while it answered the request."
 
 
 class SageMakerRuntime:
@@ -79,6 +80,8 @@ class SageMakerRuntime:
                 continue
             except urllib3.exceptions.TimeoutError:
                 answer, status, content = None, 0, TIMED_OUT.encode()
+            except ServerEndedError:
+                answer, status, content = None, 500, SERVER_ENDED.encode()
             model = time.perf_counter() - sent
             self._metrics.record(
                 Invocation(

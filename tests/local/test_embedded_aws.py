@@ -248,6 +248,12 @@ def test_invocations_publish_metrics_in_aws_s_units(aws: Aws, stack: str) -> Non
     assert 0 < statistic("OverheadLatency", "Minimum") < 50_000
 
 
+def test_the_last_words_of_a_server_that_did_not_start_are_in_cloudwatch_logs(aws: Aws, artifacts: str) -> None:
+    assert aws.deploy("hopeless", {"Resources": endpoint_resources("hopeless", "broken")}) == "ROLLBACK_COMPLETE"
+    events = aws.logs.filter_log_events(logGroupName="/aws/sagemaker/Endpoints/hopeless")["events"]
+    assert [event["message"] for event in events] == ["this model cannot be loaded"]
+
+
 def test_what_an_instance_prints_is_in_cloudwatch_logs(aws: Aws, stack: str) -> None:
     def messages() -> list[str]:
         found = aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/sagemaker/Endpoints/{NAME}")["logGroups"]
@@ -387,14 +393,16 @@ def test_a_crashed_instance_is_replaced(aws: Aws, stack: str) -> None:
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not alive(pid))
 
-    def replaced() -> int | None:
-        try:
-            return int(aws.invoke(NAME)["pid"])
-        except ClientError:
-            return None
-
-    assert eventually(replaced) != pid
+    eventually(lambda: _serves(aws))
+    assert aws.invoke(NAME)["pid"] != pid
     assert aws.sagemaker.describe_endpoint(EndpointName=NAME)["EndpointStatus"] == "InService"
+
+
+def test_a_request_that_ends_the_server_is_a_model_error_and_is_not_sent_again(aws: Aws, stack: str) -> None:
+    with pytest.raises(aws.sagemaker_runtime.exceptions.ModelError) as caught:
+        aws.invoke(NAME, exit=True)
+    assert caught.value.response["OriginalStatusCode"] == 500
+    eventually(lambda: _serves(aws))
 
 
 def test_a_new_artifact_rolls_the_same_endpoint_without_a_failed_request(aws: Aws, stack: str) -> None:
@@ -512,6 +520,13 @@ def test_a_deleted_stack_leaves_nothing(aws: Aws, artifacts: str) -> None:
     assert not [target for target in targets if "/short/" in target["ResourceId"]]
     alarms = aws.cloudwatch.describe_alarms(AlarmNamePrefix="TargetTracking-endpoint/short/")["MetricAlarms"]
     assert alarms == []
+
+
+def _serves(aws: Aws) -> bool:
+    try:
+        return bool(aws.invoke(NAME))
+    except ClientError:
+        return False
 
 
 def _describe(aws: Aws, endpoint: str) -> str:
