@@ -95,7 +95,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     fit.add_argument(
         "--lr",
         type=_rate,
-        help="highest learning rate (default: 0.002, or 0.0002 for layers that were trained before)",
+        help="highest learning rate (default: 0.001; 0.0001 in full mode with weights)",
     )
     fit.add_argument(
         "--image-size",
@@ -123,8 +123,6 @@ def _sample(folder: Path) -> int:
 
 def _fit(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     folders = _folders(options.data, environment)
-    # Threads that spin at every barrier cost several times the work when another process wants the same cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from training.fitting import Options, run  # PyTorch takes seconds to import; mistakes above should not
 
     chosen = {name: value for name, value in vars(options).items() if name not in ("command", "data")}

@@ -23,8 +23,8 @@ PROOF_PHOTOS = 32
 DEFAULT_EPOCHS = {"full": 8, "head": 30}
 """Scanned digits are above 0.98 after 8 epochs of ``full``; an epoch of ``head`` takes a moment."""
 
-DEFAULT_LR = {"full": 2e-3, "fine-tune": 2e-4, "head": 2e-3}
-"""AdamW's usual rate for new layers, and a tenth of it for layers that were trained before."""
+NEW_LAYERS_LR, TRAINED_LAYERS_LR = 1e-3, 1e-4
+"""AdamW's usual rate, and a tenth of it where layers that were trained before go on training."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def run(options: Options) -> None:
     schedule = Schedule(
         epochs=options.epochs or DEFAULT_EPOCHS[mode],
         batch_size=options.batch_size,
-        lr=options.lr or DEFAULT_LR["fine-tune" if mode == "full" and pretrained else mode],
+        lr=options.lr or (TRAINED_LAYERS_LR if mode == "full" and pretrained else NEW_LAYERS_LR),
         seed=options.seed,
     )
     check_architecture(options.arch)

@@ -18,6 +18,8 @@ from training.torchvision_compat import models
 AUXILIARY_HEADS = ("googlenet", "inception_v3")
 """Architectures with extra classifiers that only help training; they are left out."""
 
+METADATA_KEY = "kennel"
+
 
 class Classifier(nn.Module):
     """Pixels in, logits out.
@@ -66,12 +68,13 @@ class Recipe:
 
     def metadata(self) -> dict[str, str]:
         """Return what goes with the weights into a safetensors file, for ``create`` to read."""
-        return {
+        facts = {
             "architecture": self.architecture,
-            "mean": json.dumps([round(x, 6) for x in self.classifier.mean.flatten().tolist()]),
-            "std": json.dumps([round(x, 6) for x in self.classifier.std.flatten().tolist()]),
-            "input": json.dumps(vars(self.rule)),
+            "mean": [round(x, 6) for x in self.classifier.mean.flatten().tolist()],
+            "std": [round(x, 6) for x in self.classifier.std.flatten().tolist()],
+            "input": vars(self.rule),
         }
+        return {METADATA_KEY: json.dumps(facts)}  # safetensors writes several in an order that changes from run to run
 
 
 @dataclass(frozen=True)
@@ -158,9 +161,8 @@ def _source(architecture: str, weights: str) -> _Source:
     if weights.lower() == "none":
         return _with_preset("none", None, known.DEFAULT)
     if weights in known.__members__:
-        return _with_preset(
-            weights, _download(known[weights], f"--weights {weights} for {architecture}"), known[weights]
-        )
+        chosen = known[weights]
+        return _with_preset(weights, _download(chosen, f"--weights {weights} for {architecture}"), chosen)
     path = Path(weights)
     if not path.is_file():
         raise TrainingError(
@@ -168,14 +170,12 @@ def _source(architecture: str, weights: str) -> _Source:
             f"which are {', '.join(known.__members__)}"
         )
     state, metadata = _read(path)
-    if "input" not in metadata:  # torchvision's own layout without a word about preprocessing
+    if METADATA_KEY not in metadata:  # not a file of ours
         return _with_preset(path.name, state, known.DEFAULT)
-    if metadata["architecture"] != architecture:
-        raise TrainingError(
-            f"--weights {weights} is a {metadata['architecture']}; add --arch {metadata['architecture']}"
-        )
-    rule = InputRule(**json.loads(metadata["input"]))
-    return _Source(path.name, state, json.loads(metadata["mean"]), json.loads(metadata["std"]), rule)
+    facts = json.loads(metadata[METADATA_KEY])
+    if (other := facts["architecture"]) != architecture:
+        raise TrainingError(f"--weights {weights} is for {other}, not for {architecture}; add --arch {other}")
+    return _Source(path.name, state, facts["mean"], facts["std"], InputRule(**facts["input"]))
 
 
 def _with_preset(name: str, state: dict[str, Tensor] | None, weights: Any) -> _Source:
@@ -187,7 +187,7 @@ def _with_preset(name: str, state: dict[str, Tensor] | None, weights: Any) -> _S
 def _download(weights: Any, what: str) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError) as error:
+    except (OSError, RuntimeError) as error:  # no network, no disk, another hash
         reason = error.reason if isinstance(error, URLError) else error
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise TrainingError(
@@ -209,9 +209,8 @@ def _load(network: nn.Module, source: _Source, head: set[str], what: str) -> Non
     """Load weights, without those of a head for other classes."""
     assert source.state is not None  # noqa: S101
     own = network.state_dict()
-    given = {
-        name: value for name, value in source.state.items() if not name.startswith(("aux1.", "aux2.", "AuxLogits."))
-    }
+    auxiliary = ("aux1.", "aux2.", "AuxLogits.")
+    given = {name: value for name, value in source.state.items() if not name.startswith(auxiliary)}
     unknown = given.keys() - own.keys()
     missing = own.keys() - given.keys() - head
     unequal = {name for name in given.keys() & own.keys() - head if given[name].shape != own[name].shape}
