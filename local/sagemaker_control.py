@@ -90,6 +90,9 @@ class SageMaker(JsonService):
         config_arn = arn("sagemaker", f"endpoint-config/{name}")
         if name in self._configs:
             raise validation_error(f'Cannot create already existing endpoint configuration "{config_arn}".')
+        for member in ("AsyncInferenceConfig", "ShadowProductionVariants", "ExplainerConfig"):
+            if member in p:
+                raise validation_error(f"The embedded AWS does not simulate {member}.")
         for variant in p["ProductionVariants"]:
             self._model(variant.get("ModelName", ""))
             for required in ("InitialInstanceCount", "InstanceType"):

@@ -27,6 +27,9 @@ import http.server, json, os, sys, time
 name = open("name").read()
 if name == "broken":
     sys.exit("this model cannot be loaded")
+if name == "silent":
+    print("still thinking", flush=True)
+    time.sleep(60)
 print("serving", name, flush=True)
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -52,6 +55,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os._exit(3)
         answer = {"model": name, "pid": os.getpid(), "headers": dict(self.headers), "environment": dict(os.environ)}
         attributes = {"X-Amzn-SageMaker-Custom-Attributes": "seen=1"}
+        self.close_connection = wish.get("hang_up", False)
         self.answer(wish.get("status", 200), json.dumps(answer).encode(), **attributes)
 
 address = os.environ["BIND_HOST"], int(os.environ["SAGEMAKER_BIND_TO_PORT"])
@@ -60,7 +64,7 @@ http.server.ThreadingHTTPServer(address, Handler).serve_forever()
 
 
 def artifact(name: str) -> bytes:
-    """Return a model.tar.gz whose server answers with its name; one named ``broken`` never becomes healthy."""
+    """Return a model.tar.gz whose server answers with its name; ``broken`` and ``silent`` never become healthy."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for path, text in {"name": name, "code/server.py": SERVER}.items():

@@ -7,6 +7,7 @@ import signal
 import ssl
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -407,9 +408,11 @@ def test_a_request_that_ends_the_server_is_a_model_error_and_is_not_sent_again(a
 
 def test_a_new_artifact_rolls_the_same_endpoint_without_a_failed_request(aws: Aws, stack: str) -> None:
     old_model, old_pid = outputs(aws, stack)["Model"], aws.invoke(NAME)["pid"]
-    with Requests(aws, NAME) as requests:
+    with Requests(aws, NAME) as requests, ThreadPoolExecutor() as threads:
         eventually(lambda: len(requests.models) > 20)
+        slow = threads.submit(aws.invoke, NAME, sleep=3)
         assert aws.deploy(stack, whole("two")) == "UPDATE_COMPLETE", aws.reasons(stack)
+        assert slow.result()["pid"] == old_pid
         eventually(lambda: requests.models[-5:] == ["two"] * 5)
     assert requests.failures == []
     assert not alive(old_pid)
