@@ -15,6 +15,8 @@ endif
 # jsii warns in thirty lines that this Node version is near or past its end of life; it works.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 18,20
 export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION ?= 18,20
+# The same of the AWS SDK inside the CDK's command line.
+export NODE_NO_WARNINGS ?= 1
 
 say = @printf '\n==> %s\n' "$(1)"
 
@@ -41,9 +43,10 @@ demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> emb
 	@eval "$$($(LOCAL) env)" && .venv/bin/python predict.py --function kennel-local --check --at-least 29 \
 	  $$(find $(DEMO_DATA)/test -name '*.png' | sort | awk 'NR % 12 == 1' | head -n $(DEMO_PHOTOS))
 	@printf '%s\n' '' 'Where to look next' \
-	  '  one photo of yours   eval "$$($(LOCAL) env)"; .venv/bin/python predict.py --function kennel-local PHOTO' \
+	  '  a photo of yours     eval "$$($(LOCAL) env)"   (this shell then talks to the embedded AWS)' \
+	  '                       .venv/bin/python predict.py --function kennel-local PHOTO' \
 	  '  what runs            $(LOCAL) status' \
-	  '  after a change       make demo (redoes only what the change touches)' \
+	  '  after a change       make demo   (redoes only what the change touches)' \
 	  '  take it all down     make down' \
 	  '  to a real account    make deploy ENVIRONMENT=dev (README: "Deploy to AWS")'
 
@@ -115,9 +118,9 @@ clean: down ## Remove what make made
 	@$(UV) .venv/bin/python -r stacks/requirements.txt
 	@touch $@
 
-.venv/ready: .venv/ready-synth training/requirements.txt training/serving/requirements.txt
+.venv/ready: .venv/ready-synth requirements-predict.txt training/requirements.txt training/serving/requirements.txt
 	@echo 'Python packages for training (PyTorch is the large one) ...'
-	@$(UV) .venv/bin/python -r training/requirements.txt -r training/serving/requirements.txt
+	@$(UV) .venv/bin/python -r training/requirements.txt -r training/serving/requirements.txt -r requirements-predict.txt
 	@touch $@
 
 .venv/ready-dev: .venv/ready requirements-dev.txt
