@@ -6,10 +6,12 @@ import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import urllib3
 
+from local.endpoint import Endpoint, Variant
 from local.errors import ServiceError
 from local.instance import InstanceGoneError, ServerEndedError
 from local.invocation_metrics import Invocation, InvocationMetrics
@@ -23,15 +25,26 @@ TIMEOUT_SECONDS = 60.0
 """InvokeEndpoint's limits (API reference, InvokeEndpoint; endpoints and quotas)."""
 
 ATTEMPTS = 20
+ATTEMPT_PAUSE = 0.05
 """Other instances to try when the chosen one has just left; nothing has reached the model then."""
 
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 FORWARDED = ("Content-Type", "Accept", ATTRIBUTES)
+RETURNED = ("Content-Type", ATTRIBUTES)
 TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
     "each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 SERVER_ENDED = "The model's server ended while it answered the request."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model's server said; status 0 for nothing in time."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
 
 class SageMakerRuntime:
@@ -58,51 +71,58 @@ class SageMakerRuntime:
 
     def _invoke(self, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         started = time.perf_counter()
-        match = PATH.fullmatch(path)
-        if match is None:
-            message = "Asynchronous and streamed invocations are not simulated by the embedded AWS."
-            raise ServiceError("NotImplemented", message, 501)
+        endpoint = self._endpoint(path)
         if len(body) > MAXIMUM_BYTES:
             raise ServiceError("413", f"HTTP content length exceeded {MAXIMUM_BYTES} bytes.", 413)
-        endpoint = self._sagemaker.endpoints.get(match[1])
-        if endpoint is None or not endpoint.variants:
-            raise ServiceError("ValidationError", f"Endpoint {match[1]} of account {ACCOUNT} not found.")
         forwarded = {name: headers[name.lower()] for name in FORWARDED if name.lower() in headers}
-        target = headers.get("x-amzn-sagemaker-target-variant")
         for _ in range(ATTEMPTS):
-            variant = endpoint.choose(target)
+            variant = endpoint.choose(headers.get("x-amzn-sagemaker-target-variant"))
             sent = time.perf_counter()
             try:
-                answer = variant.fleet.pick().invoke(body, forwarded, TIMEOUT_SECONDS)
-                status, content = answer.status, answer.data
+                answer = _ask(variant, body, forwarded)
             except InstanceGoneError:
-                time.sleep(0.05)
+                time.sleep(ATTEMPT_PAUSE)
                 continue
-            except urllib3.exceptions.TimeoutError:
-                answer, status, content = None, 0, TIMED_OUT.encode()
-            except ServerEndedError:
-                answer, status, content = None, 500, SERVER_ENDED.encode()
-            model = time.perf_counter() - sent
             self._metrics.record(
                 Invocation(
                     endpoint=endpoint.name,
                     variant=variant.name,
-                    status=status,
-                    model_microseconds=model * 1e6,
+                    status=answer.status,
+                    model_microseconds=(time.perf_counter() - sent) * 1e6,
                     overhead_microseconds=(sent - started) * 1e6,
                     instances=max(1, len(variant.fleet.instances)),
                 )
             )
-            if answer is None or not 200 <= status < 300:
-                raise _model_error(endpoint.name, status, content.decode(errors="replace"))
-            returned = {"Content-Type": answer.headers.get("Content-Type", "application/octet-stream")}
-            if ATTRIBUTES in answer.headers:
-                returned[ATTRIBUTES] = answer.headers[ATTRIBUTES]
-            return 200, {**returned, "x-Amzn-Invoked-Production-Variant": variant.name}, content
+            if not 200 <= answer.status < 300:
+                raise _model_error(endpoint.name, answer)
+            return 200, {**answer.headers, "x-Amzn-Invoked-Production-Variant": variant.name}, answer.body
         raise ServiceError("ServiceUnavailable", "The service is currently unavailable.", 503)
 
+    def _endpoint(self, path: str) -> Endpoint:
+        match = PATH.fullmatch(path)
+        if match is None:
+            message = "Asynchronous and streamed invocations are not simulated by the embedded AWS."
+            raise ServiceError("NotImplemented", message, 501)
+        endpoint = self._sagemaker.endpoints.get(match[1])
+        if endpoint is None or not endpoint.variants:
+            raise ServiceError("ValidationError", f"Endpoint {match[1]} of account {ACCOUNT} not found.")
+        return endpoint
 
-def _model_error(endpoint: str, status: int, message: str) -> ServiceError:
+
+def _ask(variant: Variant, body: bytes, headers: Mapping[str, str]) -> Answer:
+    """Ask an instance of the variant; no answer becomes the one that SageMaker gives in the model's stead."""
+    try:
+        answer = variant.fleet.pick().invoke(body, headers, TIMEOUT_SECONDS)
+    except urllib3.exceptions.TimeoutError:
+        return Answer(0, {}, TIMED_OUT.encode())
+    except ServerEndedError:
+        return Answer(500, {}, SERVER_ENDED.encode())
+    returned = {name: answer.headers[name] for name in RETURNED if name in answer.headers}
+    return Answer(answer.status, returned, answer.data)
+
+
+def _model_error(endpoint: str, answer: Answer) -> ServiceError:
+    status, message = answer.status, answer.body.decode(errors="replace")
     group = f"/aws/sagemaker/Endpoints/{endpoint}"
     side = "client" if 400 <= status < 500 else "server"
     console = f"https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}#logEventViewer:group={group}"
