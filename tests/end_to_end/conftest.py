@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.embedded import environment_of, free_port, run_local
 from tests.end_to_end.project import PYTHON, Deployment, Model, processes_under, run, synthesised
-from tests.local.harness import environment_of, free_port, run_local
 
 TIME_SCALE = 60
 """A minute of Application Auto Scaling passes in a second."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.local.harness import ROOT, Aws
+from tests.embedded import ROOT, Aws
 
 PYTHON = ROOT / ".venv" / "bin" / "python"
 CDK = ROOT / "node_modules" / ".bin" / "cdk"

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.embedded import Traffic, eventually
 from tests.end_to_end.project import NAME, PYTHON, Deployment, Model, model_servers, run, synthesised
-from tests.end_to_end.traffic import Traffic
-from tests.local.harness import eventually
 
 
 def some_photos(photos: Path, count: int) -> list[Path]:
@@ -192,7 +191,7 @@ def test_a_second_artifact_rolls_the_same_endpoint_without_a_failed_request(
 ) -> None:
     arn = deployed.sagemaker.describe_endpoint(EndpointName=NAME)["EndpointArn"]
     photo = event(some_photos(photos, 1)[0])
-    with Traffic(lambda: deployed.predict(photo), rate=10) as traffic:
+    with Traffic(lambda: deployed.predict(photo), pause=0.3, clients=3) as traffic:
         deployed.roll_out(second, "KennelEndpoint-local")
     assert traffic.failures == []
     assert {answer["statusCode"] for answer in traffic.answers} == {200}
@@ -208,7 +207,7 @@ def test_a_corrupt_artifact_is_rolled_back_while_the_old_model_answers(
 ) -> None:
     corrupt = synthesised(corrupted(second, tmp_path))
     photo = event(some_photos(photos, 1)[0])
-    with Traffic(lambda: deployed.predict(photo), rate=10) as traffic:
+    with Traffic(lambda: deployed.predict(photo), pause=0.3, clients=3) as traffic:
         printed = deployed.roll_out(corrupt, "KennelEndpoint-local", check=False)
     assert deployed.status("Endpoint") == "UPDATE_ROLLBACK_COMPLETE"
     assert "did not pass the ping health check" in printed
@@ -262,7 +261,7 @@ def test_load_scales_the_endpoint_out_and_its_end_scales_it_in(deployed: Deploym
 
     assert instances() == 1
     photo = some_photos(photos, 1)[0]
-    with Traffic(lambda: deployed.ask_endpoint(photo), rate=40) as traffic:
+    with Traffic(lambda: deployed.ask_endpoint(photo), pause=0.08, clients=4) as traffic:
         eventually(lambda: instances() > 1, 60)
     assert traffic.failures == []
     eventually(lambda: instances() == 1, 120)

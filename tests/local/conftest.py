@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.local.harness import MINUTE, Aws, artifact, environment_of, free_port, run_local
+from tests.embedded import Aws, environment_of, free_port, run_local
+from tests.local.harness import MINUTE, artifact
 
 
 @pytest.fixture(scope="session")

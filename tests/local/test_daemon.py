@@ -11,16 +11,8 @@ import pytest
 
 from local.daemon import group_alive
 from local.state import State
-from tests.local.harness import (
-    ROOT,
-    Aws,
-    alive,
-    artifact,
-    environment_of,
-    eventually,
-    free_port,
-    run_local,
-)
+from tests.embedded import ROOT, Aws, alive, environment_of, eventually, free_port, run_local
+from tests.local.harness import artifact, ask
 from tests.local.templates import endpoint_resources
 
 
@@ -36,7 +28,7 @@ def serve_something(aws: Aws) -> int:
     aws.s3.create_bucket(Bucket="artifacts")
     aws.s3.put_object(Bucket="artifacts", Key="one.tar.gz", Body=artifact("one"))
     assert aws.deploy("one", {"Resources": endpoint_resources("one", "one")}) == "CREATE_COMPLETE"
-    return int(aws.invoke("one")["pid"])
+    return int(ask(aws, "one")["pid"])
 
 
 def test_up_is_idempotent_and_down_leaves_nothing(state: Path) -> None:

@@ -17,7 +17,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from tests.local.harness import Aws, Requests, alive, eventually
+from tests.embedded import Aws, Traffic, alive, eventually
+from tests.local.harness import ask
 from tests.local.templates import api_resources, bucket_resources, endpoint_resources, role, scaling_resources
 
 NAME = "kennel-test"
@@ -172,7 +173,7 @@ def test_provisioned_environments_are_started_before_the_first_request(aws: Aws,
 
 
 def test_a_model_sees_what_a_container_sees(aws: Aws, stack: str) -> None:
-    answer = aws.invoke(NAME)
+    answer = ask(aws, NAME)
     environment = answer["environment"]
     assert environment["MODEL_ARTIFACT_SHA256"] == "abc"
     assert environment["BIND_HOST"] == "127.0.0.1"
@@ -201,7 +202,7 @@ def test_headers_travel_both_ways(aws: Aws, stack: str) -> None:
 def test_a_model_s_error_is_a_model_error_with_its_status_and_message(aws: Aws, stack: str) -> None:
     runtime = aws.sagemaker_runtime
     with pytest.raises(runtime.exceptions.ModelError) as caught:
-        aws.invoke(NAME, status=415)
+        ask(aws, NAME, status=415)
     response = caught.value.response
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 424
     assert response["OriginalStatusCode"] == 415
@@ -240,9 +241,9 @@ def test_invocations_publish_metrics_in_aws_s_units(aws: Aws, stack: str) -> Non
     eventually(lambda: statistic("Invocations", "Sum") >= 1)
     before = statistic("Invocations", "Sum")
     for _ in range(5):
-        aws.invoke(NAME, sleep=0.05)
+        ask(aws, NAME, sleep=0.05)
     with pytest.raises(ClientError):
-        aws.invoke(NAME, status=500)
+        ask(aws, NAME, status=500)
     eventually(lambda: statistic("Invocations", "Sum") == before + 6)
     assert statistic("ModelLatency", "Maximum") >= 50_000
     assert statistic("Invocation5XXErrors", "Sum") >= 1
@@ -390,31 +391,31 @@ def test_missing_resources_are_named_in_aws_s_words(aws: Aws, stack: str) -> Non
 
 
 def test_a_crashed_instance_is_replaced(aws: Aws, stack: str) -> None:
-    pid = aws.invoke(NAME)["pid"]
+    pid = ask(aws, NAME)["pid"]
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not alive(pid))
 
     eventually(lambda: _serves(aws))
-    assert aws.invoke(NAME)["pid"] != pid
+    assert ask(aws, NAME)["pid"] != pid
     assert aws.sagemaker.describe_endpoint(EndpointName=NAME)["EndpointStatus"] == "InService"
 
 
 def test_a_request_that_ends_the_server_is_a_model_error_and_is_not_sent_again(aws: Aws, stack: str) -> None:
     with pytest.raises(aws.sagemaker_runtime.exceptions.ModelError) as caught:
-        aws.invoke(NAME, exit=True)
+        ask(aws, NAME, exit=True)
     assert caught.value.response["OriginalStatusCode"] == 500
     eventually(lambda: _serves(aws))
 
 
 def test_a_new_artifact_rolls_the_same_endpoint_without_a_failed_request(aws: Aws, stack: str) -> None:
-    old_model, old_pid = outputs(aws, stack)["Model"], aws.invoke(NAME)["pid"]
-    with Requests(aws, NAME) as requests, ThreadPoolExecutor() as threads:
-        eventually(lambda: len(requests.models) > 20)
-        slow = threads.submit(aws.invoke, NAME, sleep=3)
+    old_model, old_pid = outputs(aws, stack)["Model"], ask(aws, NAME)["pid"]
+    with Traffic(lambda: ask(aws, NAME)) as traffic, ThreadPoolExecutor() as threads:
+        eventually(lambda: len(traffic.answers) > 20)
+        slow = threads.submit(ask, aws, NAME, sleep=3)
         assert aws.deploy(stack, whole("two")) == "UPDATE_COMPLETE", aws.reasons(stack)
         assert slow.result()["pid"] == old_pid
-        eventually(lambda: requests.models[-5:] == ["two"] * 5)
-    assert requests.failures == []
+        eventually(lambda: models(traffic)[-5:] == ["two"] * 5)
+    assert traffic.failures == []
     assert not alive(old_pid)
     assert outputs(aws, stack)["Model"] != old_model
     assert old_model in denied(aws.sagemaker.describe_model, ModelName=old_model)
@@ -431,13 +432,13 @@ def test_a_new_artifact_rolls_the_same_endpoint_without_a_failed_request(aws: Aw
 def test_a_bad_artifact_rolls_back_while_the_old_model_answers(
     aws: Aws, stack: str, artifact: str, reason: str
 ) -> None:
-    before, serving = outputs(aws, stack), aws.invoke(NAME)["model"]
-    with Requests(aws, NAME) as requests:
+    before, serving = outputs(aws, stack), ask(aws, NAME)["model"]
+    with Traffic(lambda: ask(aws, NAME)) as traffic:
         assert aws.deploy(stack, whole(artifact)) == "UPDATE_ROLLBACK_COMPLETE"
-        answered = len(requests.models)
-        eventually(lambda: len(requests.models) > answered + 20)
-    assert requests.failures == []
-    assert set(requests.models) == {serving}
+        answered = len(traffic.answers)
+        eventually(lambda: len(traffic.answers) > answered + 20)
+    assert traffic.failures == []
+    assert set(models(traffic)) == {serving}
     assert outputs(aws, stack) == before
     endpoint = aws.sagemaker.describe_endpoint(EndpointName=NAME)
     assert (endpoint["EndpointStatus"], endpoint["EndpointConfigName"]) == ("InService", before["Config"])
@@ -463,13 +464,13 @@ def test_target_tracking_starts_and_stops_processes(aws: Aws, artifacts: str) ->
         settled = described["EndpointStatus"] == "InService"
         return int(described["ProductionVariants"][0]["CurrentInstanceCount"]) if settled else 0
 
-    with Requests(aws, "busy") as requests:
+    with Traffic(lambda: ask(aws, "busy")) as traffic:
         eventually(lambda: instances() == 3)
-        eventually(lambda: len(set(requests.pids[-30:])) == 3)
-        pids = set(requests.pids)
+        eventually(lambda: len(set(pids(traffic)[-30:])) == 3)
+        started = set(pids(traffic))
     eventually(lambda: instances() == 1, 60)
-    assert requests.failures == []
-    eventually(lambda: sum(alive(pid) for pid in pids) == 1)
+    assert traffic.failures == []
+    eventually(lambda: sum(alive(pid) for pid in started) == 1)
     busy = {"ServiceNamespace": "sagemaker", "ResourceId": "endpoint/busy/variant/AllTraffic"}
     activities = aws.application_autoscaling.describe_scaling_activities(**busy)["ScalingActivities"]
     assert {activity["StatusCode"] for activity in activities} == {"Successful"}
@@ -513,7 +514,7 @@ def test_a_scaled_variant_s_instance_type_cannot_change(aws: Aws, stack: str) ->
 def test_a_deleted_stack_leaves_nothing(aws: Aws, artifacts: str) -> None:
     resources = {**endpoint_resources("short", "one"), **scaling_resources("short")}
     assert aws.deploy("short", {"Resources": resources}) == "CREATE_COMPLETE", aws.reasons("short")
-    pid = aws.invoke("short")["pid"]
+    pid = ask(aws, "short")["pid"]
     aws.cloudformation.delete_stack(StackName="short")
     eventually(lambda: not alive(pid))
     eventually(lambda: "Could not find" in _describe(aws, "short"))
@@ -525,9 +526,17 @@ def test_a_deleted_stack_leaves_nothing(aws: Aws, artifacts: str) -> None:
     assert alarms == []
 
 
+def models(traffic: Traffic) -> list[str]:
+    return [answer["model"] for answer in traffic.answers]
+
+
+def pids(traffic: Traffic) -> list[int]:
+    return [answer["pid"] for answer in traffic.answers]
+
+
 def _serves(aws: Aws) -> bool:
     try:
-        return bool(aws.invoke(NAME))
+        return bool(ask(aws, NAME))
     except ClientError:
         return False
 

@@ -11,7 +11,8 @@ import pytest
 from local.account import Account, Credentials
 from local.errors import InstanceError
 from local.instance import Instance, InstanceGoneError, InstanceSpec, ServerEndedError
-from tests.local.harness import alive, artifact, eventually
+from tests.embedded import alive, eventually
+from tests.local.harness import artifact
 from tests.local.test_artifact import FakeS3, archive, file
 
 

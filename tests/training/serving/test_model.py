@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_threads_follow_the_environment_and_the_cores(artifact: Path, monkeypatc
     assert model_fn(artifact).session.get_session_options().intra_op_num_threads == inference.cores()
 
 
-def answer(model: Model, body: bytes, **headers: str) -> tuple[int, str, dict]:
+def answer(model: Model, body: bytes, **headers: str) -> tuple[int, str, dict[str, Any]]:
     reply = respond(model, body, {name.replace("_", "-"): value for name, value in headers.items()})
     return reply.status, reply.content_type, json.loads(reply.body)
 

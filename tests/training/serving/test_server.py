@@ -75,7 +75,7 @@ def wait_until_healthy(process: subprocess.Popen[str], port: int) -> None:
 @contextmanager
 def running(artifact: Path, **options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = free_port()
-    process = spawn(artifact, port, **options)
+    process = spawn(artifact, port, None, **options)
     try:
         wait_until_healthy(process, port)
         yield process, port
