@@ -268,7 +268,7 @@ def test_a_broken_model_ends_the_server_with_one_line(
 
 @pytest.mark.parametrize("name", ["INFERENCE_WORKERS", "INFERENCE_THREADS", "SAGEMAKER_BIND_TO_PORT"])
 def test_a_setting_that_means_nothing_ends_the_server_with_one_line(name: str, artifact: Path) -> None:
-    process = spawn(artifact, free_port(), **{name: "many"})
+    process = spawn(artifact, free_port(), None, **{name: "many"})
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert len(errors.splitlines()) == 1
