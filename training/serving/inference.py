@@ -22,6 +22,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+# Official builds of ONNX Runtime report their use to Microsoft over HTTPS unless this is set before the import
+# (Privacy.md in its package); a server of other people's photos reports nothing to anybody.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
