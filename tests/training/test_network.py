@@ -45,6 +45,7 @@ def test_an_unknown_architecture_gets_near_names() -> None:
         ("densenet121", "classifier", 32),
         ("googlenet", "fc", 64),
         ("vit_b_32", "heads.head", 64),
+        ("regnet_x_400mf", "fc", 32),
     ],
 )
 def test_the_head_is_found_in_every_family(architecture: str, head: str, size: int) -> None:
