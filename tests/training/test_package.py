@@ -71,6 +71,8 @@ def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one.tar.gz", "two.tar.gz"):
         write_archive(tmp_path / name, b"graph", CARD, wheels)
     assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "two.tar.gz").read_bytes()
+    flags_and_time = (tmp_path / "one.tar.gz").read_bytes()[3:8]
+    assert flags_and_time == bytes(5)  # neither a file's name nor the time of writing
     write_archive(tmp_path / "other.tar.gz", b"Graph", CARD, wheels)
     assert (tmp_path / "one.tar.gz").read_bytes() != (tmp_path / "other.tar.gz").read_bytes()
 
