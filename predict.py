@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None, client: LambdaClient | None = N
             for photo in track(options.photos, "Asking", console=console, transient=True, disable=plain)
         ]
     except (UsageError, ClientError, BotoCoreError) as error:
-        print(f"predict: {_explain(error, options.function, options.alias)}", file=sys.stderr)  # noqa: T201
+        print(f"kennel: {_explain(error, options.function, options.alias)}", file=sys.stderr)  # noqa: T201
         return 2
     console.print(table(results, check=options.check, plain=plain))
     if not options.check:

@@ -176,7 +176,7 @@ def test_a_problem_is_not_right(photo: str, capsys: pytest.CaptureFixture[str]) 
 def one_line_error(capsys: pytest.CaptureFixture[str]) -> str:
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err.startswith("predict: ")
+    assert output.err.startswith("kennel: ")
     assert output.err.count("\n") == 1
     return output.err
 

@@ -37,10 +37,10 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         given = _parser(environment).parse_args(["fit", *_hyperparameters(environment), *arguments[1:]])
         return _fit(given, environment)
     except TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"kennel: {error}", file=sys.stderr)  # noqa: T201
         return 2
     except OSError as error:  # a full disk, a folder taken away
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"kennel: {error}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)  # noqa: T201

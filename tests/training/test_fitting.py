@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from training import fitting, package
+from training import fitting, learning, package
+from training.export import to_onnx
+from training.files import publish
 from training.package import Proof
 
 Run = Callable[..., tuple[int, str, str]]
@@ -27,7 +29,8 @@ def agrees(build: Path) -> bool:
     """Return whether the manifest, if there is one, vouches for the archive that lies beside it."""
     if not (build / "model.json").exists():
         return True
-    return manifest(build)["artifact"]["sha256"] == hashlib.sha256((build / "model.tar.gz").read_bytes()).hexdigest()
+    digest = hashlib.sha256((build / "model.tar.gz").read_bytes()).hexdigest()
+    return bool(manifest(build)["artifact"]["sha256"] == digest)
 
 
 @pytest.fixture
@@ -98,7 +101,7 @@ def test_a_graph_that_disagrees_with_pytorch_leaves_the_old_artifact(
     fitted: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = shutil.copytree(fitted / "build", tmp_path / "build")
-    export = fitting.to_onnx
+    export = to_onnx
 
     def wrong(model: Any, side: int) -> bytes:
         with torch.no_grad():
@@ -167,7 +170,7 @@ def fitting_publish(work: Path, build: Path) -> None:
     (work / "model.safetensors").write_bytes(b"new weights")
     digest = hashlib.sha256(b"new archive").hexdigest()
     (work / "model.json").write_text(json.dumps({"artifact": {"sha256": digest}}))
-    fitting.publish(work, build, ["model.tar.gz", "model.safetensors", "model.json"])
+    publish(work, build, ["model.tar.gz", "model.safetensors", "model.json"])
 
 
 @pytest.mark.usefixtures("proofless")
@@ -191,13 +194,13 @@ def test_the_test_split_is_evaluated_once(
     fitted: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     titles: list[str] = []
-    predict = fitting.learning.predict
+    predict = learning.predict
 
     def counting(model: Any, photos: Any, title: str) -> Any:
         titles.append(photos.photos[0].path.parts[-3])
         return predict(model, photos, title)
 
-    monkeypatch.setattr(fitting.learning, "predict", counting)
+    monkeypatch.setattr(learning, "predict", counting)
     assert run("fit", "--data", fitted / "data", "--out", tmp_path, "--epochs", 3, "--batch-size", 8)[0] == 0
     assert titles == ["valid", "valid", "valid", "test"]
 
@@ -271,7 +274,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     assert status != 0
     assert output == ""
     assert reason in errors
-    assert errors.startswith("error: ")
+    assert errors.startswith("kennel: ")
     assert len(errors.splitlines()) == 1
     assert not list((tmp_path / "build").rglob("*")) if (tmp_path / "build").exists() else True
 
