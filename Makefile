@@ -37,8 +37,8 @@ demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> emb
 	$(call say,Start the embedded AWS)
 	@$(LOCAL) up
 	$(call say,Deploy the stacks (cdk bootstrap and cdk deploy --all))
-	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(DEMO_ASSEMBLY) --ci --no-color && \
-	  $(CDK) deploy --app $(DEMO_ASSEMBLY) --all --require-approval never --ci --no-color --outputs-file build/outputs.json
+	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(DEMO_ASSEMBLY) && \
+	  $(CDK) deploy --app $(DEMO_ASSEMBLY) --all --require-approval never --outputs-file build/outputs.json
 	$(call say,Send $(DEMO_PHOTOS) test photos through the function's alias "live")
 	@eval "$$($(LOCAL) env)" && .venv/bin/python predict.py --function kennel-local --check --at-least 29 \
 	  $$(find $(DEMO_DATA)/test -name '*.png' | sort | awk 'NR % 12 == 1' | head -n $(DEMO_PHOTOS))
@@ -64,7 +64,7 @@ build/model.json: $(TRAINING_SOURCES) | $(DEMO_DATA) .venv/ready
 
 $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOURCES) | .venv/ready node_modules/ready
 	$(call say,Synthesise the stacks)
-	@$(CDK) synth --quiet --no-color --ci -c environment=local --output $(DEMO_ASSEMBLY)
+	@$(CDK) synth --quiet -c environment=local --output $(DEMO_ASSEMBLY)
 	@touch $@
 
 # ---- AWS
@@ -110,7 +110,7 @@ clean: down ## Remove what make made
 	$(call say,Set up Python and Node)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Kennel needs Python 3.11 or newer: make PYTHON=python3.12 ...'; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	@.venv/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.8
 	@touch $@
 
 .venv/ready-synth: .venv/uv constraints.txt stacks/requirements.txt

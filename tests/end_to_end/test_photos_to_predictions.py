@@ -139,6 +139,17 @@ def test_photos_are_answered_with_the_right_labels_through_the_alias(
     assert answer["body"]["predictions"][0]["label"] == chosen[0].parent.name
 
 
+def test_the_function_url_answers_a_signed_photo_and_nobody_else(deployed: Deployment, photos: Path) -> None:
+    photo = some_photos(photos, 1)[0]
+    url = deployed.make("lambda").get_function_url_config(FunctionName=NAME, Qualifier="live")["FunctionUrl"]
+    status, body = deployed.ask_url(url, photo.read_bytes(), "image/png")
+    assert status == 200
+    assert json.loads(body)["predictions"][0]["label"] == photo.parent.name
+    status, body = deployed.ask_url(url, b'{"url": "http://127.0.0.1/"}', "application/json")
+    assert (status, json.loads(body)["status"]) == (403, 403)
+    assert deployed.ask_url(url, photo.read_bytes(), "image/png", signed=False)[0] == 403
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [

@@ -4,17 +4,11 @@ import datetime as dt
 import json
 import os
 import signal
-import ssl
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.embedded import Aws, Traffic, alive, eventually
@@ -286,20 +280,9 @@ def test_a_function_is_denied_on_another_endpoint(aws: Aws, stack: str) -> None:
 
 def test_a_function_url_answers_signed_requests_only(aws: Aws, stack: str) -> None:
     shown = aws.make("lambda").get_function_url_config(FunctionName="predict", Qualifier="live")["FunctionUrl"]
-    identifier = shown.removeprefix("https://").split(".")[0]
-    url = f"{aws.environment['AWS_ENDPOINT_URL']}/_aws/lambda-url/{identifier}/"
-    trusted = ssl.create_default_context(cafile=aws.environment["AWS_CA_BUNDLE"])
-    signed = AWSRequest("POST", url, data=b"{}", headers={"Content-Type": "application/json"})
-    keys = aws.environment["AWS_ACCESS_KEY_ID"], aws.environment["AWS_SECRET_ACCESS_KEY"]
-    SigV4Auth(Credentials(*keys), "lambda", "us-east-1").add_auth(signed)
-    request = urllib.request.Request(url, data=b"{}", headers=dict(signed.headers))
-    with urllib.request.urlopen(request, context=trusted) as answer:
-        assert json.load(answer)["model"] == "one"
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(urllib.request.Request(url, data=b"{}"), context=trusted)
-
-
-# IAM
+    status, body = aws.ask_url(shown, b"{}", "application/json")
+    assert (status, json.loads(body)["model"]) == (200, "one")
+    assert aws.ask_url(shown, b"{}", "application/json", signed=False)[0] == 403
 
 
 def test_an_unknown_key_is_refused(aws: Aws, stack: str) -> None:
