@@ -17,6 +17,8 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 18,20
 export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION ?= 18,20
 # The same of the AWS SDK inside the CDK's command line.
 export NODE_NO_WARNINGS ?= 1
+# The CDK would recommend 3.0.0, an accidental publish that cannot read what the pinned library writes.
+export CDK_DISABLE_VERSION_CHECK ?= 1
 
 say = @printf '\n==> %s\n' "$(1)"
 
