@@ -6,7 +6,7 @@ from aws_cdk import ArnFormat, Stack, region_info
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
-from stacks.settings import ECR_IMAGE, EndpointSettings
+from stacks.settings.endpoint import ECR_IMAGE, EndpointSettings
 
 SERVING_FOLDER = "training/serving"
 RAY_REPOSITORY, RAY_TAG = "ray", "serve-ml-sagemaker-cpu-v1"

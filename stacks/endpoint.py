@@ -10,7 +10,8 @@ from constructs import Construct
 
 from stacks.artifact import Artifact
 from stacks.hosting import HostedModel
-from stacks.settings import ScalingSettings, Settings
+from stacks.settings import Settings
+from stacks.settings.endpoint import ScalingSettings
 
 VARIANT = "AllTraffic"
 """The variant's name never changes: a new name would be a removal, which a scalable target blocks."""

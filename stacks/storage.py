@@ -6,7 +6,7 @@ from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from stacks.settings import StorageSettings
+from stacks.settings.storage import StorageSettings
 
 INCOMPLETE_UPLOAD_DAYS = 7
 

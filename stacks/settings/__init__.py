@@ -1,0 +1,80 @@
+"""The typed, validated form of ``settings/<environment>.toml``: one file for each of its tables."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from stacks.errors import ConfigurationError
+from stacks.settings.api import ApiSettings
+from stacks.settings.endpoint import EndpointSettings
+from stacks.settings.section import Section
+from stacks.settings.storage import StorageSettings
+
+
+class ModelSettings(Section):
+    """What an artifact must prove before it is deployed."""
+
+    minimum_accuracy: float = Field(ge=0, le=1)
+
+
+class Settings(Section):
+    """Every number that a user may change, for one environment."""
+
+    environment: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$")
+    model: ModelSettings
+    storage: StorageSettings
+    endpoint: EndpointSettings
+    api: ApiSettings
+
+    @property
+    def endpoint_name(self) -> str:
+        """The endpoint's physical name, which the API stack and its callers know without an export."""
+        return f"kennel-{self.environment}"
+
+    @property
+    def function_name(self) -> str:
+        """The Lambda's physical name, which its callers and its log group know."""
+        return f"kennel-{self.environment}"
+
+
+def load_settings(environment: str, folder: Path = Path("settings")) -> Settings:
+    """Read and validate the settings of an environment.
+
+    Parameters
+    ----------
+    environment
+        The name of the environment: the file's name without ``.toml``.
+    folder
+        Where the settings files lie.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is missing, is not TOML, or a setting is out of bounds; one line names the field.
+    """
+    path = folder / f"{environment}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml"))) or "none"
+        raise ConfigurationError(
+            f"{path}: no such settings file (there are: {known}); choose one with -c environment=NAME"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
+    try:
+        return Settings.model_validate({**table, "environment": environment})
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Put a validation error in one line: each field by its path, its value, and what would be right."""
+    lines = []
+    for fault in error.errors():
+        field = ".".join(map(str, fault["loc"])) or "(whole file)"
+        message = fault["msg"].removeprefix("Value error, ")
+        shown = "" if isinstance(fault["input"], dict) else f" = {fault['input']!r}"
+        lines.append(f"{field}{shown}: {message}")
+    return "; ".join(lines)
