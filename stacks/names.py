@@ -28,3 +28,8 @@ def alarm_topic_arn(scope: Construct, environment: str) -> str:
     return Stack.of(scope).format_arn(
         service="sns", resource=alarm_topic_name(environment), arn_format=ArnFormat.NO_RESOURCE_NAME
     )
+
+
+def failure_queue_name(environment: str) -> str:
+    """Return the name of the queue that keeps the asynchronous invocations that failed."""
+    return f"kennel-{environment}-failures"

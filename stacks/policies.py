@@ -100,3 +100,22 @@ def _log_group_arn(scope: Construct, name: str) -> str:
     return Stack.of(scope).format_arn(
         service="logs", resource="log-group", resource_name=name, arn_format=ArnFormat.COLON_RESOURCE_NAME
     )
+
+
+def send_failures(queue_arn: str) -> iam.PolicyStatement:
+    """Put failed asynchronous invocations in one queue, which Lambda does with the function's role.
+
+    Source: Lambda guide, "Retaining records of asynchronous invocations".
+    """
+    return iam.PolicyStatement(sid="SendFailures", actions=["sqs:SendMessage"], resources=[queue_arn])
+
+
+def send_traces() -> iam.PolicyStatement:
+    """Send the function's traces; neither action supports a resource or has a condition key that could narrow it.
+
+    Source: Lambda guide, "Visualize Lambda function invocations using AWS X-Ray"; Service Authorization Reference,
+    AWS X-Ray.
+    """
+    return iam.PolicyStatement(
+        sid="SendTraces", actions=["xray:PutTelemetryRecords", "xray:PutTraceSegments"], resources=["*"]
+    )

@@ -1,6 +1,7 @@
-"""``[api]``: the Lambda in front of the endpoint."""
+"""``[api]``: the Lambda in front of the endpoint, and the ways to it."""
 
-from typing import Self
+import re
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,9 +10,78 @@ from stacks.settings.section import Section
 LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653)
 """The periods that CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
 
+HTTP_API_TIMEOUT_SECONDS = 29
+"""The longest that an HTTP API waits for an integration, as the CDK accepts it (AWS's quota is 30 s)."""
+
+KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[a-z0-9-]+$"
+ORIGIN = re.compile(r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
+ISSUER = re.compile(r"https://[^\s/?#*]+(/[^\s?#*]*)?")
+
+
+class ConcurrencyScalingSettings(Section):
+    """Target tracking on the use of provisioned concurrency, from ``provisioned_concurrency`` upwards.
+
+    The metric has no data without traffic, so Application Auto Scaling does not scale in then (Lambda guide,
+    "Configuring provisioned concurrency").
+    """
+
+    maximum_provisioned_concurrency: int = Field(ge=1)
+    # 10-90 %: Lambda guide, "Configuring provisioned concurrency".
+    target_utilization_percent: int = Field(ge=10, le=90)
+
+
+class AsynchronousSettings(Section):
+    """What becomes of asynchronous invocations: age (seconds), retries, and days that failed ones are kept.
+
+    Bounds: Lambda API reference, PutFunctionEventInvokeConfig; SQS API reference, MessageRetentionPeriod.
+    """
+
+    maximum_event_age_seconds: int = Field(ge=60, le=21_600)
+    retry_attempts: int = Field(ge=0, le=2)
+    failure_retention_days: int = Field(ge=1, le=14)
+
+
+class HttpApiSettings(Section):
+    """An HTTP API in front of the function: who may call it, how often, and from which web pages."""
+
+    authorizer: Literal["iam", "jwt"]
+    jwt_issuer: str | None = None
+    jwt_audience: list[Annotated[str, Field(min_length=1)]] = Field(default=[])
+    # A region's default quotas for all of an account's APIs (API Gateway quotas): more would never bind.
+    rate_per_second: int = Field(ge=1, le=10_000)
+    burst: int = Field(ge=1, le=5_000)
+    cors_origins: list[str] = Field(default=[])
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_named(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(f'{origin!r}: name each origin as "https://HOST" in lower case, without * or a path')
+        return value
+
+    @model_validator(mode="after")
+    def _tokens_can_be_checked(self) -> Self:
+        if self.authorizer == "iam":
+            if self.jwt_issuer is not None or self.jwt_audience:
+                raise ValueError(
+                    'authorizer = "iam" reads no tokens: remove jwt_issuer and jwt_audience, or use authorizer = "jwt"'
+                )
+        elif self.jwt_issuer is None or not ISSUER.fullmatch(self.jwt_issuer):
+            raise ValueError(
+                f'authorizer = "jwt" needs jwt_issuer = "https://..." (it is {self.jwt_issuer!r}): '
+                "the `iss` of the tokens, from your identity provider"
+            )
+        elif not self.jwt_audience:
+            raise ValueError(
+                'authorizer = "jwt" needs jwt_audience = ["..."] (it is empty): without it tokens that were issued '
+                "for other services would be let in"
+            )
+        return self
+
 
 class ApiSettings(Section):
-    """The Lambda in front of the endpoint: memory (MB), times (seconds), concurrency, log retention (days)."""
+    """The Lambda in front of the endpoint: memory (MB), times (seconds), concurrency, logs (days), ways in."""
 
     memory_mb: int = Field(ge=128, le=10240)
     timeout_seconds: int = Field(ge=1, le=900)
@@ -21,8 +91,14 @@ class ApiSettings(Section):
     # A synchronous payload is 6 MB (Lambda quotas), and base64 takes four bytes for three.
     maximum_image_bytes: int = Field(ge=1, le=4_500_000)
     log_retention_days: int
+    log_kms_key_arn: str | None = Field(default=None, pattern=KEY_ARN)
+    tracing: bool
     provisioned_concurrency: int = Field(ge=0)
     reserved_concurrency: int | None = Field(default=None, ge=1)
+    function_url: bool
+    scaling: ConcurrencyScalingSettings | None = None
+    asynchronous: AsynchronousSettings
+    http_api: HttpApiSettings | None = None
 
     @field_validator("log_retention_days")
     @classmethod
@@ -32,16 +108,45 @@ class ApiSettings(Section):
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.reserved_concurrency is not None and self.provisioned_concurrency > self.reserved_concurrency:
+    def _concurrency_fits_together(self) -> Self:
+        reserved, provisioned = self.reserved_concurrency, self.provisioned_concurrency
+        if reserved is not None and provisioned > reserved:
             raise ValueError(
-                f"provisioned_concurrency = {self.provisioned_concurrency} is above "
-                f"reserved_concurrency = {self.reserved_concurrency}: Lambda refuses that"
+                f"provisioned_concurrency = {provisioned} is above reserved_concurrency = {reserved}: Lambda refuses "
+                "that; lower the one, raise the other, or leave reserved_concurrency out, as new accounts must (their "
+                "limit is 10, and 100 have to stay unreserved)"
             )
+        if self.scaling is None:
+            return self
+        maximum = self.scaling.maximum_provisioned_concurrency
+        if provisioned < 1:
+            raise ValueError(
+                f"provisioned_concurrency = {provisioned} cannot be scaled: set it to 1 or more (it is where "
+                "scaling starts), or remove the table api.scaling"
+            )
+        if maximum < provisioned:
+            raise ValueError(
+                f"scaling.maximum_provisioned_concurrency = {maximum} is below provisioned_concurrency = "
+                f"{provisioned}: lower the one or raise the other"
+            )
+        if reserved is not None and maximum > reserved:
+            raise ValueError(
+                f"scaling.maximum_provisioned_concurrency = {maximum} is above reserved_concurrency = {reserved}: "
+                "Lambda would refuse to scale that far; lower the one or raise the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _answers_arrive_in_time(self) -> Self:
         work = self.fetch_timeout_seconds + self.invoke_timeout_seconds
         if self.timeout_seconds <= work:
             raise ValueError(
                 f"timeout_seconds = {self.timeout_seconds} leaves no time to answer after fetch_timeout_seconds + "
                 f"invoke_timeout_seconds = {work}: set it to {work + 2} or more"
+            )
+        if self.http_api is not None and self.timeout_seconds > HTTP_API_TIMEOUT_SECONDS:
+            raise ValueError(
+                f"timeout_seconds = {self.timeout_seconds} is above {HTTP_API_TIMEOUT_SECONDS}, the longest that an "
+                "HTTP API waits: lower it, or remove the table api.http_api"
             )
         return self

@@ -13,12 +13,12 @@ SETTINGS = ROOT / "settings"
 
 
 def changed(folder: Path, **fields: Any) -> Path:
-    """Write the dev settings with some fields changed; None removes one, a new one joins the last table (api)."""
+    """Write the dev settings with some fields changed; None removes one, a new one joins the table api."""
     text = (SETTINGS / "dev.toml").read_text()
     for field, value in fields.items():
         line = "" if value is None else f"{field} = {json.dumps(value)}\n"
         text, count = re.subn(rf"^{field} = .*\n", line, text, flags=re.MULTILINE)
-        text += "" if count else line
+        text = text if count else text.replace("[api]\n", f"[api]\n{line}")
     (folder / "dev.toml").write_text(text)
     return folder
 
