@@ -6,7 +6,7 @@ from aws_cdk import ArnFormat, Stack, region_info
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
-from stacks.settings.endpoint import ECR_IMAGE, EndpointSettings
+from stacks.settings.variants import ECR_IMAGE, Variant
 
 SERVING_FOLDER = "training/serving"
 RAY_REPOSITORY, RAY_TAG = "ray", "serve-ml-sagemaker-cpu-v1"
@@ -21,13 +21,13 @@ class Container:
     repository_arn: str
 
 
-def serving_container(scope: Construct, settings: EndpointSettings) -> Container:
-    """Choose the image that ``endpoint.container`` names; ``image`` adds our Dockerfile as an asset."""
-    if settings.container == "ray":
+def serving_container(scope: Construct, variant: Variant) -> Container:
+    """Choose the image that a variant's ``container`` names; ``image`` adds our Dockerfile as an asset."""
+    if variant.container == "ray":
         return _ray(Stack.of(scope))
-    if settings.container == "image":
-        return _own(scope, settings)
-    return _named(Stack.of(scope), settings.container)
+    if variant.container == "image":
+        return _own(scope, variant)
+    return _named(Stack.of(scope), variant.container)
 
 
 def _ray(stack: Stack) -> Container:
@@ -37,8 +37,8 @@ def _ray(stack: Stack) -> Container:
     return Container(image, _repository_arn(stack, account, stack.region, RAY_REPOSITORY))
 
 
-def _own(scope: Construct, settings: EndpointSettings) -> Container:
-    arm = settings.architecture == "arm64"
+def _own(scope: Construct, variant: Variant) -> Container:
+    arm = variant.architecture == "arm64"
     asset = ecr_assets.DockerImageAsset(
         scope,
         "Image",

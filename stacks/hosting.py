@@ -7,23 +7,26 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from stacks import policies
+from stacks import names, policies
 from stacks.artifact import Artifact
 from stacks.container import serving_container
 from stacks.settings import Settings
+from stacks.settings.variants import Variant
 
 
 class HostedModel(Construct):
-    """A SageMaker Model with network isolation, and its execution role.
+    """A variant's SageMaker Model, and its execution role.
 
     The role stays; what it may fetch is a policy of its own for each artifact and container. An update adds
     the new policy before it makes the new model and removes the old one last, so that the running fleet can
     still be repaired or scaled from the old artifact while the new one is tried.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, artifact: Artifact) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: Settings, variant: Variant, artifact: Artifact
+    ) -> None:
         super().__init__(scope, construct_id)
-        role = iam.Role(
+        self.role = iam.Role(
             self,
             "Role",
             assumed_by=policies.sagemaker_principal(self),
@@ -32,17 +35,18 @@ class HostedModel(Construct):
                     statements=[
                         policies.write_endpoint_logs(self, settings.endpoint_name),
                         policies.publish_instance_metrics(),
+                        *self._bucket_access(settings, artifact),
                     ]
                 )
             },
         )
-        container = serving_container(self, settings.endpoint)
+        container = serving_container(self, variant)
         url, object_arn = self._locate(artifact)
-        inputs = hashlib.sha256(f"{artifact.sha256} {settings.endpoint.container}".encode()).hexdigest()
+        inputs = hashlib.sha256(f"{artifact.sha256} {variant.container}".encode()).hexdigest()
         access = iam.Policy(
             self,
             f"Access{inputs[:12]}",
-            roles=[role],
+            roles=[self.role],
             statements=[
                 policies.read_artifact(object_arn),
                 policies.log_in_to_ecr(),
@@ -52,8 +56,8 @@ class HostedModel(Construct):
         self.model = sagemaker.CfnModel(
             self,
             "Model",
-            execution_role_arn=role.role_arn,
-            enable_network_isolation=True,
+            execution_role_arn=self.role.role_arn,
+            enable_network_isolation=settings.endpoint.network_isolation,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=container.image,
                 model_data_url=url,
@@ -61,6 +65,16 @@ class HostedModel(Construct):
             ),
         )
         self.model.node.add_dependency(access)
+
+    def _bucket_access(self, settings: Settings, artifact: Artifact) -> list[iam.PolicyStatement]:
+        """Return what capture needs, and the key of the bucket where the role puts or finds something in it."""
+        captures = settings.endpoint.capture_percentage > 0
+        statements = []
+        if captures:
+            statements.append(policies.write_capture(names.bucket_arn(self, settings.environment)))
+        if settings.storage.kms_key_arn and (captures or artifact.bucket):
+            statements.append(policies.use_key(self, settings.storage.kms_key_arn, write=captures))
+        return statements
 
     def _locate(self, artifact: Artifact) -> tuple[str, str]:
         """Return the artifact's S3 URL and its object's ARN; a file on disk becomes an asset.

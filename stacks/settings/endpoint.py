@@ -1,84 +1,133 @@
 """``[endpoint]``: what serves the model."""
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from stacks.settings.deployment import DeploymentSettings, GuardrailSettings
+from stacks.settings.scaling import ScalingSettings
 from stacks.settings.section import Section
-
-ECR_IMAGE = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<domain>amazonaws\.com(?:\.cn)?)"
-    r"/(?P<repository>[a-z0-9._/-]+)(?::[\w.-]+|@sha256:[0-9a-f]{64})"
+from stacks.settings.variants import (
+    ContainerName,
+    InstanceType,
+    ServerlessSettings,
+    ShadowSettings,
+    Variant,
+    VariantSettings,
+    architecture_of,
 )
-"""An image that SageMaker can pull without a VPC: one in Amazon ECR, named by tag or digest."""
 
-INSTANCE_TYPE = re.compile(r"ml\.(?P<family>[a-z]+)(?P<generation>\d+)(?P<options>[a-z-]*)\.[a-z0-9]+")
+VARIANT = "AllTraffic"
+"""The only variant where none is named. It never changes: a new name would be a removal, which scaling blocks."""
+
+MOST_VARIANTS = 3
+"""Ten alarms at most guard an update (SageMaker API reference, AutoRollbackConfig), and each variant has three."""
 
 # Endpoint timeouts: SageMaker API reference, ProductionVariant.
 EndpointTimeout = Annotated[int, Field(ge=60, le=3600)]
-# Target tracking reads one-minute metrics, so a shorter cooldown never binds.
-Cooldown = Annotated[int, Field(ge=60, le=3600)]
-
-
-class ScalingSettings(Section):
-    """Target tracking on invocations per instance and minute; cooldowns in seconds."""
-
-    minimum_instances: int = Field(ge=1)
-    maximum_instances: int = Field(ge=1)
-    invocations_per_instance: float = Field(gt=0)
-    scale_out_cooldown_seconds: Cooldown
-    scale_in_cooldown_seconds: Cooldown
-
-    @model_validator(mode="after")
-    def _range_is_not_empty(self) -> Self:
-        if self.minimum_instances > self.maximum_instances:
-            raise ValueError(
-                f"minimum_instances = {self.minimum_instances} is above "
-                f"maximum_instances = {self.maximum_instances}: lower the one or raise the other"
-            )
-        return self
 
 
 class EndpointSettings(Section):
-    """The SageMaker endpoint: its container, instances, timeouts (seconds) and scaling."""
+    """The SageMaker endpoint: its container, instances, timeouts (seconds), variants, updates and scaling.
 
-    container: str
-    instance_type: str
+    With ``[endpoint.serverless]`` there are no instances: instance_type, the timeouts, scaling, deployment and
+    guardrails are not used. An endpoint with instances cannot become a serverless one (SageMaker guide, "Deploy
+    models with Amazon SageMaker Serverless Inference"): it is deleted first.
+    """
+
+    container: ContainerName
+    instance_type: InstanceType
+    network_isolation: bool
     download_timeout_seconds: EndpointTimeout
     startup_timeout_seconds: EndpointTimeout
+    capture_percentage: int = Field(ge=0, le=100)
+    variants: list[VariantSettings] = Field(default=[], max_length=MOST_VARIANTS)
+    shadow: ShadowSettings | None = None
+    serverless: ServerlessSettings | None = None
+    deployment: DeploymentSettings
+    guardrails: GuardrailSettings
     scaling: ScalingSettings
-
-    @field_validator("container")
-    @classmethod
-    def _container_is_known(cls, value: str) -> str:
-        if value not in ("ray", "image") and not ECR_IMAGE.fullmatch(value):
-            raise ValueError('use "ray", "image", or an Amazon ECR image URI with a tag or digest')
-        return value
-
-    @field_validator("instance_type")
-    @classmethod
-    def _instance_type_can_scale_and_serve(cls, value: str) -> str:
-        match = INSTANCE_TYPE.fullmatch(value)
-        if not match:
-            raise ValueError('use a SageMaker instance type such as "ml.c7i.large"')
-        if match["family"] == "t":
-            raise ValueError("burstable instances cannot autoscale (SageMaker guide): use ml.c7i.large or the like")
-        if match["family"] in ("g", "p", "inf", "trn"):
-            raise ValueError("the artifact's ONNX Runtime is a CPU build: use a CPU instance such as ml.c7i.large")
-        return value
 
     @property
     def architecture(self) -> Literal["arm64", "x86_64"]:
-        """The processor of the instance type: Graviton generations carry a ``g`` after the number."""
-        match = INSTANCE_TYPE.fullmatch(self.instance_type)
-        return "arm64" if match and match["options"].startswith("g") else "x86_64"
+        """The processor of the endpoint's own instance type."""
+        return architecture_of(self.instance_type)
+
+    @property
+    def production_variants(self) -> list[Variant]:
+        """The variants that answer requests, each with what it does not set itself taken from the endpoint."""
+        variants = self.variants or [VariantSettings(name=VARIANT, weight=1)]
+        instances = 0 if self.serverless else self.scaling.minimum_instances
+        return [self._resolve(variant, variant.weight, instances) for variant in variants]
+
+    @property
+    def shadow_variant(self) -> Variant | None:
+        """The variant that gets copies of requests, if there is one."""
+        if self.shadow is None:
+            return None
+        # Its weight is a share of the production variant's (SageMaker guide, "Shadow variants").
+        weight = self.production_variants[0].weight * self.shadow.sampling_percentage / 100
+        return self._resolve(self.shadow, weight, self.shadow.instances)
+
+    def _resolve(self, variant: VariantSettings | ShadowSettings, weight: float, instances: int) -> Variant:
+        instance_type = variant.instance_type or self.instance_type
+        return Variant(
+            name=variant.name,
+            weight=weight,
+            container=variant.container or self.container,
+            instance_type=instance_type,
+            instances=instances,
+            manifest=variant.manifest,
+            # Serverless inference runs x86-64 only (SageMaker guide, "Serverless Inference").
+            architecture="x86_64" if self.serverless else architecture_of(instance_type),
+        )
 
     @model_validator(mode="after")
-    def _container_runs_on_the_processor(self) -> Self:
-        if self.container == "ray" and self.architecture == "arm64":
+    def _variants_fit_together(self) -> Self:
+        names = [variant.name for variant in self.production_variants] + ([self.shadow.name] if self.shadow else [])
+        if len(set(names)) < len(names):
+            raise ValueError(f"variants: {', '.join(names)} has a name twice: give each variant one of its own")
+        if not any(variant.weight for variant in self.production_variants):
+            raise ValueError("variants: the weights add up to 0, so that nothing would answer: raise one")
+        if self.shadow and len(names) > 2:
             raise ValueError(
-                f'instance_type = "{self.instance_type}" is Graviton, and AWS\'s Ray container is x86-64 only: '
-                'use container = "image" or an x86 instance'
+                f'shadow "{self.shadow.name}" needs exactly one production variant beside it, and there are '
+                f"{len(names) - 1}: remove [endpoint.shadow] or [[endpoint.variants]]"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _containers_run_on_the_processors(self) -> Self:
+        shadow = [self.shadow_variant] if self.shadow_variant else []
+        for variant in self.production_variants + shadow:
+            if variant.container == "ray" and variant.architecture == "arm64":
+                raise ValueError(
+                    f'variant {variant.name}: instance_type = "{variant.instance_type}" is Graviton, and AWS\'s Ray '
+                    'container is x86-64 only: use container = "image" or an x86 instance'
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _serverless_has_no_more_than_aws_offers(self) -> Self:
+        """Source: SageMaker guide, "Serverless Inference", "Feature exclusions", and "Deployment guardrails"."""
+        if self.serverless is None:
+            return self
+        faults = {
+            f"network_isolation = {self.network_isolation}: set it to false": self.network_isolation,
+            f"capture_percentage = {self.capture_percentage}: set it to 0": self.capture_percentage > 0,
+            f"{len(self.variants)} production variants: leave one": len(self.variants) > 1,
+            "a shadow variant: remove [endpoint.shadow]": self.shadow is not None,
+            f'deployment.traffic = "{self.deployment.traffic}": set it to "auto"': self.deployment.traffic != "auto",
+            "scheduled scaling: remove [[endpoint.scaling.schedule]]": bool(self.scaling.schedule),
+        }
+        if found := [text for text, is_found in faults.items() if is_found]:
+            raise ValueError(f"serverless inference does not offer {'; nor '.join(found)}")
+        return self
+
+    @model_validator(mode="after")
+    def _updates_fit_the_fleet(self) -> Self:
+        if self.serverless is None:
+            self.deployment.require_fit(
+                self.scaling.smallest_fleet, self.download_timeout_seconds + self.startup_timeout_seconds
             )
         return self

@@ -27,8 +27,8 @@ def endpoint(dev: Settings, in_project: None) -> Callable[..., dict[str, Any]]:
 def image_and_repository(template: dict[str, Any]) -> tuple[Any, Any]:
     resources = template["Resources"].values()
     (model,) = [item for item in resources if item["Type"] == "AWS::SageMaker::Model"]
-    (policy,) = [item for item in resources if item["Type"] == "AWS::IAM::Policy"]
-    (pull,) = [s for s in policy["Properties"]["PolicyDocument"]["Statement"] if s["Sid"] == "PullImage"]
+    policies = [item["Properties"]["PolicyDocument"] for item in resources if item["Type"] == "AWS::IAM::Policy"]
+    (pull,) = [s for policy in policies for s in policy["Statement"] if s["Sid"] == "PullImage"]
     return model["Properties"]["PrimaryContainer"]["Image"], pull["Resource"]
 
 

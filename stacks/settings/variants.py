@@ -1,0 +1,116 @@
+"""``[[endpoint.variants]]``, ``[endpoint.shadow]``, ``[endpoint.serverless]``: what answers, and on what."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from stacks.settings.section import Section
+
+ECR_IMAGE = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<domain>amazonaws\.com(?:\.cn)?)"
+    r"/(?P<repository>[a-z0-9._/-]+)(?::[\w.-]+|@sha256:[0-9a-f]{64})"
+)
+"""An image that SageMaker can pull without a VPC: one in Amazon ECR, named by tag or digest."""
+
+INSTANCE_TYPE = re.compile(r"ml\.(?P<family>[a-z]+)(?P<generation>\d+)(?P<options>[a-z-]*)\.[a-z0-9]+")
+CPU_FAMILIES = ("c", "m", "r")
+
+
+def _known_container(value: str) -> str:
+    if value not in ("ray", "image") and not ECR_IMAGE.fullmatch(value):
+        raise ValueError('use "ray", "image", or an Amazon ECR image URI with a tag or digest')
+    return value
+
+
+def _can_scale_and_serve(value: str) -> str:
+    match = INSTANCE_TYPE.fullmatch(value)
+    if not match:
+        raise ValueError('use a SageMaker instance type such as "ml.c7i.large"')
+    if match["family"] == "t":
+        raise ValueError("burstable instances cannot autoscale (SageMaker guide): use ml.c7i.large or the like")
+    if match["family"] not in CPU_FAMILIES:
+        # A GPU would need InferenceAmiVersion, and would then be paid for without being used.
+        raise ValueError("the artifact's ONNX Runtime is a CPU build: use a CPU instance such as ml.c7i.large")
+    return value
+
+
+def architecture_of(instance_type: str) -> Literal["arm64", "x86_64"]:
+    """Return the processor of an instance type: Graviton generations carry a ``g`` after the number."""
+    match = INSTANCE_TYPE.fullmatch(instance_type)
+    return "arm64" if match and match["options"].startswith("g") else "x86_64"
+
+
+ContainerName = Annotated[str, AfterValidator(_known_container)]
+InstanceType = Annotated[str, AfterValidator(_can_scale_and_serve)]
+# SageMaker API reference, ProductionVariant.
+VariantName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
+Manifest = Annotated[str, Field(pattern=r"\.json$")]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant with nothing left to look up.
+
+    Attributes
+    ----------
+    weight
+        Its share of the traffic, against the sum of the weights; of a shadow, the share that is copied to it.
+    instances
+        How many it starts with; 0 for a serverless one.
+    manifest
+        The manifest of its own model; None for the model of the environment.
+    architecture
+        The processor that its container is built for.
+    """
+
+    name: str
+    weight: float
+    container: str
+    instance_type: str
+    instances: int
+    manifest: str | None
+    architecture: Literal["arm64", "x86_64"]
+
+
+class _Overrides(Section):
+    """What a variant may have of its own instead of the endpoint's."""
+
+    name: VariantName
+    instance_type: InstanceType | None = None
+    container: ContainerName | None = None
+    manifest: Manifest | None = None
+
+
+class VariantSettings(_Overrides):
+    """A production variant: ``weight / sum of weights`` of the traffic, each scaled by itself."""
+
+    weight: float = Field(ge=0, le=1_000_000)
+
+
+class ShadowSettings(_Overrides):
+    """A variant that gets a copy of a percentage of the requests, and whose answers nobody gets.
+
+    Its instances do not scale, and no alarm on it rolls an update back.
+    """
+
+    instances: int = Field(default=1, ge=1)
+    sampling_percentage: int = Field(ge=1, le=100)
+
+
+class ServerlessSettings(Section):
+    """A variant without instances; memory in MB (SageMaker API reference, ProductionVariantServerlessConfig)."""
+
+    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144]
+    maximum_concurrency: int = Field(ge=1, le=200)
+    provisioned_concurrency: int = Field(default=0, ge=0, le=200)
+
+    @model_validator(mode="after")
+    def _provisioned_fits(self) -> Self:
+        if self.provisioned_concurrency > self.maximum_concurrency:
+            raise ValueError(
+                f"provisioned_concurrency = {self.provisioned_concurrency} is above "
+                f"maximum_concurrency = {self.maximum_concurrency}: lower the one or raise the other"
+            )
+        return self
