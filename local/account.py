@@ -95,6 +95,21 @@ class Account:
         sts.register_session(keys.access_key, session)
         return keys
 
+    def allows(self, credentials: Credentials, action: str, resource_arn: str) -> bool:
+        """Return whether a role's policies and boundary allow its session an action on a resource."""
+        principal = iam_evaluator.resolve_principal(credentials.access_key, ACCOUNT)
+        context = iam_evaluator.EvalContext(
+            principal_arn=principal.arn,
+            principal_type=principal.type,
+            principal_account=ACCOUNT,
+            action=action,
+            resource_arn=resource_arn,
+            region=REGION,
+            service_context={},
+        )
+        decision = iam_evaluator.evaluate(context, principal.policies, *principal.limits).decision
+        return bool(decision == "Allow")
+
 
 def _trusts(role_arn: str, principal: str) -> bool:
     """Return whether the role exists and its trust policy, conditions included, lets the service assume it."""

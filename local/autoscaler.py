@@ -4,11 +4,12 @@ import logging
 import threading
 
 from local.account import Account
-from local.autoscaling_api import ApplicationAutoScaling, ScalingPolicy, TargetKey, variant_of
+from local.autoscaling_api import ApplicationAutoScaling, ScalingPolicy
 from local.clock import ScaledClock
 from local.errors import ServiceError
 from local.invocation_metrics import InvocationMetrics
 from local.sagemaker_control import SageMaker
+from local.scalable import INVOCATIONS, VARIANT, TargetKey
 from local.target_tracking import POINT_SECONDS
 
 log = logging.getLogger(__name__)
@@ -43,14 +44,17 @@ class Autoscaler:
             minute = max(minute + 1, int(self._clock.now() // POINT_SECONDS) + 1)
 
     def end_minute(self, per_instance: dict[tuple[str, str], float]) -> None:
-        """Give every policy its point of the minute and carry out what it decides."""
+        """Give every policy on invocations its point of the minute and carry out what it decides."""
         for (key, _), policy in list(self._scaling.policies.items()):
-            policy.tracking.observe(per_instance.get(variant_of(key[1]), 0.0))
+            variant = VARIANT.parts(key[1])
+            if variant is None or policy.metric != INVOCATIONS:
+                continue
+            policy.tracking.observe(per_instance.get(variant, 0.0))
             self._show_alarms(policy)
-            self._apply(key, policy)
+            self._apply(key, variant, policy)
 
-    def _apply(self, key: TargetKey, policy: ScalingPolicy) -> None:
-        name, variant_name = variant_of(key[1])
+    def _apply(self, key: TargetKey, variant: tuple[str, str], policy: ScalingPolicy) -> None:
+        name, variant_name = variant
         endpoint, target = self._sagemaker.endpoints.get(name), self._scaling.targets.get(key)
         if endpoint is None or target is None or variant_name not in endpoint.variants:
             return

@@ -1,4 +1,4 @@
-"""Application Auto Scaling's API for SageMaker variants: targets, target-tracking policies, activities."""
+"""Application Auto Scaling's API for SageMaker variants and provisioned concurrency: targets, policies, activities."""
 
 import contextlib
 import json
@@ -12,17 +12,11 @@ from local.errors import NotFoundError, validation_error
 from local.json_service import JsonService, Parameters, page
 from local.names import ACCOUNT, REGION
 from local.sagemaker_control import SageMaker
-from local.target_tracking import HIGH_POINTS, LOW_POINTS, LOW_RATIO, POINT_SECONDS, Policy, TargetTracking
+from local.scalable import PROVISIONED_CONCURRENCY, VARIANT, Scalable, TargetKey, kind_of
+from local.scheduled_actions import ScheduledActions
+from local.target_tracking import HIGH_POINTS, LOW_POINTS, LOW_RATIO, Policy, TargetTracking
 
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
-METRIC = "SageMakerVariantInvocationsPerInstance"
-SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
-ROLE_NAME = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{SERVICE}/{ROLE_NAME}"
 ALARM_PREFIX = "TargetTracking-"
-
-TargetKey = tuple[str, str, str]
-"""Service namespace, resource id, scalable dimension."""
 
 
 @dataclass(frozen=True)
@@ -33,25 +27,32 @@ class ScalingPolicy:
     tracking: TargetTracking
 
     @property
+    def metric(self) -> str:
+        """Its predefined metric."""
+        config = self.shown["TargetTrackingScalingPolicyConfiguration"]
+        return str(config["PredefinedMetricSpecification"]["PredefinedMetricType"])
+
+    @property
     def alarms(self) -> list[str]:
         """Names of its two alarms, high then low."""
         return [alarm["AlarmName"] for alarm in self.shown["Alarms"]]
 
 
 class ApplicationAutoScaling(JsonService):
-    """Scalable targets and policies of endpoint variants.
+    """Scalable targets and policies of endpoint variants and of functions' provisioned concurrency.
 
     Parameters
     ----------
     sagemaker
         Knows the variants.
     account
-        Makes the policies' alarms in CloudWatch and the service-linked role in IAM.
+        Makes the policies' alarms in CloudWatch and the service-linked roles in IAM, and knows the functions.
     """
 
     def __init__(self, sagemaker: SageMaker, account: Account) -> None:
-        super().__init__("application-autoscaling")
         self.targets: dict[TargetKey, Parameters] = {}
+        self._schedule = ScheduledActions(self.targets)
+        super().__init__("application-autoscaling", self._schedule)
         self.policies: dict[tuple[TargetKey, str], ScalingPolicy] = {}
         self._activities: list[Parameters] = []
         self._sagemaker = sagemaker
@@ -59,9 +60,9 @@ class ApplicationAutoScaling(JsonService):
         sagemaker.is_scaled = lambda endpoint, variant: _key_of(endpoint, variant) in self.targets
 
     def register_scalable_target(self, p: Parameters) -> Parameters:
-        """Register a variant, or change its bounds."""
+        """Register a resource, or change its bounds."""
         key = _key(p)
-        self._require_variant(key)
+        kind = self._require(key)
         known = self.targets.get(key, {})
         if not known and not {"MinCapacity", "MaxCapacity"} <= p.keys():
             raise validation_error("MinCapacity and MaxCapacity must be specified for a new scalable target.")
@@ -72,11 +73,11 @@ class ApplicationAutoScaling(JsonService):
             "CreationTime": time.time(),
             **known,
             **{name: value for name, value in p.items() if name not in ("Tags", "RoleARN")},
-            "RoleARN": ROLE,
+            "RoleARN": kind.role_arn,
         }
         if target["MinCapacity"] > target["MaxCapacity"]:
             raise validation_error("Maximum capacity cannot be less than minimum capacity.")
-        self._make_service_linked_role()
+        self._make_service_linked_role(kind)
         self.targets[key] = target
         return {"ScalableTargetARN": target["ScalableTargetARN"]}
 
@@ -93,12 +94,13 @@ class ApplicationAutoScaling(JsonService):
         return {"ScalableTargets": items, **token}
 
     def deregister_scalable_target(self, p: Parameters) -> None:
-        """Deregister a variant, and delete its policies."""
+        """Deregister a resource, and delete its policies and scheduled actions."""
         key = _key(p)
         if key not in self.targets:
             raise _not_found("No scalable target found", key)
         for target, name in [policy for policy in self.policies if policy[0] == key]:
             self._delete_policy(target, name)
+        self._schedule.forget(key)
         del self.targets[key]
 
     def put_scaling_policy(self, p: Parameters) -> Parameters:
@@ -108,8 +110,10 @@ class ApplicationAutoScaling(JsonService):
             raise _not_found("No scalable target registered", key)
         config = p.get("TargetTrackingScalingPolicyConfiguration", {})
         metric = config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
-        if p.get("PolicyType") != "TargetTrackingScaling" or metric != METRIC:
-            raise validation_error(f"The embedded AWS simulates TargetTrackingScaling on {METRIC} only.")
+        kind = self._require(key)
+        if p.get("PolicyType") != "TargetTrackingScaling" or metric not in kind.metrics:
+            known_metrics = " or ".join(kind.metrics)
+            raise validation_error(f"The embedded AWS knows TargetTrackingScaling on {known_metrics} only.")
         known = self.policies.get((key, name))
         shown = {
             **p,
@@ -189,32 +193,53 @@ class ApplicationAutoScaling(JsonService):
                 }
             )
 
-    def _require_variant(self, key: TargetKey) -> None:
+    def _require(self, key: TargetKey) -> Scalable:
+        """Return the kind of a target whose resource exists (what it says otherwise is AWS's for a variant)."""
         namespace, resource, dimension = key
-        if namespace != "sagemaker" or dimension != DIMENSION:
-            raise validation_error(f"The embedded AWS scales {DIMENSION} only.")
-        endpoint, variant = variant_of(resource)
-        known = self._sagemaker.endpoints.get(endpoint)
-        if known is None or variant not in known.variants:
+        kind = kind_of(key)
+        if kind is None:
+            known = " and ".join(other.dimension for other in (VARIANT, PROVISIONED_CONCURRENCY))
+            raise validation_error(f"The embedded AWS scales {known} only.")
+        parts = kind.parts(resource)
+        if parts is None:
+            raise validation_error(f"Unsupported resource ID: {resource}")
+        if not (self._is_variant(*parts) if kind is VARIANT else self._is_alias(*parts)):
+            what = "endpoint variant" if kind is VARIANT else "function alias"
             raise validation_error(
-                f"No endpoint variant found for service namespace: {namespace}, resource ID: {resource}, scalable "
+                f"No {what} found for service namespace: {namespace}, resource ID: {resource}, scalable "
                 f"dimension: {dimension}"
             )
+        return kind
 
-    def _make_service_linked_role(self) -> None:
+    def _is_variant(self, endpoint: str, variant: str) -> bool:
+        known = self._sagemaker.endpoints.get(endpoint)
+        return known is not None and variant in known.variants
+
+    def _is_alias(self, function: str, alias: str) -> bool:
+        functions = self._account.client("lambda")
+        try:
+            functions.get_alias(FunctionName=function, Name=alias)
+        except functions.exceptions.ResourceNotFoundException:
+            return False
+        return True
+
+    def _make_service_linked_role(self, kind: Scalable) -> None:
         """Make the role that AWS makes when the first target is registered; CreateServiceLinkedRole misnames it."""
-        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": SERVICE}}
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": kind.service}}
         iam = self._account.client("iam")
         with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
             iam.create_role(
-                RoleName=ROLE_NAME,
-                Path=f"/aws-service-role/{SERVICE}/",
+                RoleName=kind.role_name,
+                Path=f"/aws-service-role/{kind.service}/",
                 AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
             )
 
     def _put_alarms(self, key: TargetKey, shown: Parameters) -> None:
-        endpoint, variant = variant_of(key[1])
-        target = shown["TargetTrackingScalingPolicyConfiguration"]["TargetValue"]
+        kind = self._require(key)
+        names = kind.parts(key[1]) or ()
+        config = shown["TargetTrackingScalingPolicyConfiguration"]
+        metric = kind.metrics[config["PredefinedMetricSpecification"]["PredefinedMetricType"]]
+        target = config["TargetValue"]
         kinds = (
             ("GreaterThanThreshold", target, HIGH_POINTS),
             ("LessThanThreshold", target * LOW_RATIO, LOW_POINTS),
@@ -227,14 +252,11 @@ class ApplicationAutoScaling(JsonService):
                     "DO NOT EDIT OR DELETE. For TargetTrackingScaling policy " + shown["PolicyARN"] + "."
                 ),
                 AlarmActions=[shown["PolicyARN"]],
-                Namespace="AWS/SageMaker",
-                MetricName="InvocationsPerInstance",
-                Dimensions=[
-                    {"Name": "EndpointName", "Value": endpoint},
-                    {"Name": "VariantName", "Value": variant},
-                ],
-                Statistic="Sum",
-                Period=POINT_SECONDS,
+                Namespace=metric.namespace,
+                MetricName=metric.name,
+                Dimensions=[{"Name": name, "Value": value.format(*names)} for name, value in kind.dimensions],
+                Statistic=metric.statistic,
+                Period=metric.period,
                 EvaluationPeriods=points,
                 Threshold=threshold,
                 ComparisonOperator=comparison,
@@ -245,26 +267,12 @@ class ApplicationAutoScaling(JsonService):
         self._account.client("cloudwatch").delete_alarms(AlarmNames=policy.alarms)
 
 
-def variant_of(resource_id: str) -> tuple[str, str]:
-    """Split ``endpoint/NAME/variant/VARIANT``.
-
-    Raises
-    ------
-    ServiceError
-        The resource id has another form.
-    """
-    parts = resource_id.split("/")
-    if len(parts) != 4 or parts[0] != "endpoint" or parts[2] != "variant":
-        raise validation_error(f"Unsupported resource ID: {resource_id}")
-    return parts[1], parts[3]
-
-
 def _key(p: Parameters) -> TargetKey:
     return p["ServiceNamespace"], p["ResourceId"], p["ScalableDimension"]
 
 
 def _key_of(endpoint: str, variant: str) -> TargetKey:
-    return "sagemaker", f"endpoint/{endpoint}/variant/{variant}", DIMENSION
+    return "sagemaker", f"endpoint/{endpoint}/variant/{variant}", VARIANT.dimension
 
 
 def _not_found(what: str, key: TargetKey) -> NotFoundError:

@@ -33,6 +33,8 @@ def register(sagemaker: SageMaker, scaling: ApplicationAutoScaling) -> None:
         "AWS::SageMaker::Model": _Named(sagemaker, "Model"),
         "AWS::SageMaker::EndpointConfig": _Named(sagemaker, "EndpointConfig"),
         "AWS::SageMaker::Endpoint": _Endpoint(sagemaker),
+        "AWS::SageMaker::NotebookInstance": _Notebook(sagemaker),
+        "AWS::SageMaker::NotebookInstanceLifecycleConfig": _LifecycleConfig(sagemaker),
         "AWS::ApplicationAutoScaling::ScalableTarget": _ScalableTarget(scaling),
         "AWS::ApplicationAutoScaling::ScalingPolicy": _ScalingPolicy(scaling),
     }
@@ -52,6 +54,22 @@ def run_on_worker_threads(types: set[str]) -> None:
     """Have ministack provision types that block in a thread instead of on its event loop."""
     blocks: Callable[[str], bool] = stacks._runs_on_worker_thread
     stacks._runs_on_worker_thread = lambda name: name in types or blocks(name)
+
+
+def after(name: str, complete: Callable[[Created, Parameters, Parameters], Created]) -> None:
+    """Have `complete` finish what a type's handlers have done; given the old properties, {} on create, and the new."""
+    handlers: dict[str, Any] = provisioners._RESOURCE_HANDLERS[name]
+    create, update = handlers["create"], handlers["update"]
+
+    def create_and_complete(logical_id: str, properties: Parameters, stack: str) -> Created:
+        return complete(create(logical_id, properties, stack), {}, properties)
+
+    def update_and_complete(
+        physical_id: str, old: Parameters, new: Parameters, stack: str, *logical_id: str
+    ) -> Created:
+        return complete(update(physical_id, old, new, stack, *logical_id), old, new)
+
+    handlers.update(create=create_and_complete, update=update_and_complete)
 
 
 def converted(shape: Any, value: Any) -> Any:
@@ -177,7 +195,8 @@ class _Endpoint(_Named):
         running = self.service.endpoints.get(name)
         if running is not None:
             running.settled.wait()  # autoscaling may be at work
-        if running is None or running.config_name != new["EndpointConfigName"]:
+        redeployed = old.get("DeploymentConfig") != new.get("DeploymentConfig")
+        if running is None or running.config_name != new["EndpointConfigName"] or redeployed:
             updating = {key: value for key, value in new.items() if key != "Tags"}
             self.call("UpdateEndpoint", {**updating, "EndpointName": name})
             self._wait(physical_id)
@@ -200,16 +219,74 @@ class _Endpoint(_Named):
             )
 
 
+class _Notebook(_Named):
+    """A notebook instance: most changes stop it, change it and start it again."""
+
+    def __init__(self, service: JsonService) -> None:
+        super().__init__(service, "NotebookInstance")
+        shape = service.model.operation_model("UpdateNotebookInstance").input_shape
+        self.updatable = frozenset(getattr(shape, "members", {})) - {self.name_property}
+        self.replacing = tuple(name for name in self.replacing if name not in self.updatable)
+
+    def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
+        self.update_tags(physical_id, old, new)
+        name = {self.name_property: self.name_of(physical_id)}
+        changed = {key: value for key, value in new.items() if key in self.updatable and value != old.get(key)}
+        if "LifecycleConfigName" in old and "LifecycleConfigName" not in new:
+            changed["DisassociateLifecycleConfig"] = True
+        if changed:
+            self.call("StopNotebookInstance", name)
+            self.call("UpdateNotebookInstance", {**name, **changed})
+            self.call("StartNotebookInstance", name)
+        return physical_id, self.attributes(physical_id)
+
+    def delete(self, physical_id: str, properties: Parameters) -> None:
+        self.delete_quietly("StopNotebookInstance", {self.name_property: self.name_of(physical_id)})
+        super().delete(physical_id, properties)
+
+
+class _LifecycleConfig(_Named):
+    """The scripts of notebook instances: they change in place."""
+
+    def __init__(self, service: JsonService) -> None:
+        super().__init__(service, "NotebookInstanceLifecycleConfig")
+        self.replacing = (self.name_property,)
+
+    def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
+        scripts: Parameters = {key: new.get(key, []) for key in ("OnCreate", "OnStart") if key in new or key in old}
+        name = self.name_of(physical_id)
+        self.call("UpdateNotebookInstanceLifecycleConfig", {self.name_property: name, **scripts})
+        return super().update(physical_id, old, new, stack)
+
+
 class _ScalableTarget(_Type):
     replacing = TARGET_KEYS
 
     def create(self, logical_id: str, properties: Parameters, stack: str) -> Created:
-        self.call("RegisterScalableTarget", properties)
+        own = {key: value for key, value in properties.items() if key != "ScheduledActions"}
+        self.call("RegisterScalableTarget", own)
         physical_id = "|".join(properties[key] for key in TARGET_KEYS)
+        try:
+            self._schedule(properties, {}, properties)
+        except ValueError:
+            self.delete(physical_id, properties)
+            raise
         return physical_id, {"Id": physical_id}
 
     def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
-        return self.create("", new, stack)
+        own = {key: value for key, value in new.items() if key != "ScheduledActions"}
+        self.call("RegisterScalableTarget", own)
+        self._schedule(new, old, new)
+        return physical_id, {"Id": physical_id}
+
+    def _schedule(self, target: Parameters, old: Parameters, new: Parameters) -> None:
+        keys = {key: target[key] for key in TARGET_KEYS}
+        actions = new.get("ScheduledActions", [])
+        names = {action["ScheduledActionName"] for action in actions}
+        for gone in {action["ScheduledActionName"] for action in old.get("ScheduledActions", [])} - names:
+            self.delete_quietly("DeleteScheduledAction", {**keys, "ScheduledActionName": gone})
+        for action in actions:
+            self.call("PutScheduledAction", {**keys, **action})
 
     def delete(self, physical_id: str, properties: Parameters) -> None:
         target = dict(zip(TARGET_KEYS, physical_id.split("|"), strict=True))

@@ -19,7 +19,7 @@ from hypercorn.config import Config
 from ministack import app
 from ministack.core import tls
 
-from local import cloudformation_types, lambda_gaps, ministack_hooks, s3_gaps
+from local import alarm_gaps, budget_type, cloudformation_types, lambda_gaps, ministack_hooks, property_gaps, s3_gaps
 from local.account import Account, Credentials
 from local.autoscaler import Autoscaler
 from local.autoscaling_api import ApplicationAutoScaling
@@ -90,10 +90,10 @@ def _start_services(account: Account, state: State, time_scale: float) -> None:
     metrics, logs = InvocationMetrics(), ContainerLogs(account)
     sagemaker = SageMaker(account, state.temporary / "instances", logs)
     scaling = ApplicationAutoScaling(sagemaker, account)
+    for gaps in (s3_gaps, lambda_gaps, alarm_gaps, property_gaps, budget_type):
+        gaps.register()
     ministack_hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics), scaling)
     cloudformation_types.register(sagemaker, scaling)
-    s3_gaps.register()
-    lambda_gaps.register()
     autoscaler = Autoscaler(scaling, sagemaker, metrics, account, ScaledClock(time_scale))
     for name, loop in (
         ("heal", lambda: sagemaker.watch_instances(stop)),

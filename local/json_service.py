@@ -34,10 +34,13 @@ class JsonService:
     ----------
     name
         botocore's name of the service.
+    parts
+        Objects with further operations, for resources that the rest of the service does not need to know.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *parts: object) -> None:
         self.name = name
+        self._parts = parts
         self.model = service_model(name)
         self.lock = threading.RLock()
 
@@ -49,7 +52,8 @@ class JsonService:
         ServiceError
             The input is invalid, or the operation refuses it or is not simulated.
         """
-        method = getattr(self, xform_name(operation), None)
+        name = xform_name(operation)
+        method = next((getattr(part, name) for part in (self, *self._parts) if hasattr(part, name)), None)
         if operation not in self.model.operation_names or method is None:
             message = f"{self.name}: {operation} is not simulated by the embedded AWS."
             raise ServiceError("NotImplemented", message, 501)

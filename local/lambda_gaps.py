@@ -1,40 +1,23 @@
 """Properties of Lambda's CloudFormation types that ministack drops, records without effect, or answers wrongly."""
 
 from collections.abc import Callable
-from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import provisioners
 
+from local.cloudformation_types import Created, after
 from local.json_service import Parameters
-
-Created = tuple[str, Parameters]
 
 
 def register() -> None:
     """Wrap ministack's handlers of the types."""
-    _after("AWS::Lambda::Function", _reserve)
-    _after("AWS::Lambda::Alias", _initialise)
-    _after("AWS::Lambda::Url", _qualify)
+    after("AWS::Lambda::Function", _reserve)
+    after("AWS::Lambda::Function", _record)
+    after("AWS::Lambda::Alias", _initialise)
+    after("AWS::Lambda::Url", _qualify)
     function = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
     function["delete"] = _and_end_workers(function["delete"])
-
-
-def _after(name: str, complete: Callable[[Created, Parameters, Parameters], Created]) -> None:
-    """Have `complete` finish what a type's handlers have done; given the old properties, {} on create, and the new."""
-    handlers: dict[str, Any] = provisioners._RESOURCE_HANDLERS[name]
-    create, update = handlers["create"], handlers["update"]
-
-    def create_and_complete(logical_id: str, properties: Parameters, stack: str) -> Created:
-        return complete(create(logical_id, properties, stack), {}, properties)
-
-    def update_and_complete(
-        physical_id: str, old: Parameters, new: Parameters, stack: str, *logical_id: str
-    ) -> Created:
-        return complete(update(physical_id, old, new, stack, *logical_id), old, new)
-
-    handlers.update(create=create_and_complete, update=update_and_complete)
 
 
 def _and_end_workers(delete: Callable[[str, Parameters], None]) -> Callable[[str, Parameters], None]:
@@ -54,6 +37,17 @@ def _reserve(created: Created, old: Parameters, new: Parameters) -> Created:
         lambda_svc._delete_function_concurrency(created[0])
     else:
         lambda_svc._put_function_concurrency(created[0], {"ReservedConcurrentExecutions": int(reserved)})
+    return created
+
+
+def _record(created: Created, old: Parameters, new: Parameters) -> Created:
+    """Show the dead-letter queue and the key of the environment, which ministack drops."""
+    config = lambda_svc._functions[created[0]]["config"]
+    for property_name, member in (("DeadLetterConfig", "DeadLetterConfig"), ("KmsKeyArn", "KMSKeyArn")):
+        if property_name in new:
+            config[member] = new[property_name]
+        else:
+            config.pop(member, None)
     return created
 
 

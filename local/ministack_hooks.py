@@ -26,7 +26,13 @@ NAMESPACES = {
 TARGETS = {"SageMaker.": "sagemaker", "AnyScaleFrontendService.": "application-autoscaling"}
 """The start of X-Amz-Target, by which the JSON protocol names a service."""
 
-RESOURCES = {"EndpointName": "endpoint", "EndpointConfigName": "endpoint-config", "ModelName": "model"}
+RESOURCES = {
+    "EndpointName": "endpoint",
+    "EndpointConfigName": "endpoint-config",
+    "ModelName": "model",
+    "NotebookInstanceName": "notebook-instance",
+    "NotebookInstanceLifecycleConfigName": "notebook-instance-lifecycle-config",
+}
 """The request member that names the resource of a SageMaker action; the first that is present decides."""
 
 

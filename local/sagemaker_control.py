@@ -1,4 +1,4 @@
-"""SageMaker's control plane: models, endpoint configurations, endpoints, tags."""
+"""SageMaker's control plane: models, endpoint configurations, endpoints."""
 
 import logging
 import threading
@@ -14,6 +14,8 @@ from local.fleet import Fleet
 from local.instance import Instance, InstanceSpec, LogSink
 from local.json_service import JsonService, Parameters, page
 from local.names import arn
+from local.notebooks import Notebooks
+from local.tags import Tags
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +42,12 @@ class SageMaker(JsonService):
     """
 
     def __init__(self, account: Account, instances: Path, logs: LogSink) -> None:
-        super().__init__("sagemaker")
+        self.tags = Tags()
+        super().__init__("sagemaker", self.tags, Notebooks(account, self.tags))
         self.endpoints: dict[str, Endpoint] = {}
         self.is_scaled: Callable[[str, str], bool] = lambda endpoint, variant: False
         self._models: dict[str, Parameters] = {}
         self._configs: dict[str, Parameters] = {}
-        self._tags: dict[str, dict[str, str]] = {}
         self._account = account
         self._instances = instances
         self._logs = logs
@@ -66,7 +68,7 @@ class SageMaker(JsonService):
             raise validation_error("The embedded AWS reads ModelDataUrl; ModelDataSource is not simulated.")
         self._account.assume(p["ExecutionRoleArn"], "sagemaker", "SageMaker")
         self._models[name] = {**p, "ModelArn": model_arn, "CreationTime": time.time()}
-        self._tag(model_arn, p)
+        self.tags.add(model_arn, p)
         return {"ModelArn": model_arn}
 
     def describe_model(self, p: Parameters) -> Parameters:
@@ -79,7 +81,7 @@ class SageMaker(JsonService):
 
     def delete_model(self, p: Parameters) -> None:
         """Delete a model; endpoints that run it go on."""
-        self._forget(self._model(p["ModelName"])["ModelArn"])
+        self.tags.forget(self._model(p["ModelName"])["ModelArn"])
         del self._models[p["ModelName"]]
 
     # Endpoint configurations
@@ -102,7 +104,7 @@ class SageMaker(JsonService):
                         "simulate serverless variants or inference components."
                     )
         self._configs[name] = {**p, "EndpointConfigArn": config_arn, "CreationTime": time.time()}
-        self._tag(config_arn, p)
+        self.tags.add(config_arn, p)
         return {"EndpointConfigArn": config_arn}
 
     def describe_endpoint_config(self, p: Parameters) -> Parameters:
@@ -116,7 +118,7 @@ class SageMaker(JsonService):
 
     def delete_endpoint_config(self, p: Parameters) -> None:
         """Delete an endpoint configuration; endpoints that run it go on."""
-        self._forget(self._config(p["EndpointConfigName"])["EndpointConfigArn"])
+        self.tags.forget(self._config(p["EndpointConfigName"])["EndpointConfigArn"])
         del self._configs[p["EndpointConfigName"]]
 
     # Endpoints
@@ -125,11 +127,12 @@ class SageMaker(JsonService):
         """Start an endpoint in the background."""
         name = p["EndpointName"]
         deployment = self._deployment(p["EndpointConfigName"])
+        self._require_alarms(deployment, p.get("DeploymentConfig", {}))
         endpoint = Endpoint(name, self._make_fleet, config_name=deployment.name)
         if name in self.endpoints:
             raise validation_error(f'Cannot create already existing endpoint "{endpoint.arn}".')
         self.endpoints[name] = endpoint
-        self._tag(endpoint.arn, p)
+        self.tags.add(endpoint.arn, p)
         endpoint.deployment_config = p.get("DeploymentConfig")
         endpoint.begin("Creating", lambda: endpoint.deploy(deployment, retained=frozenset()))
         return {"EndpointArn": endpoint.arn}
@@ -139,6 +142,7 @@ class SageMaker(JsonService):
         endpoint = self._endpoint(p["EndpointName"])
         deployment = self._deployment(p["EndpointConfigName"])
         endpoint.require_idle()
+        self._require_alarms(deployment, p.get("DeploymentConfig", {}))
         self._refuse_to_break_scaling(endpoint, deployment)
         excluded = {entry["VariantPropertyType"] for entry in p.get("ExcludeRetainedVariantProperties", ())}
         retained = RETAINABLE - excluded if p.get("RetainAllVariantProperties") else frozenset()
@@ -187,32 +191,11 @@ class SageMaker(JsonService):
             endpoint.stop()
             with self.lock:
                 del self.endpoints[endpoint.name]
-                self._forget(endpoint.arn)
+                self.tags.forget(endpoint.arn)
 
         endpoint.begin("Deleting", stop)
 
     # Tags
-
-    def add_tags(self, p: Parameters) -> Parameters:
-        """Add or overwrite tags of a resource."""
-        self._tag(p["ResourceArn"], p)
-        return self.list_tags(p)
-
-    def list_tags(self, p: Parameters) -> Parameters:
-        """Return a resource's tags."""
-        tags = self._tags.get(p["ResourceArn"], {})
-        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
-
-    def delete_tags(self, p: Parameters) -> None:
-        """Remove tags of a resource."""
-        for key in p["TagKeys"]:
-            self._tags.get(p["ResourceArn"], {}).pop(key, None)
-
-    def _tag(self, resource_arn: str, p: Parameters) -> None:
-        self._tags.setdefault(resource_arn, {}).update({tag["Key"]: tag["Value"] for tag in p.get("Tags", ())})
-
-    def _forget(self, resource_arn: str) -> None:
-        self._tags.pop(resource_arn, None)
 
     # What the operations share
 
@@ -236,6 +219,25 @@ class SageMaker(JsonService):
             lambda: Instance(spec, self._account, self._instances, self._logs),
             least_outstanding=strategy == "LEAST_OUTSTANDING_REQUESTS",
         )
+
+    def _require_alarms(self, deployment: Deployment, config: Parameters) -> None:
+        """Refuse alarms of an auto-rollback that do not exist or that the execution role may not read.
+
+        Source: SageMaker guide, "Auto-Rollback Configuration and Monitoring" (the words are our own).
+        """
+        names = [alarm["AlarmName"] for alarm in config.get("AutoRollbackConfiguration", {}).get("Alarms", ())]
+        if not names:
+            return
+        found = self._account.client("cloudwatch").describe_alarms(AlarmNames=names)
+        known = {alarm["AlarmName"] for alarm in (*found["MetricAlarms"], *found["CompositeAlarms"])}
+        if missing := [name for name in names if name not in known]:
+            raise validation_error(f"Alarms of AutoRollbackConfiguration do not exist: {', '.join(missing)}.")
+        for role in {str(model["ExecutionRoleArn"]) for model in deployment.models.values()}:
+            credentials = self._account.assume(role, "sagemaker", "SageMaker")
+            for name in names:
+                alarm = arn("cloudwatch", f"alarm:{name}")
+                if not self._account.allows(credentials, "cloudwatch:DescribeAlarms", alarm):
+                    raise validation_error(f"Role {role} is not allowed cloudwatch:DescribeAlarms on {alarm}.")
 
     def _refuse_to_break_scaling(self, endpoint: Endpoint, deployment: Deployment) -> None:
         """Refuse to remove a scaled variant or to change its instance type, as AWS does (in words of our own)."""
