@@ -13,8 +13,11 @@ from stacks.api import ApiStack
 from stacks.artifact import MANIFEST, load_artifact
 from stacks.endpoint import EndpointStack
 from stacks.errors import ConfigurationError
+from stacks.every_stack import every_stack
+from stacks.monitoring import MonitoringStack
 from stacks.settings import load_settings
 from stacks.storage import StorageStack
+from stacks.training import TrainingStack
 
 
 def build(app: cdk.App) -> None:
@@ -31,11 +34,13 @@ def build(app: cdk.App) -> None:
         minimum_accuracy=settings.model.minimum_accuracy,
         location=app.node.try_get_context("model"),
     )
-    name = settings.environment
-    StorageStack(app, f"KennelStorage-{name}", settings=settings.storage)
-    endpoint = EndpointStack(app, f"KennelEndpoint-{name}", settings=settings, artifact=artifact)
-    api = ApiStack(app, f"KennelApi-{name}", settings=settings)
+    name, common = settings.environment, every_stack(settings)
+    StorageStack(app, f"KennelStorage-{name}", settings=settings, **common)
+    TrainingStack(app, f"KennelTraining-{name}", settings=settings, **common)
+    endpoint = EndpointStack(app, f"KennelEndpoint-{name}", settings=settings, artifact=artifact, **common)
+    api = ApiStack(app, f"KennelApi-{name}", settings=settings, **common)
     api.add_stack_dependency(endpoint)
+    MonitoringStack(app, f"KennelMonitoring-{name}", settings=settings, **common)
 
 
 if __name__ == "__main__":

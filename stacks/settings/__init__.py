@@ -6,10 +6,16 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from stacks.errors import ConfigurationError
+from stacks.settings.account import AccountSettings
 from stacks.settings.api import ApiSettings
 from stacks.settings.endpoint import EndpointSettings
+from stacks.settings.monitoring import MonitoringSettings
 from stacks.settings.section import Section
 from stacks.settings.storage import StorageSettings
+from stacks.settings.training import TrainingSettings
+
+SHOWN_CHARACTERS = 120
+"""How much of a wrong value is shown."""
 
 
 class ModelSettings(Section):
@@ -22,10 +28,13 @@ class Settings(Section):
     """Every number that a user may change, for one environment."""
 
     environment: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$")
+    account: AccountSettings
     model: ModelSettings
     storage: StorageSettings
+    training: TrainingSettings
     endpoint: EndpointSettings
     api: ApiSettings
+    monitoring: MonitoringSettings
 
     @property
     def endpoint_name(self) -> str:
@@ -61,7 +70,8 @@ def load_settings(environment: str, folder: Path = Path("settings")) -> Settings
         raise ConfigurationError(
             f"{path}: no such settings file (there are: {known}); choose one with -c environment=NAME"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not UTF-8, not TOML, a number of thousands of digits, or thousands of brackets.
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
     try:
         return Settings.model_validate({**table, "environment": environment})
@@ -73,8 +83,21 @@ def describe(error: ValidationError) -> str:
     """Put a validation error in one line: each field by its path, its value, and what would be right."""
     lines = []
     for fault in error.errors():
-        field = ".".join(map(str, fault["loc"])) or "(whole file)"
+        field = ".".join(map(_in_line, fault["loc"])) or "(whole file)"
         message = fault["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(fault["input"], dict) else f" = {fault['input']!r}"
+        shown = "" if isinstance(fault["input"], dict) else f" = {_shortened(fault['input'])}"
         lines.append(f"{field}{shown}: {message}")
     return "; ".join(lines)
+
+
+def _in_line(key: str | int) -> str:
+    """Return a key as it is, or quoted where TOML's escapes have put a line break or the like into it."""
+    return str(key) if str(key).isprintable() else repr(key)
+
+
+def _shortened(value: object) -> str:
+    try:
+        shown = repr(value)
+    except ValueError:  # Python writes no decimal number of more than 4300 digits.
+        return "(a number too long to show)"
+    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}..."

@@ -1,13 +1,30 @@
 """``[storage]``: the bucket."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from stacks.settings.section import Section
 
+Days = Annotated[int, Field(ge=1, le=3650)]
+
 
 class StorageSettings(Section):
-    """The bucket: retention of its data, in days."""
+    """The bucket: its key, and for each prefix how long (days) what is no longer current stays.
+
+    Current objects of ``data/``, ``models/`` and ``training/`` never expire, because an endpoint fetches its
+    artifact again whenever it scales out; checkpoints and captured requests do.
+    """
 
     retain: bool
-    noncurrent_version_days: int = Field(ge=1)
-    capture_days: int = Field(ge=1)
+    data_version_days: Days
+    model_version_days: Days
+    training_version_days: Days
+    checkpoint_days: Days
+    capture_days: Days
+    # Without it there is no access log, and no bucket for it.
+    access_log_days: Days | None = None
+    # An alias does not do: IAM policies can only name a key.
+    kms_key_arn: str | None = Field(
+        default=None, pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f-]{36})$"
+    )

@@ -1,0 +1,108 @@
+"""``[training]``: what SageMaker jobs, EC2 instances and the workbench may use."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from stacks.settings.api import LOG_RETENTION_DAYS
+from stacks.settings.section import Section
+
+IMAGE_PARAMETER = re.compile(
+    r"/aws/service/(?P<kind>deeplearning/ami/x86_64/[a-z0-9.-]+-amazon-linux-2023/latest/ami-id"
+    r"|ami-amazon-linux-latest/al2023-ami-[a-z0-9.-]*x86_64)"
+)
+"""Public SSM parameters of Amazon Linux 2023 images: Deep Learning AMI guide, "Finding the ID of a DLAMI"."""
+
+DLAMI_FAMILIES = frozenset(
+    ["g4dn", "g5", "g6", "g6e", "g6f", "gr6", "gr6f", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200"]
+)
+"""EC2 instances that the Deep Learning AMI with NVIDIA's open driver runs on (DLAMI release notes, PyTorch 2.13)."""
+
+INSTANCE_TYPE = re.compile(r"(?P<family>[a-z]+\d+(?P<options>[a-z]*)(?:-[a-z0-9]+)?)\.[a-z0-9-]+")
+NOTEBOOK_TYPE = re.compile(r"ml\.[a-z]+\d+[a-z-]*\.[a-z0-9]+")
+
+Id = r"^{}-([0-9a-f]{{8}}|[0-9a-f]{{17}})$"
+SubnetId = Annotated[str, Field(pattern=Id.format("subnet"))]
+SecurityGroupId = Annotated[str, Field(pattern=Id.format("sg"))]
+
+
+class NetworkSettings(Section):
+    """A VPC that exists: SageMaker jobs and the workbench run in its subnets, with its security groups.
+
+    Subnets without a NAT gateway need a gateway endpoint for Amazon S3, and interface endpoints for what else is
+    called: ``sagemaker.api`` (the workbench stops itself), ``ssm`` and ``ssmmessages`` (EC2), ``logs``.
+    """
+
+    vpc_id: str = Field(pattern=Id.format("vpc"))
+    # Bounds: SageMaker API reference, VpcConfig.
+    subnet_ids: list[SubnetId] = Field(min_length=1, max_length=16)
+    security_group_ids: list[SecurityGroupId] = Field(min_length=1, max_length=5)
+
+
+class InstanceSettings(Section):
+    """The EC2 launch template: instance type, image, disk (GB), spot or on demand."""
+
+    enabled: bool
+    type: str
+    image_parameter: str
+    # The Deep Learning AMI's own snapshot takes most of it (gp3 ends at 65,536 GiB).
+    disk_gb: int = Field(ge=100, le=65536)
+    spot: bool
+
+    @field_validator("image_parameter")
+    @classmethod
+    def _image_is_amazon_linux_2023(cls, value: str) -> str:
+        if not IMAGE_PARAMETER.fullmatch(value):
+            raise ValueError(
+                "use the public parameter of an x86-64 Amazon Linux 2023 image, such as /aws/service/deeplearning/ami/"
+                "x86_64/oss-nvidia-driver-gpu-pytorch-2.13-amazon-linux-2023/latest/ami-id"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _image_runs_on_the_instance(self) -> Self:
+        match = INSTANCE_TYPE.fullmatch(self.type)
+        if not match:
+            raise ValueError(f'type = "{self.type}" is not an EC2 instance type: use one such as "g4dn.xlarge"')
+        if match["options"].startswith("g"):
+            raise ValueError(f'type = "{self.type}" is Graviton, and the image is x86-64: use g4dn.xlarge or the like')
+        if "deeplearning" in self.image_parameter and match["family"] not in DLAMI_FAMILIES:
+            raise ValueError(
+                f'type = "{self.type}" is not among the families that the Deep Learning AMI supports: use one of '
+                f"{', '.join(sorted(DLAMI_FAMILIES))}, or an image under /aws/service/ami-amazon-linux-latest/"
+            )
+        return self
+
+
+class NotebookSettings(Section):
+    """The workbench: a SageMaker notebook instance that stops itself after idle minutes; disk in GB."""
+
+    enabled: bool
+    type: str
+    # SageMaker API reference, CreateNotebookInstance, VolumeSizeInGB.
+    disk_gb: int = Field(ge=5, le=16384)
+    idle_minutes: int = Field(ge=15, le=1440)
+
+    @field_validator("type")
+    @classmethod
+    def _type_is_sagemakers(cls, value: str) -> str:
+        if not NOTEBOOK_TYPE.fullmatch(value):
+            raise ValueError('use a SageMaker instance type such as "ml.t3.medium"')
+        return value
+
+
+class TrainingSettings(Section):
+    """Roles for training jobs always; the EC2 launch template and the workbench where enabled."""
+
+    log_retention_days: int
+    instance: InstanceSettings
+    notebook: NotebookSettings
+    network: NetworkSettings | None = None
+
+    @field_validator("log_retention_days")
+    @classmethod
+    def _retention_exists(cls, value: int) -> int:
+        if value not in LOG_RETENTION_DAYS:
+            raise ValueError(f"CloudWatch Logs keeps logs for one of {', '.join(map(str, LOG_RETENTION_DAYS))} days")
+        return value
