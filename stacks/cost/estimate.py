@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from stacks.cost.assembly import Assembly
+from stacks.cost.assembly import Assembly, Resource, Stack
 from stacks.cost.prices import Price, Prices
 from stacks.cost.services import FREE, METERS
 from stacks.cost.usage import Assumptions, Usage, standing
+from stacks.errors import ConfigurationError
 
 BOOTSTRAP = "CDK bootstrap bucket"
 
@@ -79,7 +80,13 @@ def total(costs: Iterable[float | None]) -> Total:
 
 
 def estimate(assembly: Assembly, prices: Prices, assumptions: Assumptions) -> Estimate:
-    """Price every resource of the assembly; a resource type that nobody knows is a line of unknown price."""
+    """Price every resource of the assembly; a resource type that nobody knows is a line of unknown price.
+
+    Raises
+    ------
+    ConfigurationError
+        What a resource costs hangs on a value that only CloudFormation will know.
+    """
     used: dict[tuple[str, str, str], Usage] = {}
 
     def add(stack: str, usage: Usage) -> None:
@@ -88,8 +95,8 @@ def estimate(assembly: Assembly, prices: Prices, assumptions: Assumptions) -> Es
 
     for stack in assembly.stacks:
         for resource in stack.resources:
-            if meter := METERS.get(resource.type):
-                for usage in meter(resource, stack, assembly, assumptions):
+            if resource.type in METERS:
+                for usage in _measure(resource, stack, assembly, assumptions):
                     add(stack.name, usage)
             elif resource.type not in FREE:
                 add(stack.name, standing(resource.type, resource.type, 1))
@@ -97,6 +104,15 @@ def estimate(assembly: Assembly, prices: Prices, assumptions: Assumptions) -> Es
         add(BOOTSTRAP, standing("Artifact and function code", "s3_gb_month", assembly.asset_bytes / 1e9))
     lines = tuple(Line(stack, usage, prices.get(key)) for (stack, _, key), usage in used.items())
     return Estimate(lines, assumptions, prices)
+
+
+def _measure(resource: Resource, stack: Stack, assembly: Assembly, assumptions: Assumptions) -> list[Usage]:
+    try:
+        return list(METERS[resource.type](resource, stack, assembly, assumptions))
+    except (ConfigurationError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{stack.name}: {resource.name} ({resource.type}) cannot be priced: {error}"
+        ) from error
 
 
 def _merge(one: Usage, other: Usage) -> Usage:

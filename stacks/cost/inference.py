@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from stacks.cost.assembly import Assembly, Properties, Resource, Stack
 from stacks.cost.usage import HOURS, Assumptions, Usage, for_requests, literal, standing
@@ -61,18 +62,20 @@ def _fleet(variant: Properties, requests: float, stack: Stack) -> tuple[float, f
         properties = target.properties
         if properties.get("ScalableDimension") != ENDPOINT_DIMENSION:
             continue
-        # The name is the end of "endpoint/<name>/variant/<name>", whose first half is a reference.
-        if (
-            not json.dumps(properties.get("ResourceId"))
-            .rstrip('"]} ')
-            .endswith(f"variant/{variant.get('VariantName')}")
-        ):
+        if not _text(properties.get("ResourceId")).endswith(f"/variant/{variant.get('VariantName')}"):
             continue
         least, most = literal(properties.get("MinCapacity")), literal(properties.get("MaxCapacity"))
         per_minute = _invocations_per_instance(target, stack)
         needed = math.ceil(requests / (HOURS * 60) / per_minute) if per_minute else 0
         return least, min(max(needed, least), most), most
     return initial, initial, initial
+
+
+def _text(value: Any) -> str:
+    """Return a string of a template, the parts that CloudFormation joins run together."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return "".join(map(_text, value)) if isinstance(value, list) else str(value)
 
 
 def _invocations_per_instance(target: Resource, stack: Stack) -> float | None:

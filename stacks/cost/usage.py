@@ -82,4 +82,4 @@ def literal(value: Any, default: float | None = None) -> float:
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"the cost of {value!r} is not known before CloudFormation; give a number") from error
+        raise ConfigurationError(f"{value!r} stands where the template needs a plain number") from error

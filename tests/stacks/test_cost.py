@@ -116,6 +116,36 @@ def test_an_endpoint_that_does_not_scale_costs_the_same_at_any_traffic() -> None
     assert costs(priced(content))["Instances of variant AllTraffic"] == (146.0, 146.0, 146.0)
 
 
+@pytest.mark.parametrize(
+    "resource_id",
+    [
+        "endpoint/kennel-dev/variant/AllTraffic",
+        {"Fn::Join": ["", ["endpoint/", {"Fn::GetAtt": ["Endpoint", "EndpointName"]}, "/variant/", "AllTraffic"]]},
+    ],
+)
+def test_a_variant_finds_its_scalable_target_however_its_name_is_written(resource_id: object) -> None:
+    content = endpoint(most=4)
+    content["Resources"]["Target"]["Properties"]["ResourceId"] = resource_id
+    assert costs(priced(content))["Instances of variant AllTraffic"][2] == 292.0
+
+
+def test_a_target_of_another_variant_scales_nothing_here() -> None:
+    content = endpoint(least=1, most=4)
+    content["Resources"]["Target"]["Properties"]["ResourceId"] = "endpoint/kennel-dev/variant/NotAllTraffic"
+    assert costs(priced(content))["Instances of variant AllTraffic"][2] == 73.0
+
+
+def test_a_fleet_that_follows_another_metric_is_typically_at_its_minimum() -> None:
+    content = endpoint(least=1, most=4)
+    tracking = content["Resources"]["Policy"]["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+    tracking["PredefinedMetricSpecification"]["PredefinedMetricType"] = (
+        "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+    )
+    result = costs(priced(content))
+    assert result["Instances of variant AllTraffic"] == (73.0, 73.0, 292.0)
+    assert result["Alarms of target tracking"] == (0.6, 0.6, 0.6)
+
+
 def test_a_shadow_variant_has_instances_of_its_own() -> None:
     shadow = {"VariantName": "Shadow", "InstanceType": "ml.c7i.large", "InitialInstanceCount": 1, "VolumeSizeInGB": 20}
     result = costs(priced(endpoint(ShadowProductionVariants=[shadow])))
@@ -312,11 +342,19 @@ def test_a_damaged_assembly_is_one_line(content: str, tmp_path: Path, capsys: py
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_count_that_only_cloudformation_knows_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("resource", "name", "value"),
+    [("Target", "MaxCapacity", {"Ref": "Maximum"}), ("Config", "ProductionVariants", {"Fn::If": ["A", [], []]})],
+)
+def test_a_value_that_only_cloudformation_knows_is_one_line(
+    resource: str, name: str, value: Template, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = endpoint()
-    content["Resources"]["Target"]["Properties"]["MaxCapacity"] = {"Ref": "Maximum"}
+    content["Resources"][resource]["Properties"][name] = value
     assert main([str(write_assembly(tmp_path / "out", content))]) == 2
-    assert "give a number" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "KennelTest-dev: Config (AWS::SageMaker::EndpointConfig) cannot be priced" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
