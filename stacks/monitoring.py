@@ -1,0 +1,65 @@
+"""MonitoringStack: what people see of the endpoint and the function, and what tells them of trouble."""
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from stacks import names, policies
+from stacks.alarms import Alarms
+from stacks.api import ALIAS
+from stacks.budget import Budget
+from stacks.dashboard import Dashboard
+from stacks.metrics import FunctionMetrics, VariantMetrics
+from stacks.settings import Settings
+
+
+class MonitoringStack(Stack):
+    """A topic, alarms that publish to it, a dashboard, and a monthly budget.
+
+    It finds the endpoint and the function by their names, so it can be deployed before, after or without them.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        monitoring = settings.monitoring
+        variants = [
+            VariantMetrics(settings.endpoint_name, variant.name) for variant in settings.endpoint.production_variants
+        ]
+        function = FunctionMetrics(settings.function_name, ALIAS)
+        topic = self._topic(settings)
+        alarms = []
+        if monitoring.alarms:
+            made = Alarms(self, "Alarms", settings=settings, variants=variants, function=function, topic=topic)
+            alarms = made.alarms
+        if monitoring.dashboard:
+            shown = Dashboard(self, "Dashboard", settings=settings, variants=variants, function=function, alarms=alarms)
+            CfnOutput(self, "DashboardName", value=shown.dashboard.dashboard_name)
+        if monitoring.monthly_budget_usd:
+            topic.add_to_resource_policy(policies.tell_of_budget(self, settings.environment))
+            Budget(self, "Budget", settings=settings, topic=topic)
+        CfnOutput(self, "AlarmTopicArn", value=topic.topic_arn)
+
+    def _topic(self, settings: Settings) -> sns.Topic:
+        """Make the topic; TLS only.
+
+        SNS encrypts what it keeps in any case. A key of one's own is a setting; the AWS-managed key
+        ``alias/aws/sns`` is none, because its policy cannot let CloudWatch in, and the alarms would be lost
+        silently (SNS guide, "Enable compatibility between event sources from AWS services and encrypted topics").
+        """
+        key = settings.monitoring.topic_kms_key_arn
+        topic = sns.Topic(
+            self,
+            "Topic",
+            topic_name=names.alarm_topic_name(settings.environment),
+            display_name=f"Kennel {settings.environment}",
+            enforce_ssl=True,
+            master_key=kms.Key.from_key_arn(self, "Key", key) if key else None,
+        )
+        topic.add_to_resource_policy(policies.tell_of_alarms(self, settings.environment))
+        for email in settings.monitoring.emails:
+            topic.add_subscription(subscriptions.EmailSubscription(email))
+        return topic

@@ -1,0 +1,48 @@
+"""``[account]``: what an account's rules ask of every stack."""
+
+import re
+
+from pydantic import Field, field_validator
+
+from stacks.settings.section import Section
+
+OWN_TAGS = ("Project", "Environment", "Deployment")
+"""Tags that every stack gets without a setting."""
+
+# What every service takes in a tag (Tagging Best Practices, "Tag naming limits and requirements").
+TAG_KEY = re.compile(r"(?!aws:)[\w .:/=+@-]{1,128}", re.IGNORECASE)
+TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
+# CloudFormation puts at most 50 tags on a resource.
+MAXIMUM_TAGS = 50 - len(OWN_TAGS)
+POLICY = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:policy/[\w+=,.@/-]+|[\w+=,.@-]{1,128}", re.ASCII)
+
+
+class AccountSettings(Section):
+    """Tags, the permissions boundary of every role (a policy's ARN, or its name), termination protection."""
+
+    termination_protection: bool
+    permissions_boundary: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict, max_length=MAXIMUM_TAGS)
+
+    @field_validator("permissions_boundary")
+    @classmethod
+    def _policy_is_named(cls, value: str | None) -> str | None:
+        if value is not None and not POLICY.fullmatch(value):
+            raise ValueError(
+                'use the ARN of a managed policy ("arn:aws:iam::123456789012:policy/NAME"), '
+                "or the NAME of one in the account that is deployed to"
+            )
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _tags_are_accepted(cls, value: dict[str, str]) -> dict[str, str]:
+        for key, text in value.items():
+            if key in OWN_TAGS:
+                raise ValueError(f"Kennel sets the tag {key} itself: choose another key")
+            if not TAG_KEY.fullmatch(key) or not TAG_VALUE.fullmatch(text):
+                raise ValueError(
+                    f'the tag {key} = "{text}" is refused by AWS: a key has 1-128 and a value at most 256 letters, '
+                    "digits, spaces and _ . : / = + - @, and no key begins with aws:"
+                )
+        return value

@@ -1,0 +1,66 @@
+"""``[monitoring]``: who is told of what, and when."""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from stacks.settings.section import Section
+
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", re.ASCII)
+MINUTES = 5
+"""The alarms on silence and on a full fleet count whole periods of this length."""
+
+# An alarm looks back over a day at most (CloudWatch API reference, PutMetricAlarm, EvaluationPeriods).
+Window = Annotated[int, Field(ge=0, le=1440, multiple_of=MINUTES)]
+# A budget has five notifications (Budgets API reference, CreateBudget), and the forecast takes one.
+Percentages = Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1, max_length=4)]
+
+
+class MonitoringSettings(Section):
+    """The dashboard, the thresholds of the alarms, where they are sent, and the monthly budget; 0 turns one off."""
+
+    dashboard: bool
+    alarms: bool
+    emails: list[str]
+    runbook_url: str = Field(min_length=1, max_length=500)
+    topic_kms_key_arn: str | None = None
+    endpoint_error_percentage: float = Field(gt=0, lt=100)
+    # SageMaker ends an invocation after 60 s, so a higher threshold could never be crossed.
+    endpoint_latency_p99_milliseconds: int = Field(gt=0, lt=60_000)
+    function_errors: int = Field(ge=1)
+    function_throttles: int = Field(ge=1)
+    function_spillovers: int = Field(ge=1)
+    url_errors: int = Field(ge=1)
+    function_duration_percentage: int = Field(ge=1, lt=100)
+    minutes_at_maximum: Window
+    minutes_without_traffic: Window
+    monthly_budget_usd: float = Field(ge=0)
+    budget_percentages: Percentages
+
+    @field_validator("emails")
+    @classmethod
+    def _emails_are_addresses(cls, value: list[str]) -> list[str]:
+        for email in value:
+            if not EMAIL.fullmatch(email):
+                raise ValueError(f'"{email}" is not an e-mail address')
+        if len(set(value)) < len(value):
+            raise ValueError("an address is there twice: SNS takes one subscription of each")
+        return value
+
+    @field_validator("topic_kms_key_arn")
+    @classmethod
+    def _key_is_customer_managed(cls, value: str | None) -> str | None:
+        if value is not None and not KEY.fullmatch(value):
+            raise ValueError(
+                'use the ARN of a customer-managed key ("arn:aws:kms:REGION:ACCOUNT:key/ID"): '
+                "CloudWatch may not use the AWS-managed key alias/aws/sns"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _percentages_differ(self) -> Self:
+        if len(set(self.budget_percentages)) < len(self.budget_percentages):
+            raise ValueError(f"budget_percentages = {self.budget_percentages} has one twice: name each once")
+        return self
