@@ -32,7 +32,11 @@ class EndpointStack(Stack):
         variants, shadow = settings.endpoint.production_variants, settings.endpoint.shadow_variant
         models = {
             variant.name: HostedModel(
-                self, variant.name, settings=settings, variant=variant, artifact=_artifact(settings, variant, artifact)
+                self,
+                f"{variant.name}Hosting",
+                settings=settings,
+                variant=variant,
+                artifact=_artifact(settings, variant, artifact),
             )
             for variant in [*variants, *([shadow] if shadow else [])]
         }
