@@ -74,7 +74,7 @@ class TrainingInstance(Construct):
         group = ec2.CfnSecurityGroup(
             self,
             "SecurityGroup",
-            group_description="Kennel training instances: nothing in, HTTPS out",
+            group_description="Kennel training instances: nothing comes in",
             vpc_id=network.vpc_id if network else None,
             security_group_egress=[
                 _https(description="S3, Systems Manager, CloudWatch Logs, packages", cidr_ip="0.0.0.0/0"),

@@ -27,7 +27,8 @@ class ModelSettings(Section):
 class Settings(Section):
     """Every number that a user may change, for one environment."""
 
-    environment: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$")
+    # The bucket is named after it, the account and the region, and S3 takes 63 characters.
+    environment: str = Field(pattern=r"^[a-z][a-z0-9-]{0,25}[a-z0-9]$")
     account: AccountSettings
     model: ModelSettings
     storage: StorageSettings

@@ -46,3 +46,12 @@ def test_a_setting_out_of_bounds_is_refused_in_one_line_that_names_it(tmp_path: 
 )
 def test_a_key_is_named_by_its_arn_in_any_partition(tmp_path: Path, key: str) -> None:
     assert load_settings("dev", write(tmp_path, f'kms_key_arn = "{key}"')).storage.kms_key_arn == key
+
+
+def test_an_environment_whose_bucket_would_have_too_long_a_name_is_refused(tmp_path: Path) -> None:
+    longest, text = "e" * 27, (SETTINGS / "dev.toml").read_text()
+    for environment in (longest, longest + "e"):
+        (tmp_path / f"{environment}.toml").write_text(text)
+    assert len(f"kennel-{load_settings(longest, tmp_path).environment}-123456789012-us-isof-south-1") == 63
+    with pytest.raises(ConfigurationError, match="environment = "):
+        load_settings(longest + "e", tmp_path)
