@@ -4,6 +4,7 @@ from typing import Any
 
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_sqs as sqs
@@ -58,6 +59,7 @@ class ApiStack(Stack):
 
     def _function(self, settings: Settings, failures: sqs.Queue) -> lambda_.Function:
         api = settings.api
+        key_arn = settings.storage.kms_key_arn
         log_name = f"/aws/lambda/{settings.function_name}"
         role = iam.Role(
             self,
@@ -69,6 +71,7 @@ class ApiStack(Stack):
                         policies.invoke_endpoint(self, settings.endpoint_name),
                         policies.write_function_logs(self, log_name),
                         policies.send_failures(failures.queue_arn),
+                        *([policies.use_queue_key(self, key_arn)] if key_arn else []),
                         *([policies.send_traces()] if api.tracing else []),
                     ]
                 )
@@ -100,11 +103,13 @@ class ApiStack(Stack):
 
     def _failure_queue(self, settings: Settings) -> sqs.Queue:
         """Keep the asynchronous events that Lambda gave up on: a record holds the event, so also its photo."""
+        key_arn = settings.storage.kms_key_arn
         return sqs.Queue(
             self,
             "Failures",
             queue_name=failure_queue_name(settings.environment),
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            encryption=sqs.QueueEncryption.KMS if key_arn else sqs.QueueEncryption.SQS_MANAGED,
+            encryption_master_key=kms.Key.from_key_arn(self, "Key", key_arn) if key_arn else None,
             enforce_ssl=True,
             retention_period=Duration.days(settings.api.asynchronous.failure_retention_days),
         )

@@ -87,10 +87,9 @@ class HttpApi(Construct):
             throttle=apigatewayv2.ThrottleSettings(rate_limit=settings.rate_per_second, burst_limit=settings.burst),
         )
         # The L2 takes an interface here, which Python would have to implement as a class of its own.
-        cast(
-            apigatewayv2.CfnStage, stage.node.default_child
-        ).access_log_settings = apigatewayv2.CfnStage.AccessLogSettingsProperty(
-            destination_arn=access_log.log_group_arn,
+        resource = cast(apigatewayv2.CfnStage, stage.node.default_child)
+        resource.access_log_settings = apigatewayv2.CfnStage.AccessLogSettingsProperty(
+            destination_arn=apigatewayv2.LogGroupLogDestination(access_log).bind(stage).destination_arn,
             format=json.dumps({field: f"$context.{field}" for field in ACCESS_LOG_FIELDS}),
         )
         self.url = f"{api.api_endpoint}{PATH}"

@@ -117,6 +117,20 @@ def send_failures(queue_arn: str) -> iam.PolicyStatement:
     return iam.PolicyStatement(sid="SendFailures", actions=["sqs:SendMessage"], resources=[queue_arn])
 
 
+def use_queue_key(scope: Construct, key_arn: str) -> iam.PolicyStatement:
+    """Use a customer-managed key for messages of a queue, through Amazon SQS only: what a sender needs.
+
+    Source: SQS guide, "Key management", "Configure AWS KMS permissions"; KMS guide, ``kms:ViaService``.
+    """
+    stack = Stack.of(scope)
+    return iam.PolicyStatement(
+        sid="UseQueueKey",
+        actions=["kms:Decrypt", "kms:GenerateDataKey"],
+        resources=[key_arn],
+        conditions={"StringEquals": {"kms:ViaService": f"sqs.{stack.region}.{stack.url_suffix}"}},
+    )
+
+
 def send_traces() -> iam.PolicyStatement:
     """Send the function's traces; neither action supports a resource or has a condition key that could narrow it.
 

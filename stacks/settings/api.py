@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.section import Section
+from stacks.settings.section import KeyArn, Section
 
 LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653)
 """The periods that CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
@@ -13,7 +13,6 @@ LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 
 HTTP_API_TIMEOUT_SECONDS = 29
 """The longest that an HTTP API waits for an integration, as the CDK accepts it (AWS's quota is 30 s)."""
 
-KEY_ARN = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[a-z0-9-]+$"
 ORIGIN = re.compile(r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
 ISSUER = re.compile(r"https://[^\s/?#*]+(/[^\s?#*]*)?")
 
@@ -91,7 +90,7 @@ class ApiSettings(Section):
     # A synchronous payload is 6 MB (Lambda quotas), and base64 takes four bytes for three.
     maximum_image_bytes: int = Field(ge=1, le=4_500_000)
     log_retention_days: int
-    log_kms_key_arn: str | None = Field(default=None, pattern=KEY_ARN)
+    log_kms_key_arn: KeyArn | None = None
     tracing: bool
     provisioned_concurrency: int = Field(ge=0)
     reserved_concurrency: int | None = Field(default=None, ge=1)

@@ -15,9 +15,12 @@ from stacks.settings.api import ApiSettings
 Template = dict[str, Any]
 Made = Callable[[str], Template]
 OfType = Callable[[Template, str], dict[str, Template]]
-SETTINGS = Path(__file__).parents[2] / "settings"
+ROOT = Path(__file__).parents[2]
+SETTINGS = ROOT / "settings"
+CONTEXT = json.loads((ROOT / "cdk.json").read_text())["context"]
 
-LOG_KEY = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+LOG_KEY = "arn:aws:kms:eu-central-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef"
 JWT = {
     "authorizer": "jwt",
     "jwt_issuer": "https://id.example.com/",
@@ -29,12 +32,13 @@ JWT = {
 PERSONAL = ("ip", "userAgent", "identity", "authorizer", "caller", "user", "path", "query", "body", "header", "domain")
 
 
-def synthesise(folder: Path, environment: str, **changes: Any) -> Template:
-    """Return the template of an environment's API stack with some settings of it changed."""
+def synthesise(folder: Path, environment: str, key: str | None = None, **changes: Any) -> Template:
+    """Return the template of an environment's API stack with some settings of it, or the storage's key, changed."""
     settings = load_settings(environment, SETTINGS)
+    storage = settings.storage.model_copy(update={"kms_key_arn": key})
     api = ApiSettings.model_validate({**settings.api.model_dump(), **changes})
-    app = cdk.App(outdir=str(folder))
-    ApiStack(app, "Api", settings=settings.model_copy(update={"api": api}))
+    app = cdk.App(outdir=str(folder), context=CONTEXT)
+    ApiStack(app, "Api", settings=settings.model_copy(update={"api": api, "storage": storage}))
     template: Template = json.loads(Path(app.synth().stacks[0].template_full_path).read_text())
     return template
 
@@ -43,13 +47,13 @@ def synthesise(folder: Path, environment: str, **changes: Any) -> Template:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     templates: dict[str, Template] = {}
     changes: dict[str, dict[str, Any]] = {"dev": {}, "local": {}, "prod": {}}
-    changes["tokens"] = {"http_api": JWT, "log_kms_key_arn": LOG_KEY, "function_url": False}
+    changes["tokens"] = {"key": KEY, "http_api": JWT, "log_kms_key_arn": LOG_KEY, "function_url": False}
 
     def of(name: str) -> Template:
         if name not in templates:
             environment = name if name != "tokens" else "dev"
             with pytest.MonkeyPatch.context() as patch:
-                patch.chdir(SETTINGS.parent)
+                patch.chdir(ROOT)
                 templates[name] = synthesise(tmp_path_factory.mktemp("out"), environment, **changes[name])
         return templates[name]
 
@@ -85,12 +89,12 @@ def statements(template: Template, resources: OfType) -> dict[str, Template]:
 @pytest.mark.parametrize("name", ["dev", "local", "prod", "tokens"])
 def test_the_role_may_do_what_the_settings_need_and_no_more(made: Made, resources: OfType, name: str) -> None:
     found = statements(made(name), resources)
-    traces = ["SendTraces"] if name == "prod" else []
-    assert list(found) == ["InvokeEndpoint", "WriteFunctionLogs", "SendFailures", *traces]
+    more = {"prod": ["SendTraces"], "tokens": ["UseQueueKey"]}.get(name, [])
+    assert list(found) == ["InvokeEndpoint", "WriteFunctionLogs", "SendFailures", *more]
     queue = logical_id(resources(made(name), "AWS::SQS::Queue"))
     assert found["SendFailures"]["Action"] == "sqs:SendMessage"
     assert found["SendFailures"]["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
-    if traces:
+    if "SendTraces" in found:
         assert found["SendTraces"]["Action"] == ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
 
 
@@ -145,6 +149,17 @@ def test_what_asynchronous_invocations_fail_on_is_kept_in_a_private_queue(made: 
     assert invoke["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [queue, "Arn"]}}}
     assert (invoke["MaximumEventAgeInSeconds"], invoke["MaximumRetryAttempts"]) == (3600, 1)
     assert logical_id(resources(template, "AWS::Lambda::Alias")) in json.dumps(invoke["Qualifier"])
+
+
+def test_with_a_key_of_ones_own_the_queue_is_under_it_and_the_sender_may_use_it_there_only(
+    made: Made, resources: OfType
+) -> None:
+    assert one(resources(made("tokens"), "AWS::SQS::Queue"))["KmsMasterKeyId"] == KEY
+    statement = statements(made("tokens"), resources)["UseQueueKey"]
+    assert (statement["Action"], statement["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], KEY)
+    (service,) = statement["Condition"]["StringEquals"].items()
+    assert service[0] == "kms:ViaService"
+    assert text(service[1]) == "sqs.<AWS::Region>.<AWS::URLSuffix>"
 
 
 def test_the_function_url_takes_signed_requests_only_and_goes_with_its_setting(made: Made, resources: OfType) -> None:

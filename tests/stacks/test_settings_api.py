@@ -36,7 +36,7 @@ def write(folder: Path, changes: dict[str, Any]) -> Path:
     [
         {},
         {"function_url": False},
-        {"log_kms_key_arn": "arn:aws-cn:kms:cn-north-1:123456789012:key/0a1b-2c"},
+        {"log_kms_key_arn": "arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"},
         {"provisioned_concurrency": 2, "reserved_concurrency": 8, "scaling": SCALING},
         {"provisioned_concurrency": 8, "scaling": SCALING},
         {"http_api": HTTP_API},
@@ -59,6 +59,7 @@ def test_settings_that_lambda_and_api_gateway_take_are_valid(tmp_path: Path, cha
         ({"tracing": 1}, "api.tracing = 1", "valid boolean"),
         ({"function_url": None}, "api.function_url", "Field required"),
         ({"log_kms_key_arn": "alias/logs"}, "api.log_kms_key_arn = 'alias/logs'", "arn:aws"),
+        ({"log_kms_key_arn": "arn:aws:kms:eu-central-1:123456789012:key/0a1b"}, "api.log_kms_key_arn", "pattern"),
         (
             {"provisioned_concurrency": 4, "reserved_concurrency": 3},
             "provisioned_concurrency = 4",
