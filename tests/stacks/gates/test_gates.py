@@ -1,0 +1,51 @@
+"""Every template of every settings file passes cfn-lint, the CDK's own validation and the project's invariants."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_lambda as lambda_
+
+from tests.stacks.gates.checkers import CONTEXT, IGNORED, ROOT, Template, cdk_validation, cfn_lint, own_invariants
+
+ENVIRONMENTS = sorted(file.stem for file in (ROOT / "settings").glob("*.toml"))
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_cfn_lint_has_nothing_to_say(templates: Callable[[str], dict[str, Template]], environment: str) -> None:
+    found = {stack: cfn_lint(template) for stack, template in templates(environment).items()}
+    assert {stack: faults for stack, faults in found.items() if faults} == {}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_cdk_has_nothing_to_say(templates: Callable[[str], dict[str, Template]], environment: str) -> None:
+    found = {stack: cdk_validation(template) for stack, template in templates(environment).items()}
+    assert {stack: faults for stack, faults in found.items() if faults} == {}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_invariants_hold(templates: Callable[[str], dict[str, Template]], environment: str) -> None:
+    found = {stack: own_invariants(template, environment) for stack, template in templates(environment).items()}
+    assert {stack: faults for stack, faults in found.items() if faults} == {}
+
+
+def test_a_rule_of_cfn_lint_is_switched_off_with_a_reason() -> None:
+    assert all(reason.count(" ") > 5 for reason in IGNORED.values())
+
+
+def test_synth_fails_where_the_cdks_validation_finds_an_error(tmp_path: Path) -> None:
+    app = cdk.App(outdir=str(tmp_path), context=CONTEXT)
+    lambda_.CfnFunction(
+        cdk.Stack(app, "Stack"),
+        "Function",
+        code=lambda_.CfnFunction.CodeProperty(zip_file="def handle(): ..."),
+        role="arn:aws:iam::123456789012:role/any",
+        handler="index.handle",
+        runtime="python3.7",
+    )
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        app.synth()
+    (report,) = json.loads((tmp_path / "validation-report.json").read_text())["pluginReports"]
+    assert [violation["ruleName"] for violation in report["violations"]] == ["E2531"]
