@@ -3,7 +3,7 @@
 Names, units and dimensions: SageMaker guide, "Metrics for monitoring Amazon SageMaker AI with CloudWatch"; Lambda
 guide, "Types of metrics for Lambda functions" and "Monitoring Lambda function URLs".
 
-A label is for graphs only: an alarm on a labelled metric is written as metric math, which the embedded AWS lacks.
+A label is for graphs only: the CDK writes an alarm on a labelled metric as metric math.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,6 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS as MINISTACK
 
 from stacks.monitoring import MonitoringStack
 from stacks.settings import Settings, load_settings
@@ -53,6 +52,10 @@ def alarms(template: Template, environment: str) -> dict[str, Template]:
     found = of_type(template, "AWS::CloudWatch::Alarm")
     assert all(alarm["AlarmName"].startswith(prefix) for alarm in found)
     return {alarm["AlarmName"].removeprefix(prefix): alarm for alarm in found}
+
+
+def metrics_of(alarm: Template) -> list[Template]:
+    return [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query] or [alarm]
 
 
 def statistic(name: str, values: list[float]) -> float:
@@ -151,6 +154,29 @@ def test_every_alarm_fires_when_it_must_and_only_then(monitoring: Callable[[str]
 
 def test_prod_has_every_alarm(monitoring: Callable[[str], Template]) -> None:
     assert set(alarms(monitoring("prod"), "prod")) == set(CASES)
+
+
+def test_alarms_read_the_metrics_where_aws_publishes_them(monitoring: Callable[[str], Template]) -> None:
+    variant = {"EndpointName": "kennel-prod", "VariantName": "AllTraffic"}
+    of_function = {"FunctionName": "kennel-prod"}
+    of_alias = {**of_function, "Resource": "kennel-prod:live"}
+    where = {
+        "Invocation5XXErrors": ("AWS/SageMaker", variant),
+        "ModelLatency": ("AWS/SageMaker", variant),
+        "Invocations": ("AWS/SageMaker", variant),
+        "InvocationsPerInstance": ("AWS/SageMaker", variant),
+        "Errors": ("AWS/Lambda", of_function),
+        "Throttles": ("AWS/Lambda", of_function),
+        "Duration": ("AWS/Lambda", of_function),
+        "ProvisionedConcurrencySpilloverInvocations": ("AWS/Lambda", of_alias),
+        "Url5xxCount": ("AWS/Lambda", of_alias),
+        "ApproximateNumberOfMessagesVisible": ("AWS/SQS", {"QueueName": "kennel-prod-failures"}),
+    }
+    read = [m for alarm in alarms(monitoring("prod"), "prod").values() for m in metrics_of(alarm)]
+    assert {m["MetricName"] for m in read} == set(where)
+    for metric in read:
+        dimensions = {item["Name"]: item["Value"] for item in metric["Dimensions"]}
+        assert (metric["Namespace"], dimensions) == where[metric["MetricName"]]
 
 
 def test_silence_is_an_alarm_only_where_traffic_is_expected(monitoring: Callable[[str], Template]) -> None:
@@ -270,8 +296,7 @@ def test_the_dashboard_names_this_environment_and_takes_the_region_of_its_stack(
 def test_the_dashboard_shows_every_metric_that_can_ring(monitoring: Callable[[str], Template]) -> None:
     shown = json.dumps(dashboard(monitoring("prod")))
     for alarm in alarms(monitoring("prod"), "prod").values():
-        queries = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
-        for metric in queries or [alarm]:
+        for metric in metrics_of(alarm):
             assert f'"{metric["MetricName"]}"' in shown
 
 
@@ -318,7 +343,6 @@ def test_what_is_switched_off_is_not_there(tmp_path: Path, dev: Settings) -> Non
     assert kinds == {"AWS::SNS::Topic", "AWS::SNS::TopicPolicy"}
 
 
-def test_the_embedded_aws_can_run_what_local_declares(monitoring: Callable[[str], Template]) -> None:
-    template = monitoring("local")
-    assert {item["Type"] for item in template["Resources"].values()} <= set(MINISTACK)
-    assert all("MetricName" in alarm for alarm in alarms(template, "local").values()), "it has no metric math"
+def test_an_alarm_is_metric_math_only_where_it_needs_two_metrics(monitoring: Callable[[str], Template]) -> None:
+    calculated = [name for name, alarm in alarms(monitoring("prod"), "prod").items() if "Metrics" in alarm]
+    assert calculated == ["endpoint-at-maximum"]
