@@ -5,16 +5,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from stacks.settings.deployment import DeploymentSettings, GuardrailSettings
+from stacks.settings.instances import InstanceType, architecture_of
 from stacks.settings.scaling import ScalingSettings
 from stacks.settings.section import Section
 from stacks.settings.variants import (
     ContainerName,
-    InstanceType,
     ServerlessSettings,
     ShadowSettings,
     Variant,
     VariantSettings,
-    architecture_of,
 )
 
 VARIANT = "AllTraffic"

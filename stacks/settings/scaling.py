@@ -10,7 +10,15 @@ from stacks.settings.section import Section
 # Target tracking reads one-minute metrics, so a shorter cooldown never binds.
 Cooldown = Annotated[int, Field(ge=60, le=3600)]
 
-CRON_FIELD = re.compile(r"[0-9A-Z*?,/#-]+")
+CRON = {
+    "minutes": (0, 59, ()),
+    "hours": (0, 23, ()),
+    "days": (1, 31, ("L", "W", "LW")),
+    "months": (1, 12, ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")),
+    "weekdays": (1, 7, ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT", "L")),
+    "years": (1970, 2199, ()),
+}
+"""Bounds and words of each field (Application Auto Scaling guide, "Schedule recurring scaling actions using cron")."""
 
 
 class ScheduledAction(Section):
@@ -27,8 +35,13 @@ class ScheduledAction(Section):
     @classmethod
     def _has_six_fields(cls, value: str) -> str:
         fields = value.split()
-        if len(fields) != 6 or not all(map(CRON_FIELD.fullmatch, fields)):
-            raise ValueError('use six fields: minutes hours days months weekdays years, as in "0 8 ? * MON-FRI *"')
+        if len(fields) != len(CRON):
+            raise ValueError(f'use six fields, {" ".join(CRON)}, as in "0 8 ? * MON-FRI *"')
+        for (name, (low, high, words)), field in zip(CRON.items(), fields, strict=True):
+            wild = ("*", "?") if name in ("days", "weekdays") else ("*",)
+            for part in re.split(r"[,/#-]", field):
+                if part not in (*wild, *words) and not (part.isascii() and part.isdigit() and low <= int(part) <= high):
+                    raise ValueError(f"{name} are {low} to {high}, and {part!r} is none")
         if (fields[2] == "?") == (fields[4] == "?"):
             raise ValueError("put ? in one of the days (third field) and the weekdays (fifth field), not in both")
         return value

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from stacks.settings.instances import InstanceType
 from stacks.settings.section import Section
 
 ECR_IMAGE = re.compile(
@@ -14,9 +15,6 @@ ECR_IMAGE = re.compile(
 )
 """An image that SageMaker can pull without a VPC: one in Amazon ECR, named by tag or digest."""
 
-INSTANCE_TYPE = re.compile(r"ml\.(?P<family>[a-z]+)(?P<generation>\d+)(?P<options>[a-z-]*)\.[a-z0-9]+")
-CPU_FAMILIES = ("c", "m", "r")
-
 
 def _known_container(value: str) -> str:
     if value not in ("ray", "image") and not ECR_IMAGE.fullmatch(value):
@@ -24,26 +22,7 @@ def _known_container(value: str) -> str:
     return value
 
 
-def _can_scale_and_serve(value: str) -> str:
-    match = INSTANCE_TYPE.fullmatch(value)
-    if not match:
-        raise ValueError('use a SageMaker instance type such as "ml.c7i.large"')
-    if match["family"] == "t":
-        raise ValueError("burstable instances cannot autoscale (SageMaker guide): use ml.c7i.large or the like")
-    if match["family"] not in CPU_FAMILIES:
-        # A GPU would need InferenceAmiVersion, and would then be paid for without being used.
-        raise ValueError("the artifact's ONNX Runtime is a CPU build: use a CPU instance such as ml.c7i.large")
-    return value
-
-
-def architecture_of(instance_type: str) -> Literal["arm64", "x86_64"]:
-    """Return the processor of an instance type: Graviton generations carry a ``g`` after the number."""
-    match = INSTANCE_TYPE.fullmatch(instance_type)
-    return "arm64" if match and match["options"].startswith("g") else "x86_64"
-
-
 ContainerName = Annotated[str, AfterValidator(_known_container)]
-InstanceType = Annotated[str, AfterValidator(_can_scale_and_serve)]
 # SageMaker API reference, ProductionVariant.
 VariantName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
 Manifest = Annotated[str, Field(pattern=r"\.json$")]

@@ -2,11 +2,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 from pydantic import ValidationError
 
 from stacks.settings import describe
 from stacks.settings.endpoint import EndpointSettings
+from stacks.settings.instances import CPU_INSTANCES
 
 SETTINGS = Path(__file__).parents[2] / "settings"
 
@@ -73,7 +75,9 @@ def test_a_shadow_weighs_its_share_of_the_production_variant() -> None:
         ({"variants": [variant("A", instance_type="ml.g5.xlarge")]}, ["variants.0.instance_type", "CPU instance"]),
         ({"variants": [variant("A", instance_type="ml.inf2.xlarge")]}, ["variants.0.instance_type", "CPU instance"]),
         ({"variants": [variant("A", instance_type="ml.c7g.large")]}, ["variant A", "ml.c7g.large", "x86-64 only"]),
-        ({"shadow": {**SHADOW, "instance_type": "ml.m7g.large"}}, ["variant Candidate", "x86-64 only"]),
+        ({"instance_type": "ml.c7i.huge"}, ["instance_type = 'ml.c7i.huge'", "ml.c7i.xlarge"]),
+        ({"instance_type": "ml.c99.large"}, ["instance_type = 'ml.c99.large'", "ml.c7i.large"]),
+        ({"shadow": {**SHADOW, "instance_type": "ml.m6g.large"}}, ["variant Candidate", "x86-64 only"]),
         ({"variants": [variant("A"), variant("B")], "shadow": SHADOW}, ["exactly one production variant", "2"]),
         ({"shadow": {**SHADOW, "name": "AllTraffic"}}, ["AllTraffic, AllTraffic", "twice"]),
         ({"shadow": {**SHADOW, "sampling_percentage": 0}}, ["shadow.sampling_percentage = 0"]),
@@ -120,6 +124,8 @@ def test_a_shadow_weighs_its_share_of_the_production_variant() -> None:
         ({"scaling": {"schedule": [{**MORNINGS, "maximum_instances": 1}]}}, ["schedule.0", "above", "= 1"]),
         ({"scaling": {"schedule": [{**MORNINGS, "cron": "0 7 * * MON-FRI *"}]}}, ["schedule.0.cron", "put ? in one"]),
         ({"scaling": {"schedule": [{**MORNINGS, "cron": "0 7 * * 1"}]}}, ["schedule.0.cron", "six fields"]),
+        ({"scaling": {"schedule": [{**MORNINGS, "cron": "0 24 ? * * *"}]}}, ["schedule.0.cron", "0 to 23", "'24'"]),
+        ({"scaling": {"schedule": [{**MORNINGS, "cron": "0 7 ? * MO *"}]}}, ["schedule.0.cron", "'MO'"]),
         ({"scaling": {"schedule": [MORNINGS, MORNINGS]}}, ["Mornings, Mornings", "twice"]),
     ],
 )
@@ -142,3 +148,14 @@ def test_what_aws_would_refuse_or_ignore_is_refused_in_one_line(changes: dict[st
 def test_the_size_of_the_fleet_decides_how_traffic_moves(traffic: str, fleet: int, shift: str) -> None:
     settings = endpoint(deployment={"traffic": traffic}, scaling={"minimum_instances": fleet})
     assert settings.deployment.shift(settings.scaling.smallest_fleet) == shift
+
+
+@pytest.mark.parametrize("cron", ["0/15 0-6,22 1 JAN-MAR ? 2027", "30 18 L * ? *", "0 7 ? * 2#1 *"])
+def test_cron_has_ranges_steps_and_lists(cron: str) -> None:
+    (action,) = endpoint(scaling={"schedule": [{**MORNINGS, "cron": cron}]}).scaling.schedule
+    assert action.cron == cron
+
+
+def test_every_instance_on_offer_is_one_of_sagemakers() -> None:
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    assert set(model.shape_for("ProductionVariantInstanceType").metadata["enum"]) >= CPU_INSTANCES
