@@ -42,6 +42,8 @@ PRICES = Prices(
             "trace": 5e-6,
             "http_api_request": 1e-6,
             "dashboard": 3.0,
+            "sns_email": 2e-5,
+            "sqs_request": 4e-7,
         }.items()
     },
 )
@@ -249,6 +251,20 @@ def test_a_notebook_costs_its_disk_when_it_sleeps() -> None:
     notebook = ("AWS::SageMaker::NotebookInstance", {"InstanceType": "ml.t3.medium", "VolumeSizeInGB": 10})
     result = priced(template(Notebook=notebook))
     assert [round(total.usd, 6) for total in result.totals] == [1.0, 3.0, 37.5]
+
+
+def test_alarm_e_mails_and_dead_letters_come_only_with_traffic() -> None:
+    content = template(Topic=("AWS::SNS::Topic", {}), Queue=("AWS::SQS::Queue", {}))
+    result = costs(priced(content, replace(ASSUMPTIONS, notices=1000)))
+    assert result["Alarm e-mails"] == (0.0, 0.02, 0.02)
+    assert result["Dead letters"] == (0.0, 0.0012, 0.0012)  # each is sent, received and deleted
+
+
+def test_an_unknown_price_of_nothing_is_nothing() -> None:
+    queue = ("AWS::SQS::Queue", {"FifoQueue": True})
+    result = priced(template(Queue=queue))
+    assert costs(result)["Dead letters"] == (0.0, None, None)
+    assert [total.complete for total in result.totals] == [True, False, False]
 
 
 def test_no_traffic_costs_only_what_stands() -> None:
