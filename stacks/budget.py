@@ -21,7 +21,7 @@ class Budget(Construct):
         super().__init__(scope, construct_id)
         key, value = deployment_tag(settings.environment)
         monitoring = settings.monitoring
-        budget = budgets.CfnBudget(
+        budgets.CfnBudget(
             self,
             "Budget",
             budget=budgets.CfnBudget.BudgetDataProperty(
@@ -35,8 +35,6 @@ class Budget(Construct):
                 _notification("FORECASTED", 100, topic),
             ],
         )
-        # The topic's policy comes first: it is what lets the budget publish.
-        budget.node.add_dependency(topic)
 
 
 def _notification(kind: str, percent: int, topic: sns.ITopic) -> Notification:

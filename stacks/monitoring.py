@@ -3,6 +3,7 @@
 from typing import Any
 
 from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -31,6 +32,7 @@ class MonitoringStack(Stack):
         ]
         function = FunctionMetrics(settings.function_name, ALIAS)
         topic = self._topic(settings)
+        policy = self._let_in(topic, settings)
         alarms = []
         if monitoring.alarms:
             made = Alarms(self, "Alarms", settings=settings, variants=variants, function=function, topic=topic)
@@ -39,12 +41,13 @@ class MonitoringStack(Stack):
             shown = Dashboard(self, "Dashboard", settings=settings, variants=variants, function=function, alarms=alarms)
             CfnOutput(self, "DashboardName", value=shown.dashboard.dashboard_name)
         if monitoring.monthly_budget_usd:
-            topic.add_to_resource_policy(policies.tell_of_budget(self, settings.environment))
-            Budget(self, "Budget", settings=settings, topic=topic)
+            budget = Budget(self, "Budget", settings=settings, topic=topic)
+            # What lets the budget publish comes first.
+            budget.node.add_dependency(policy)
         CfnOutput(self, "AlarmTopicArn", value=topic.topic_arn)
 
     def _topic(self, settings: Settings) -> sns.Topic:
-        """Make the topic; TLS only.
+        """Make the topic, and subscribe people to it.
 
         SNS encrypts what it keeps in any case. A key of one's own is a setting; the AWS-managed key
         ``alias/aws/sns`` is none, because its policy cannot let CloudWatch in, and the alarms would be lost
@@ -56,10 +59,16 @@ class MonitoringStack(Stack):
             "Topic",
             topic_name=names.alarm_topic_name(settings.environment),
             display_name=f"Kennel {settings.environment}",
-            enforce_ssl=True,
             master_key=kms.Key.from_key_arn(self, "Key", key) if key else None,
         )
-        topic.add_to_resource_policy(policies.tell_of_alarms(self, settings.environment))
         for email in settings.monitoring.emails:
             topic.add_subscription(subscriptions.EmailSubscription(email))
         return topic
+
+    def _let_in(self, topic: sns.Topic, settings: Settings) -> sns.TopicPolicy:
+        """Say who may publish, over TLS only; people of the account need IAM permissions as for anything else."""
+        statements = [policies.tell_of_alarms(self, settings.environment)]
+        if settings.monitoring.monthly_budget_usd:
+            statements.append(policies.tell_of_budget(self, settings.environment))
+        document = iam.PolicyDocument(statements=statements)
+        return sns.TopicPolicy(self, "TopicPolicy", topics=[topic], policy_document=document, enforce_ssl=True)

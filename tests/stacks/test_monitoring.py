@@ -268,6 +268,13 @@ def test_the_budget_counts_one_environment_and_tells_the_topic(monitoring: Calla
     ]
 
 
+def test_the_budget_waits_for_the_policy_that_lets_it_publish(monitoring: Callable[[str], Template]) -> None:
+    resources = monitoring("prod")["Resources"]
+    (policy,) = [name for name, item in resources.items() if item["Type"] == "AWS::SNS::TopicPolicy"]
+    (budget,) = [item for item in resources.values() if item["Type"] == "AWS::Budgets::Budget"]
+    assert budget["DependsOn"] == [policy]
+
+
 def dashboard(template: Template) -> list[Template]:
     (found,) = of_type(template, "AWS::CloudWatch::Dashboard")
     parts = found["DashboardBody"]["Fn::Join"][1]
