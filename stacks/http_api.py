@@ -3,7 +3,7 @@
 import json
 from typing import cast
 
-from aws_cdk import Duration
+from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
@@ -89,7 +89,13 @@ class HttpApi(Construct):
         # The L2 takes an interface here, which Python would have to implement as a class of its own.
         resource = cast(apigatewayv2.CfnStage, stage.node.default_child)
         resource.access_log_settings = apigatewayv2.CfnStage.AccessLogSettingsProperty(
-            destination_arn=apigatewayv2.LogGroupLogDestination(access_log).bind(stage).destination_arn,
+            # Without the ":*" that the log group's own attribute ends with (API Gateway guide, "Configure logging").
+            destination_arn=Stack.of(self).format_arn(
+                service="logs",
+                resource="log-group",
+                resource_name=access_log.log_group_name,
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            ),
             format=json.dumps({field: f"$context.{field}" for field in ACCESS_LOG_FIELDS}),
         )
         self.url = f"{api.api_endpoint}{PATH}"
