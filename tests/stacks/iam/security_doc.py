@@ -1,0 +1,138 @@
+"""The generated part of docs/security.md: each role and resource policy, each statement, and why.
+
+What is granted comes from the templates of all settings files, the reasons from the docstrings of the functions
+in ``stacks/policies.py`` that make the statements. The rest of the page is written by hand.
+"""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "security.md"
+BEGIN, END = "<!-- generated: begin -->\n", "<!-- generated: end -->\n"
+
+NOT_OURS = {
+    "aws:SecureTransport": "Refuses every request without TLS (CDK, `enforce_ssl`).",
+    "s3:TlsVersion": "Refuses TLS older than 1.2 (CDK, `minimum_tls_version`).",
+    "logging.s3.amazonaws.com": "Amazon S3 delivers the bucket's access log here (CDK, `server_access_logs_bucket`).",
+    "apigateway.amazonaws.com": "The HTTP API's one route invokes the alias (CDK, `HttpLambdaIntegration`).",
+}
+"""Why a statement that the CDK writes for a resource is there, by what is telling in it."""
+
+WORDS = [
+    (r"\$\{AWS::(\w+)\}", lambda match: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", match[1]).upper()),
+    (r"\$\{DlcRepositoryAccountMap[^}]*\}", lambda _: "CONTAINER_ACCOUNT"),
+    (r"\$\{(\w+?)[0-9A-F]{8}(?:\.Arn)?\}", lambda match: match[1]),
+    (r"[0-9a-f]{64}", lambda _: "SHA256"),
+    (r"\{environment\}", lambda _: "ENVIRONMENT"),
+]
+
+Sections = dict[str, list[dict[str, Any]]]
+
+
+class UnexplainedError(Exception):
+    """A statement that nobody gave a reason for."""
+
+
+def reasons() -> dict[str, str]:
+    """Return the docstring of each function of the policies by the strings in it, its Sid among them."""
+    found: dict[str, str] = {}
+    for file in [*ROOT.glob("stacks/policies.py"), *ROOT.glob("stacks/policies/*.py")]:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                text = " ".join((ast.get_docstring(node) or "").split()).replace("``", "`")
+                for part in ast.walk(node):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        found.setdefault(part.value, text)
+    return found
+
+
+def render(merged: dict[str, Sections]) -> str:
+    """Return the generated part of the page.
+
+    Raises
+    ------
+    UnexplainedError
+        A statement has neither a function with its Sid in ``stacks/policies.py`` nor an entry in ``NOT_OURS``.
+    """
+    why, every = reasons(), _environments([*merged.values()])
+    lines = [f"Settings files: {', '.join(every)}. What holds in some of them only says so.", ""]
+    for title, chosen in (
+        ("Roles", {name: sections for name, sections in merged.items() if sections.get("trust")}),
+        ("Policies of resources", {name: sections for name, sections in merged.items() if not sections.get("trust")}),
+    ):
+        lines += [f"### {title}", ""]
+        for name, sections in sorted(chosen.items()):
+            lines += [f"#### {name}{_only(_environments([sections]), every)}", ""]
+            for entry in sections.get("trust", []):
+                lines += [f"Assumed by {_listed(entry['grants']['Principal'])}{_when(entry['grants'])}.", ""]
+            for section in ("managed_policies", "permissions_boundary"):
+                for entry in sections.get(section, []):
+                    lines += [f"{section.replace('_', ' ').capitalize()}: `{_plain(entry['grants'])}`.", ""]
+            for entry in sections.get("permissions", []):
+                lines += [*_statement(entry["grants"], _only(entry["environments"], every), why, name), ""]
+    return "\n".join(lines)
+
+
+def _statement(statement: dict[str, Any], only: str, why: dict[str, str], holder: str) -> list[str]:
+    reason = why.get(statement["Sid"]) if statement["Sid"] else None
+    if not reason:
+        reason = next((text for telling, text in NOT_OURS.items() if telling in str(statement)), None)
+    if not reason:
+        raise UnexplainedError(f"{holder}: give {statement['Sid'] or statement} a function in stacks/policies.py")
+    who = f" to {_listed(statement['Principal'])}" if "Principal" in statement else ""
+    return [
+        f"- **{statement['Sid'] or 'no Sid'}**{only}: {reason}",
+        f"  - {statement['Effect']} {_listed(statement['Action'])}{who}",
+        *(f"  - on `{_plain(resource)}`" for resource in statement.get("Resource", [])),
+        *([f"  -{_when(statement)}"] if statement.get("Condition") else []),
+    ]
+
+
+def _when(statement: dict[str, Any]) -> str:
+    clauses = [
+        f"`{key}` {operator} {_listed(values)}"
+        for operator, clause in statement.get("Condition", {}).items()
+        for key, values in clause.items()
+    ]
+    return f" when {' and '.join(clauses)}" if clauses else ""
+
+
+def _environments(all_sections: list[Sections]) -> list[str]:
+    return sorted(
+        {
+            environment
+            for sections in all_sections
+            for entries in sections.values()
+            for entry in entries
+            for environment in entry["environments"]
+        }
+    )
+
+
+def _only(environments: list[str], every: list[str]) -> str:
+    return "" if environments == every else f" ({', '.join(environments)} only)"
+
+
+def _listed(values: list[str]) -> str:
+    return ", ".join(f"`{_plain(value)}`" for value in values)
+
+
+def _plain(text: str) -> str:
+    for pattern, word in WORDS:
+        text = re.sub(pattern, word, text)
+    return text.removeprefix("Service:").replace("AWS:*", "*")
+
+
+def generated_part() -> str:
+    """Return what the page now holds between the marks."""
+    return PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+
+
+def write(merged: dict[str, Sections]) -> None:
+    """Put the generated part between the marks of the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, after = page.partition(BEGIN)[0], page.partition(END)[2]
+    PAGE.write_text(f"{before}{BEGIN}{render(merged)}{END}{after}", encoding="utf-8")
