@@ -35,9 +35,10 @@ def build(app: cdk.App) -> None:
         location=app.node.try_get_context("model"),
     )
     name, common = settings.environment, every_stack(settings)
-    StorageStack(app, f"KennelStorage-{name}", settings=settings, **common)
+    storage = StorageStack(app, f"KennelStorage-{name}", settings=settings, **common)
     TrainingStack(app, f"KennelTraining-{name}", settings=settings, **common)
     endpoint = EndpointStack(app, f"KennelEndpoint-{name}", settings=settings, artifact=artifact, **common)
+    endpoint.add_stack_dependency(storage)  # captured requests go to its bucket
     api = ApiStack(app, f"KennelApi-{name}", settings=settings, **common)
     api.add_stack_dependency(endpoint)
     MonitoringStack(app, f"KennelMonitoring-{name}", settings=settings, **common)
