@@ -18,6 +18,7 @@ MODEL = service_model("budgets")
 def register() -> None:
     """Add the type to ministack's CloudFormation."""
     provisioners._RESOURCE_HANDLERS[TYPE] = {"create": _create, "update": _update, "delete": _delete}
+    provisioners._STACK_TAG_PROPERTY[TYPE] = ("ResourceTags", "list")
 
 
 def _create(logical_id: str, properties: Parameters, stack: str) -> Created:

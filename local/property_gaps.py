@@ -1,12 +1,15 @@
-"""Properties of SNS and HTTP API types that ministack drops, or records in words that its own API does not read."""
+"""Properties of SNS and HTTP API types that ministack drops or misspells, and a public parameter that it lacks."""
 
 from collections.abc import Callable
 
-from ministack.services import sns
+from ministack.services import sns, ssm
 from ministack.services.cloudformation import provisioners
 
 from local.cloudformation_types import Created, after
 from local.json_service import Parameters
+
+DEEP_LEARNING_IMAGES = "/aws/service/deeplearning/ami/"
+STAND_IN_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 
 TOPIC_ATTRIBUTES = ("KmsMasterKeyId", "SignatureVersion", "TracingConfig")
 """Properties of a topic that GetTopicAttributes returns under the same name."""
@@ -21,6 +24,19 @@ def register() -> None:
     for handler in ("create", "update"):
         handlers = provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]
         handlers[handler] = _with_cors_in_api_words(handlers[handler])
+    ssm._public_parameter = _with_deep_learning_images(ssm._public_parameter)
+
+
+def _with_deep_learning_images(
+    find: Callable[[str], Parameters | None],
+) -> Callable[[str], Parameters | None]:
+    """Answer the public parameters of every Deep Learning AMI with ministack's stand-in image."""
+
+    def find_or_stand_in(name: str) -> Parameters | None:
+        found = find(STAND_IN_IMAGE if name.startswith(DEEP_LEARNING_IMAGES) else name)
+        return found and {**found, "Name": name, "ARN": str(found["ARN"]).replace(STAND_IN_IMAGE, name)}
+
+    return find_or_stand_in
 
 
 def _topic(created: Created, old: Parameters, new: Parameters) -> Created:

@@ -25,6 +25,7 @@ def register() -> None:
         ("LoggingConfiguration", _logging, _checked(s3._put_bucket_logging), _stop_logging),
         ("Tags", _tags, _checked(s3._put_bucket_tagging), s3._delete_bucket_tagging),
     )
+    provisioners._STACK_TAG_PROPERTY["AWS::S3::Bucket"] = ("Tags", "list")
 
 
 def _checked(put: Callable[[str, bytes], tuple[Any, ...]]) -> Callable[[str, bytes], None]:

@@ -49,8 +49,13 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="session")
-def deployed(aws: Deployment, first: Model) -> Deployment:
-    """Bootstrap, and deploy all stacks with the first model."""
+def bootstrapped(aws: Deployment, first: Model) -> Deployment:
     aws.cdk("bootstrap", "--app", first.assembly)
-    aws.roll_out(first)
     return aws
+
+
+@pytest.fixture(scope="session")
+def deployed(bootstrapped: Deployment, first: Model) -> Deployment:
+    """Deploy all stacks with the first model."""
+    bootstrapped.roll_out(first)
+    return bootstrapped

@@ -17,11 +17,11 @@ ENVIRONMENT = "local"
 NAME = f"kennel-{ENVIRONMENT}"
 
 
-def run(*command: Any, env: dict[str, str] | None = None, check: bool = True) -> str:
-    """Run a command in the project's folder; return all it prints."""
+def run(*command: Any, env: dict[str, str] | None = None, check: bool = True, folder: Path = ROOT) -> str:
+    """Run a command in the project's folder, or in a copy of it; return all it prints."""
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=ROOT,
+        cwd=folder,
         env={**os.environ, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -49,16 +49,29 @@ class Model:
         return str(self.manifest["artifact"]["sha256"])
 
 
-def synthesised(folder: Path, assembly: Path | None = None) -> Model:
+def synthesised(
+    folder: Path, assembly: Path | None = None, *, environment: str = ENVIRONMENT, project: Path = ROOT
+) -> Model:
     """Synthesise the assembly that deploys the artifact of a folder."""
     assembly = assembly or folder / "cdk.out"
-    context = ["-c", f"environment={ENVIRONMENT}", "-c", f"manifest={folder / 'model.json'}"]
-    run(CDK, "synth", "--quiet", *context, "--output", assembly)
+    context = ["-c", f"environment={environment}", "-c", f"manifest={folder / 'model.json'}"]
+    run(CDK, "synth", "--quiet", *context, "--output", assembly, folder=project)
     return Model(folder, assembly)
 
 
+@dataclass
 class Deployment(Aws):
     """Kennel on an embedded AWS: the CDK's command line against it, and the function's answers."""
+
+    settings: str = ENVIRONMENT
+
+    @property
+    def name(self) -> str:
+        """The name of endpoint and function."""
+        return f"kennel-{self.settings}"
+
+    def stack(self, noun: str) -> str:
+        return f"Kennel{noun}-{self.settings}"
 
     def cdk(self, *arguments: Any, check: bool = True) -> str:
         return run(CDK, *arguments, "--no-color", "--ci", env=self.environment, check=check)
@@ -68,26 +81,26 @@ class Deployment(Aws):
         return self.cdk("deploy", *which, "--app", model.assembly, "--require-approval", "never", check=check)
 
     def status(self, noun: str) -> str:
-        stacks = self.cloudformation.describe_stacks(StackName=f"Kennel{noun}-{ENVIRONMENT}")["Stacks"]
+        stacks = self.cloudformation.describe_stacks(StackName=self.stack(noun))["Stacks"]
         return str(stacks[0]["StackStatus"])
 
     def resource(self, noun: str, kind: str) -> str:
         """Return the physical id of a stack's only resource of a type."""
-        listed = self.cloudformation.list_stack_resources(StackName=f"Kennel{noun}-{ENVIRONMENT}")
+        listed = self.cloudformation.list_stack_resources(StackName=self.stack(noun))
         (found,) = [r for r in listed["StackResourceSummaries"] if r["ResourceType"] == kind]
         return str(found["PhysicalResourceId"])
 
     def predict(self, event: dict[str, Any], qualifier: str = "live") -> dict[str, Any]:
         """Send an event through the function; return its answer with the body parsed."""
         client = getattr(self, "lambda")
-        reply = client.invoke(FunctionName=NAME, Qualifier=qualifier, Payload=json.dumps(event))
+        reply = client.invoke(FunctionName=self.name, Qualifier=qualifier, Payload=json.dumps(event))
         answer = json.loads(reply["Payload"].read())
         assert "FunctionError" not in reply, answer
         return {**answer, "body": json.loads(answer["body"])}
 
-    def ask_endpoint(self, photo: Path, endpoint: str = NAME) -> dict[str, Any]:
+    def ask_endpoint(self, photo: Path, endpoint: str = "") -> dict[str, Any]:
         reply = self.sagemaker_runtime.invoke_endpoint(
-            EndpointName=endpoint, Body=photo.read_bytes(), ContentType="image/png"
+            EndpointName=endpoint or self.name, Body=photo.read_bytes(), ContentType="image/png"
         )
         return dict(json.loads(reply["Body"].read()))
 

@@ -86,7 +86,7 @@ def test_every_bucket_property_is_there(aws: Aws, stack: str) -> None:
     ownership = s3.get_bucket_ownership_controls(**bucket)["OwnershipControls"]["Rules"]
     assert ownership == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     assert s3.get_bucket_logging(**bucket)["LoggingEnabled"]["TargetPrefix"] == "log/"
-    assert s3.get_bucket_tagging(**bucket)["TagSet"] == [{"Key": "part", "Value": "storage"}]
+    assert {"Key": "part", "Value": "storage"} in s3.get_bucket_tagging(**bucket)["TagSet"]
     statement = json.loads(s3.get_bucket_policy(**bucket)["Policy"])["Statement"][0]
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
