@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT), str(ROOT / "training" / "serving")]
 
 import inference  # noqa: E402
+from photo_pixels import decode, fit  # noqa: E402
 from training.export import Calibrated, to_onnx  # noqa: E402
 from training.network import Classifier  # noqa: E402
 from training.torchvision_compat import models  # noqa: E402
@@ -85,7 +86,7 @@ def main() -> None:
         eager, served = load(Path(folder), network)
 
         def pytorch(photo: bytes) -> Probabilities:
-            image = inference.fit(inference.input_fn(photo), served.card)
+            image = fit(decode(photo), served.card.input_rule)
             with torch.no_grad():
                 probabilities: Probabilities = eager(torch.from_numpy(np.asarray(image).copy())[None]).numpy()[0]
             return probabilities

@@ -23,7 +23,10 @@ from training.errors import TrainingError
 from training.pixels import SERVING, InputRule
 
 ROOT_FILES = ("deployment.py", "config.yaml")
-CODE_FILES = ("inference.py", "server.py")
+CODE_FILES = tuple(sorted(path.name for path in SERVING.glob("*.py") if path.name not in ROOT_FILES))
+"""Every module of serving, so that none is forgotten: the artifact has them under ``code/``, our own image beside its
+``server.py``."""
+
 WHEELS_IN_CONTAINER = "/opt/ml/model/code/wheels"
 
 TOLERANCE = 1e-4

@@ -1,8 +1,8 @@
 """From a photo to the pixels that the model sees, by the very code that does so when it serves.
 
 What serving does (upright by EXIF, on white where transparent, Pillow's antialiased resize, centre crop) is written
-once, in ``training/serving/inference.py``, which travels in the artifact. Training on anything else would cost accuracy
-that no test on this side could see.
+once, in ``training/serving/photo_pixels.py``, which travels in the artifact. Training on anything else would cost
+accuracy that no test on this side could see.
 """
 
 import math
@@ -22,7 +22,8 @@ from training.torchvision_compat import functional
 SERVING = Path(__file__).parent / "serving"
 sys.path.append(str(SERVING))
 
-import inference  # noqa: E402
+import photo_pixels  # noqa: E402
+from serving_errors import RequestError  # noqa: E402
 
 AUGMENTATIONS = ("none", "light", "photo")
 
@@ -59,8 +60,8 @@ def read_photo(path: Path) -> Image.Image:
         It is not a JPEG, PNG or WebP file that the endpoint would accept; the message names it.
     """
     try:
-        return inference.input_fn(path.read_bytes())
-    except inference.RequestError as error:
+        return photo_pixels.decode(path.read_bytes())
+    except RequestError as error:
         raise TrainingError(f"{path}: {error.title.lower()}; replace the file or remove it") from error
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror}") from error
@@ -68,15 +69,8 @@ def read_photo(path: Path) -> Image.Image:
 
 def fit(photo: Image.Image, rule: InputRule) -> Image.Image:
     """Resize and crop an RGB photo as the endpoint does."""
-    card = inference.Card(
-        resize=rule.resize,
-        crop=(rule.crop, rule.crop),
-        interpolation=inference.INTERPOLATIONS[rule.interpolation],
-        labels=(),
-        sha256="",
-        size=0,
-    )
-    return inference.fit(photo, card)
+    size, filter_ = (rule.crop, rule.crop), photo_pixels.INTERPOLATIONS[rule.interpolation]
+    return photo_pixels.fit(photo, photo_pixels.ResizeAndCrop(rule.resize, size, filter_))
 
 
 def augment(photo: Image.Image, rule: InputRule, policy: str, chance: random.Random) -> Image.Image:
@@ -97,7 +91,7 @@ def augment(photo: Image.Image, rule: InputRule, policy: str, chance: random.Ran
         ratio = math.exp(chance.uniform(math.log(3 / 4), math.log(4 / 3)))  # as torchvision's RandomResizedCrop
         w, h = min(width, round(math.sqrt(area * ratio))), min(height, round(math.sqrt(area / ratio)))
         left, top = chance.randint(0, width - w), chance.randint(0, height - h)
-        size, filter_ = (rule.crop, rule.crop), inference.INTERPOLATIONS[rule.interpolation]
+        size, filter_ = (rule.crop, rule.crop), photo_pixels.INTERPOLATIONS[rule.interpolation]
         photo = photo.resize(size, filter_, box=(left, top, left + w, top + h))
         return photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else photo
     photo = fit(photo, rule)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-import inference
+import photo_pixels
 from training.photos import Photo, PixelDataset
 from training.pixels import InputRule, augment, fit, read_photo, to_tensor
 from training.torchvision_compat import functional
@@ -34,9 +34,9 @@ def test_training_sees_a_photo_as_the_endpoint_does(tmp_path: Path) -> None:
     sideways.save(tmp_path / "photo.jpg", exif=exif)
     assert read_photo(tmp_path / "photo.jpg").size == (40, 60)
     pixels, target = PixelDataset([Photo(tmp_path / "photo.jpg", 2)], InputRule(36, 32, "bilinear"))[0]
-    served = inference.fit(
-        inference.input_fn((tmp_path / "photo.jpg").read_bytes()),
-        inference.Card(36, (32, 32), Image.Resampling.BILINEAR, (), "", 0),
+    served = photo_pixels.fit(
+        photo_pixels.decode((tmp_path / "photo.jpg").read_bytes()),
+        photo_pixels.ResizeAndCrop(36, (32, 32), Image.Resampling.BILINEAR),
     )
     assert (pixels.shape, pixels.dtype, target) == ((32, 32, 3), torch.uint8, 2)
     assert np.array_equal(pixels.numpy(), np.asarray(served))

@@ -9,7 +9,6 @@ servers, ``server.py`` and ``deployment.py``, so that they give the same bytes.
 >>> body, content_type = output_fn(prediction, "application/json")
 """
 
-import contextlib
 import hashlib
 import io
 import json
@@ -20,7 +19,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 # Official builds of ONNX Runtime report their use to Microsoft over HTTPS unless this is set before the import
 # (Privacy.md in its package); a server of other people's photos reports nothing to anybody.
@@ -29,111 +27,15 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from PIL import (
-    Image,
-    ImageOps,
-    WebPImagePlugin,  # noqa: F401 or the first WebP makes Pillow load every plugin it has
-)
+from PIL import Image
 
-MAX_BODY_BYTES = 25 * 1024 * 1024
-"""InvokeEndpoint's limit, 25 MB: https://docs.aws.amazon.com/general/latest/gr/sagemaker.html."""
-
-MAX_PIXELS = 50_000_000
-"""Above the 48.8 megapixels of a large phone camera. Pillow takes 4 bytes a pixel: at most 200 MB a copy."""
-
-MAX_SIDE = 65_535
-"""JPEG's own limit. A resize holds some 16 bytes a pixel of the longer side, whatever the area."""
+from model_card import Card
+from photo_pixels import decode, fit
+from serving_errors import ArtifactError, RequestError, SettingError
 
 DEFAULT_TOP_K = 5
 
-SIGNATURES = {
-    "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
-}
-INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
 log = logging.getLogger(__name__)
-
-
-class RequestError(Exception):
-    """The caller's fault, as an RFC 9457 problem.
-
-    Parameters
-    ----------
-    status
-        HTTP status, 4xx.
-    title
-        What kind of problem it is; the same for every case of it.
-    detail
-        What is wrong with this request, and what to do.
-    """
-
-    def __init__(self, status: int, title: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.title, self.detail = status, title, detail
-
-
-class ArtifactError(Exception):
-    """The artifact cannot serve; the message says in one line what is wrong with it."""
-
-
-class SettingError(Exception):
-    """An environment variable has a value that means nothing."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What ``model.json`` in the artifact says about the model.
-
-    Parameters
-    ----------
-    resize
-        Pixels of the shorter side after resizing, or (height, width).
-    crop
-        (height, width) of the centre that the model sees.
-    interpolation
-        Filter of the resize.
-    labels
-        One for each class, in the order of the model's output.
-    sha256, size
-        Of ``model.onnx``.
-    """
-
-    resize: int | tuple[int, int]
-    crop: tuple[int, int]
-    interpolation: Image.Resampling
-    labels: tuple[str, ...]
-    sha256: str
-    size: int
-
-    @classmethod
-    def read(cls, path: Path) -> "Card":
-        """Read a card.
-
-        Raises
-        ------
-        ArtifactError
-            If it is missing, is not JSON, or says something that this code does not understand.
-        """
-        try:
-            card = json.loads(path.read_text(encoding="utf-8"))
-            if card["schema"] != 1:
-                raise ArtifactError(f"{path} has schema {card['schema']!r}; this code reads schema 1")
-            rule, file = card["input"], card["files"]["model.onnx"]
-            resize = rule["resize"]
-            return cls(
-                resize=_pixels(resize) if isinstance(resize, int) else _height_width(resize),
-                crop=_height_width(rule["crop"]),
-                interpolation=INTERPOLATIONS[rule["interpolation"]],
-                labels=tuple(str(each["label"]) for each in card["classes"]),
-                sha256=str(file["sha256"]),
-                size=int(file["size"]),
-            )
-        except OSError as error:
-            raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{path} is not a model card: {error!r}") from error
 
 
 @dataclass(frozen=True)
@@ -202,8 +104,7 @@ def model_fn(model_dir: str | Path) -> Model:
 def input_fn(body: bytes, content_type: str | None = None) -> Image.Image:
     """Decode a photo to RGB, upright as its EXIF orientation says, in its own size.
 
-    It does not know the model: ``predict_fn`` brings the photo to the size of the model's input. JPEG's
-    draft mode (decoding at a half or a quarter) is not used: the model was not trained on such pixels.
+    It does not know the model: ``predict_fn`` brings the photo to the size of the model's input.
 
     Parameters
     ----------
@@ -218,28 +119,7 @@ def input_fn(body: bytes, content_type: str | None = None) -> Image.Image:
         400 if there are no bytes, 413 if there are too many or too many pixels, 415 if it is another format,
         422 if the file is damaged.
     """
-    if not body:
-        raise RequestError(400, "Empty body", "Send the bytes of a JPEG, PNG or WebP image.")
-    if len(body) > MAX_BODY_BYTES:
-        raise RequestError(413, "Body too large", "Send at most 25 MB, the limit of InvokeEndpoint.")
-    kind = next((name for name, signature in SIGNATURES.items() if signature.match(body)), None)
-    if kind is None:
-        raise RequestError(415, "Unsupported image format", "The body is not a JPEG, PNG or WebP image.")
-    try:
-        image = Image.open(io.BytesIO(body), formats=[kind])  # reads the header alone
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels() from error
-    except Exception as error:  # Pillow's decoders raise whatever the bytes lead them to
-        raise _damaged(kind) from error
-    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-        raise _too_many_pixels(image.size)
-    try:
-        image.load()
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise _damaged(kind) from error
-    return upright_rgb(image)
+    return decode(body)
 
 
 def predict_fn(photo: Image.Image, model: Model) -> Prediction:
@@ -248,11 +128,11 @@ def predict_fn(photo: Image.Image, model: Model) -> Prediction:
     Raises
     ------
     RequestError
-        413 if the photo is so elongated that resizing it would take more than ``MAX_PIXELS``.
+        413 if the photo is too elongated to resize.
     ArithmeticError
         If the model's answer is not finite.
     """
-    pixels = np.asarray(fit(photo, model.card), dtype=np.uint8)[np.newaxis]
+    pixels = np.asarray(fit(photo, model.card.input_rule), dtype=np.uint8)[np.newaxis]
     (probabilities,) = model.session.run(["probabilities"], {"pixels": pixels})
     if not np.isfinite(probabilities).all():
         raise ArithmeticError("the model's probabilities are not finite")
@@ -312,50 +192,6 @@ def problem(status: int, title: str | None = None, detail: str | None = None) ->
     return Reply(status, "application/problem+json", json.dumps(members).encode())
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """Turn any image into the RGB that a person would see: upright, and on white where transparent."""
-    image.load()
-    with contextlib.suppress(Exception):  # a photo with unreadable metadata is still a photo
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits of grey, of which Pillow's own conversion keeps the wrong half
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
-
-
-def fit(photo: Image.Image, card: Card) -> Image.Image:
-    """Resize and crop the centre, to the pixel as torchvision's ``Resize`` and ``CenterCrop`` do with PIL.
-
-    Raises
-    ------
-    RequestError
-        413 if the resized photo would have more than ``MAX_PIXELS``.
-    """
-    width, height = photo.size
-    if isinstance(card.resize, int):  # torchvision truncates the longer side
-        short = min(width, height)
-        new_width, new_height = (card.resize * width // short, card.resize * height // short)
-    else:
-        new_height, new_width = card.resize
-    # Pillow resizes rows first, and holds new_width x height on the way.
-    if new_width * max(height, new_height) > MAX_PIXELS:
-        raise RequestError(
-            413, "Too many pixels", f"{width} x {height} pixels are too elongated to resize; crop the photo."
-        )
-    if (new_width, new_height) != photo.size:
-        photo = photo.resize((new_width, new_height), card.interpolation)
-    crop_height, crop_width = card.crop
-    left, top = _margin(new_width, crop_width), _margin(new_height, crop_height)
-    return photo.crop((left, top, left + crop_width, top + crop_height))
-
-
-def _margin(size: int, crop: int) -> int:
-    """Return where a centred crop begins; below zero if it is larger than the photo (the rest is black)."""
-    return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
-
-
 def _top_k(attributes: str) -> int:
     for attribute in re.split(r"[,;&\s]+", attributes):
         name, _, value = attribute.partition("=")
@@ -364,27 +200,6 @@ def _top_k(attributes: str) -> int:
                 raise RequestError(400, "Bad top_k", "top_k is a whole number of at least 1, as in top_k=3.")
             return int(value)
     return DEFAULT_TOP_K
-
-
-def _damaged(kind: str) -> RequestError:
-    return RequestError(422, "Damaged image", f"The {kind} image is damaged or cut short; send it again.")
-
-
-def _too_many_pixels(size: tuple[int, int] | None = None) -> RequestError:
-    found = f"{size[0]} x {size[1]} pixels are" if size else "The image is"
-    limit = f"at most {MAX_PIXELS // 10**6} megapixels, and {MAX_SIDE} pixels a side, are read"
-    return RequestError(413, "Too many pixels", f"{found} too large: {limit}.")
-
-
-def _pixels(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 4096:
-        raise ValueError(f"{value!r} is not a number of pixels from 1 to 4096")
-    return value
-
-
-def _height_width(value: Any) -> tuple[int, int]:
-    height, width = value
-    return _pixels(height), _pixels(width)
 
 
 def _check_bytes(graph: Path, card: Card) -> None:
@@ -403,7 +218,7 @@ def _check_bytes(graph: Path, card: Card) -> None:
 def _check_graph(graph: Path, session: onnxruntime.InferenceSession, card: Card) -> None:
     found = [(each.name, each.type, list(each.shape)) for each in session.get_inputs() + session.get_outputs()]
     wanted = [
-        ("pixels", "tensor(uint8)", ["N", *card.crop, 3]),
+        ("pixels", "tensor(uint8)", ["N", *card.input_rule.crop, 3]),
         ("probabilities", "tensor(float)", ["N", len(card.labels)]),
     ]
     # The name of the first dimension, which is the number of photos, is the exporter's own affair.

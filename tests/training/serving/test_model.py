@@ -15,17 +15,8 @@ import numpy as np
 import pytest
 
 import inference
-from inference import (
-    ArtifactError,
-    Model,
-    RequestError,
-    SettingError,
-    input_fn,
-    model_fn,
-    output_fn,
-    predict_fn,
-    respond,
-)
+from inference import Model, input_fn, model_fn, output_fn, predict_fn, respond
+from serving_errors import ArtifactError, RequestError, SettingError
 
 Encode = Callable[..., bytes]
 Make = Callable[..., Path]

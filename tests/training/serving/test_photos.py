@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-import inference
-from inference import Card, RequestError, fit, input_fn
+from inference import input_fn
+from photo_pixels import INTERPOLATIONS, ResizeAndCrop, fit
+from serving_errors import RequestError
 from training.torchvision_compat import functional
 
 Encode = Callable[..., bytes]
@@ -230,10 +231,6 @@ def test_unreadable_metadata_does_not_spoil_a_photo(encode: Encode) -> None:
     assert input_fn(encode(kind="JPEG", exif=b"Exif\x00\x00nonsense that is no TIFF header")).size == (48, 40)
 
 
-def _card(resize: int | tuple[int, int], crop: tuple[int, int], interpolation: str) -> Card:
-    return Card(resize, crop, inference.INTERPOLATIONS[interpolation], (), "", 0)
-
-
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(
     ("resize", "crop"),
@@ -249,7 +246,7 @@ def test_resize_and_crop_equal_torchvision_to_the_pixel(
     for width, height in [(640, 480), (333, 500), (256, 256), (19, 23), (31, 32), (300, 41), (8, 8), (1, 1), (97, 600)]:
         image = noise(width, height)
         old = functional.center_crop(functional.resize(image, size, filters), list(crop))
-        mine = np.asarray(fit(image, _card(resize, crop, interpolation)))
+        mine = np.asarray(fit(image, ResizeAndCrop(resize, crop, INTERPOLATIONS[interpolation])))
         assert mine.shape == (*crop, 3)
         np.testing.assert_array_equal(mine, np.asarray(old))
         np.testing.assert_array_equal(mine, np.asarray(new(image)))
@@ -259,13 +256,13 @@ def test_resize_and_crop_equal_torchvision_to_the_pixel(
 def test_a_photo_that_would_grow_beyond_the_limit_in_resizing_is_413(size: tuple[int, int], encode: Encode) -> None:
     photo = input_fn(encode(Image.new("RGB", size)))
     with pytest.raises(RequestError, match="elongated") as caught:
-        fit(photo, _card(256, (224, 224), "bilinear"))
+        fit(photo, ResizeAndCrop(256, (224, 224), Image.Resampling.BILINEAR))
     assert caught.value.status == 413
 
 
 def test_a_tall_photo_squeezed_into_a_square_is_bounded_on_the_way_too() -> None:
     with pytest.raises(RequestError, match="elongated"):
-        fit(Image.new("RGB", (100, 65_535)), _card((1024, 1024), (1024, 1024), "bilinear"))
+        fit(Image.new("RGB", (100, 65_535)), ResizeAndCrop((1024, 1024), (1024, 1024), Image.Resampling.BILINEAR))
 
 
 def test_every_kind_of_photo_survives_a_round_trip_unchanged_when_lossless(encode: Encode) -> None:
