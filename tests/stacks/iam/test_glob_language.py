@@ -66,7 +66,8 @@ def test_inclusion_agrees_with_every_short_string(seed: int) -> None:
         (["s3:Get*"], ["s3:GetObject"], "s3:Get"),
         (["s3:GetObject?"], ["s3:GetObject"], "s3:GetObjectx"),
         (["${AWS::Region}"], ["*"], None),
-        (["${AWS::Region}"], ["?????????"], "${AWS::Region}"),
+        (["${AWS::Region}"], ["?", "?" * len("${AWS::Region}")], "${AWS::Region}"),
+        (["?"], ["x", "z"], "y"),
         (["eu-west-1"], ["${AWS::Region}"], "eu-west-1"),
         (["a.c"], ["abc"], "a.c"),
     ],
@@ -81,6 +82,7 @@ def test_a_wildcard_never_reaches_over_a_separator() -> None:
 
     crossed = [pair("Get", "a*"), pair("Put", "*")]
     assert shortest_outside([pair("*t", "a")], [pair("*", "a")]) is None
+    assert shortest_outside([pair("Get", "a")], [parse("*")]) == pair("Get", "a")
     assert shortest_outside([pair("Get", "b")], crossed) == pair("Get", "b")
     assert shortest_outside([pair("*", "a")], crossed) == (SEPARATOR, "a")
     assert shortest_outside([pair("Put", "*"), pair("Get", "a?")], crossed) is None

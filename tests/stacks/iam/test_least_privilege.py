@@ -84,7 +84,7 @@ def _plain(value: str, environment: str) -> str:
 def test_every_wildcard_is_acknowledged_with_a_reason_and_no_reason_is_stale(
     environments: list[str], granted: Callable[[str], Granted]
 ) -> None:
-    used, unexplained = set(), []
+    used, unexplained = set(), set()
     for environment in environments:
         for role in granted(environment).values():
             for where, value in wildcards(role, environment):
@@ -93,8 +93,8 @@ def test_every_wildcard_is_acknowledged_with_a_reason_and_no_reason_is_stale(
                 ends = [end for end in known if value == end or (len(end) > 1 and value.endswith(end))]
                 used |= {(where, end) for end in ends}
                 if not ends:
-                    unexplained.append(f"{where}: {value}")
-    assert not unexplained, "narrow it, or add it to WILDCARDS with a reason: " + "; ".join(unexplained)
+                    unexplained.add(f"{where}: {value}")
+    assert not unexplained, "narrow it, or add it to WILDCARDS with a reason: " + "; ".join(sorted(unexplained))
     stale = {(where, end) for where, known in WILDCARDS.items() for end in known} - used
     assert not stale, f"no template has these any more: {stale}"
 
