@@ -24,7 +24,7 @@ class ConcurrencyScalingSettings(Section):
     "Configuring provisioned concurrency").
     """
 
-    maximum_provisioned_concurrency: int = Field(ge=1)
+    maximum_provisioned_concurrency: int = Field(ge=1, le=1_000_000)
     # 10-90 %: Lambda guide, "Configuring provisioned concurrency".
     target_utilization_percent: int = Field(ge=10, le=90)
 
@@ -92,8 +92,8 @@ class ApiSettings(Section):
     log_retention_days: int
     log_kms_key_arn: KeyArn | None = None
     tracing: bool
-    provisioned_concurrency: int = Field(ge=0)
-    reserved_concurrency: int | None = Field(default=None, ge=1)
+    provisioned_concurrency: int = Field(ge=0, le=1_000_000)
+    reserved_concurrency: int | None = Field(default=None, ge=1, le=1_000_000)
     function_url: bool
     scaling: ConcurrencyScalingSettings | None = None
     asynchronous: AsynchronousSettings

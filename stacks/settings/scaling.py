@@ -20,6 +20,9 @@ CRON = {
 }
 """Bounds and words of each field (Application Auto Scaling guide, "Schedule recurring scaling actions using cron")."""
 
+MOST_INSTANCES = 10_000
+"""Far above any quota: what is more is a slip, and no number that CloudFormation reads."""
+
 
 class ScheduledAction(Section):
     """New bounds at a time: ``cron`` has the six fields of AWS (minutes hours days months weekdays years)."""
@@ -29,7 +32,7 @@ class ScheduledAction(Section):
     time_zone: str = Field(default="Etc/UTC", pattern=r"^[A-Za-z_]+(/[A-Za-z0-9_+-]+){0,2}$")
     # Both are needed: an action that sets one of them leaves the other as the action before it did.
     minimum_instances: int = Field(ge=1)
-    maximum_instances: int = Field(ge=1)
+    maximum_instances: int = Field(ge=1, le=MOST_INSTANCES)
 
     @field_validator("cron")
     @classmethod
@@ -60,7 +63,7 @@ class ScalingSettings(Section):
     """
 
     minimum_instances: int = Field(ge=1)
-    maximum_instances: int = Field(ge=1)
+    maximum_instances: int = Field(ge=1, le=MOST_INSTANCES)
     metric: Literal["invocations", "concurrency"] = "invocations"
     invocations_per_instance: float = Field(gt=0)
     concurrent_requests_per_instance: float | None = Field(default=None, gt=0)

@@ -16,4 +16,4 @@ KeyArn = Annotated[
 class Section(BaseModel):
     """A table of the settings file: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

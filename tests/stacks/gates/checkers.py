@@ -4,7 +4,7 @@ cfn-lint, cdk-nag and the CDK's own validation are asked as libraries, so that h
 """
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,8 +39,13 @@ def _rules() -> RulesCollection:
 
 def cfn_lint(template: Template) -> set[str]:
     """Return cfn-lint's errors and warnings."""
-    matches = lint(json.dumps(template), rules=_rules(), regions=REGIONS)
-    return {f"cfn-lint {match.rule.id}: {match.message}" for match in matches}
+    return set(_linted(json.dumps(template)))
+
+
+@lru_cache(maxsize=64)
+def _linted(template: str) -> frozenset[str]:
+    matches = lint(template, rules=_rules(), regions=REGIONS)
+    return frozenset(f"cfn-lint {match.rule.id}: {match.message}" for match in matches)
 
 
 def cdk_nag(template: Template) -> set[str]:

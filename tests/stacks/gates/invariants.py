@@ -225,6 +225,13 @@ def an_update_keeps_the_scaled_out_fleet(stack: Stack) -> Iterator[str]:
             yield f"{name}: RetainAllVariantProperties"
 
 
+def a_bad_update_rolls_back(stack: Stack) -> Iterator[str]:
+    """Alarms watch an update and undo it (SageMaker guide, "Auto-Rollback Configuration and Monitoring")."""
+    for name, endpoint in stack.of_type("AWS::SageMaker::Endpoint"):
+        if not endpoint.get("DeploymentConfig", {}).get("AutoRollbackConfiguration", {}).get("Alarms"):
+            yield f"{name}: DeploymentConfig.AutoRollbackConfiguration.Alarms"
+
+
 def several_instances_serve(stack: Stack) -> Iterator[str]:
     """SageMaker's service level agreement asks for more than one instance."""
     for name, config in stack.of_type("AWS::SageMaker::EndpointConfig"):
@@ -358,4 +365,4 @@ EVERYWHERE: tuple[Rule, ...] = (
     no_port_is_open_to_the_world,
     instances_guard_their_credentials_and_disks,
 )
-PRODUCTION: tuple[Rule, ...] = (several_instances_serve, data_outlives_the_stack)
+PRODUCTION: tuple[Rule, ...] = (a_bad_update_rolls_back, several_instances_serve, data_outlives_the_stack)

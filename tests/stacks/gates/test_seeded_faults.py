@@ -93,6 +93,11 @@ def shorten_the_cooldown(template: Template) -> None:
     policy["TargetTrackingScalingPolicyConfiguration"]["ScaleOutCooldown"] = 30
 
 
+def forget_the_alarms(template: Template) -> None:
+    """Update the endpoint with no alarm watching."""
+    del properties(template, "AWS::SageMaker::Endpoint")["DeploymentConfig"]["AutoRollbackConfiguration"]
+
+
 def delete_with_the_stack(template: Template) -> None:
     """Remove the bucket with its stack."""
     for resource in template["Resources"].values():
@@ -174,6 +179,8 @@ FAULTS = [
           shorten_the_cooldown),
     Fault("an update forgets the scaled-out fleet", "Endpoint", "invariant an_update_keeps",
           drop("AWS::SageMaker::Endpoint", "RetainAllVariantProperties")),
+    Fault("an update that no alarm undoes", "Endpoint", "invariant a_bad_update_rolls_back",
+          forget_the_alarms),
     # Network
     Fault("a function URL without authentication", "Api", "invariant callers_prove_who_they_are",
           change("AWS::Lambda::Url", AuthType="NONE")),
