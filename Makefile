@@ -12,6 +12,8 @@ ifdef PIP_FIND_LINKS
 comma := ,
 export UV_FIND_LINKS ?= $(subst $() ,$(comma),$(strip $(PIP_FIND_LINKS)))
 endif
+# Without cached bytecode Python compiles the CDK's library anew in every synth, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 # jsii warns in thirty lines that this Node version is near or past its end of life; it works.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 18,20
 export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION ?= 18,20
@@ -32,7 +34,7 @@ DEMO_DATA := data/digits
 DEMO_ASSEMBLY := cdk.out.local
 DEMO_PHOTOS := 30
 TRAINING_SOURCES := $(shell find training -name '*.py' -o -name '*.txt' -o -name '*.yaml')
-STACK_SOURCES := app.py cdk.json $(wildcard stacks/*.py lambda_src/*.py)
+STACK_SOURCES := app.py cdk.json $(wildcard stacks/*.py stacks/*/*.py lambda_src/*.py)
 
 .PHONY: demo
 demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
@@ -72,8 +74,9 @@ $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOU
 # ---- AWS
 
 .PHONY: synth deploy
-synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out
+synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
+	@.venv/bin/python -m stacks.cost cdk.out
 
 deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials
 	@$(CDK) deploy --all --app cdk.out
