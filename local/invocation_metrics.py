@@ -13,6 +13,8 @@ PUBLISH_SECONDS = 1.0
 DATA_PER_CALL = 1000
 """Most data in one PutMetricData call (CloudWatch API reference)."""
 
+DIMENSIONS = ("EndpointName", "VariantName", "EndpointConfigName")
+
 
 @dataclass(frozen=True)
 class Invocation:
@@ -20,6 +22,8 @@ class Invocation:
 
     Parameters
     ----------
+    config
+        The endpoint configuration that the endpoint ran.
     status
         What the model answered, 0 for nothing in time.
     model_microseconds, overhead_microseconds
@@ -30,6 +34,7 @@ class Invocation:
 
     endpoint: str
     variant: str
+    config: str
     status: int
     model_microseconds: float
     overhead_microseconds: float
@@ -74,8 +79,12 @@ class InvocationMetrics:
 
 
 def metric_data(invocations: list[Invocation], timestamp: float) -> list[dict[str, Any]]:
-    """Return the ``MetricData`` of some invocations, equal values of a metric gathered into one count."""
-    values: dict[tuple[str, str, str, str], Counter[float]] = defaultdict(Counter)
+    """Return the ``MetricData`` of some invocations, equal values of a metric gathered into one count.
+
+    Each is published twice: by endpoint and variant, and by these and the configuration, which sets the fleets of a
+    blue/green update apart (SageMaker guide, "Auto-Rollback Configuration and Monitoring").
+    """
+    values: dict[tuple[tuple[str, ...], str, str], Counter[float]] = defaultdict(Counter)
     for call in invocations:
         measured = (
             ("Invocations", 1.0, "None"),
@@ -87,18 +96,16 @@ def metric_data(invocations: list[Invocation], timestamp: float) -> list[dict[st
             ("InvocationModelErrors", float(not 200 <= call.status < 300), "None"),
         )
         for name, value, unit in measured:
-            values[call.endpoint, call.variant, name, unit][value] += 1
+            for dimensions in ((call.endpoint, call.variant), (call.endpoint, call.variant, call.config)):
+                values[dimensions, name, unit][value] += 1
     return [
         {
             "MetricName": name,
-            "Dimensions": [
-                {"Name": "EndpointName", "Value": endpoint},
-                {"Name": "VariantName", "Value": variant},
-            ],
+            "Dimensions": [{"Name": kind, "Value": value} for kind, value in zip(DIMENSIONS, dimensions, strict=False)],
             "Timestamp": timestamp,
             "Values": list(counts),
             "Counts": [float(count) for count in counts.values()],
             "Unit": unit,
         }
-        for (endpoint, variant, name, unit), counts in values.items()
+        for (dimensions, name, unit), counts in values.items()
     ]

@@ -87,6 +87,7 @@ class SageMakerRuntime:
                 Invocation(
                     endpoint=endpoint.name,
                     variant=variant.name,
+                    config=endpoint.config_name,
                     status=answer.status,
                     model_microseconds=(time.perf_counter() - sent) * 1e6,
                     overhead_microseconds=(sent - started) * 1e6,

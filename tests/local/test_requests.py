@@ -108,11 +108,12 @@ def test_lifecycle_actions_become_the_api_s() -> None:
 
 
 def invocation(status: int, instances: int = 2) -> Invocation:
-    return Invocation("e", "v", status, model_microseconds=1000, overhead_microseconds=50, instances=instances)
+    return Invocation("e", "v", "c", status, model_microseconds=1000, overhead_microseconds=50, instances=instances)
 
 
 def test_equal_metric_values_are_gathered_into_one_count() -> None:
-    data = {datum["MetricName"]: datum for datum in metric_data([invocation(200), invocation(200), invocation(503)], 7)}
+    published = metric_data([invocation(200), invocation(200), invocation(503)], 7)
+    data = {datum["MetricName"]: datum for datum in published if len(datum["Dimensions"]) == 2}
     assert dict(zip(data["Invocations"]["Values"], data["Invocations"]["Counts"], strict=True)) == {1: 3}
     assert dict(
         zip(data["InvocationsPerInstance"]["Values"], data["InvocationsPerInstance"]["Counts"], strict=True)
@@ -124,6 +125,12 @@ def test_equal_metric_values_are_gathered_into_one_count() -> None:
         "EndpointName": "e",
         "VariantName": "v",
     }
+
+
+def test_every_metric_is_published_by_configuration_too() -> None:
+    published = metric_data([invocation(503)], 7)
+    by_config = [datum for datum in published if {"Name": "EndpointConfigName", "Value": "c"} in datum["Dimensions"]]
+    assert len(by_config) * 2 == len(published)
 
 
 def test_scaling_counts_invocations_per_instance_and_starts_anew() -> None:
