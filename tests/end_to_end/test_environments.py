@@ -75,10 +75,16 @@ def environment(
     environment = Environment(dataclasses.replace(bootstrapped, settings=request.param), project, first)
     environment.roll_out(first)
     yield environment
-    for noun in NOUNS:  # what a failed test has left
-        stack = {"StackName": environment.aws.stack(noun)}
-        environment.aws.cloudformation.update_termination_protection(EnableTerminationProtection=False, **stack)
-        environment.aws.cloudformation.delete_stack(**stack)
+    for name in remaining(environment.aws):  # where a test has failed
+        environment.aws.cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=False)
+        environment.aws.cloudformation.delete_stack(StackName=name)
+    eventually(lambda: remaining(environment.aws) == [], 60)
+
+
+def remaining(aws: Deployment) -> list[str]:
+    """Return the environment's stacks that are there."""
+    names = [str(stack["StackName"]) for stack in aws.cloudformation.describe_stacks()["Stacks"]]
+    return [name for name in names if name.endswith(f"-{aws.settings}")]
 
 
 def test_every_stack_is_created_tagged_and_protected_as_set(environment: Environment) -> None:
@@ -318,8 +324,7 @@ def test_destroy_needs_the_protection_lifted_and_leaves_what_is_retained(environ
                 StackName=aws.stack(noun), EnableTerminationProtection=False
             )
     aws.cdk("destroy", "--all", "--force", "--app", environment.model.assembly)
-    stacks = aws.cloudformation.describe_stacks()["Stacks"]
-    assert [s["StackName"] for s in stacks if s["StackName"].endswith(f"-{aws.settings}")] == []
+    assert remaining(aws) == []
     assert aws.sagemaker.list_endpoints(NameContains=aws.name)["Endpoints"] == []
     assert aws.cloudwatch.describe_alarms(AlarmNamePrefix=aws.name)["MetricAlarms"] == []
     eventually(lambda: model_servers(aws) == [])
