@@ -39,7 +39,7 @@ def test_every_stack_is_created(deployed: Deployment) -> None:
 
 
 def test_the_bucket_is_encrypted_private_versioned_and_cleans_up(deployed: Deployment) -> None:
-    s3, bucket = deployed.s3, deployed.resource("Storage", "AWS::S3::Bucket")
+    s3, bucket = deployed.s3, f"{NAME}-{deployed.sts.get_caller_identity()['Account']}-us-east-1"
     (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
@@ -47,7 +47,7 @@ def test_the_bucket_is_encrypted_private_versioned_and_cleans_up(deployed: Deplo
     ownership = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]["Rules"]
     assert ownership == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     rules = {r["ID"]: r for r in s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
-    assert rules["RemoveLeftovers"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert rules["KeepDataVersions"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
     assert rules["RemoveLeftovers"]["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
     assert rules["ExpireCapture"]["Expiration"]["Days"] == 30
     assert rules["ExpireCapture"]["Filter"]["Prefix"] == "capture/"
@@ -119,10 +119,9 @@ def test_the_function_has_the_declared_properties(deployed: Deployment) -> None:
     assert url["FunctionArn"].endswith(f":function:{NAME}:live")
     (group,) = deployed.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{NAME}")["logGroups"]
     assert group["retentionInDays"] == 7
-    (statement, _) = deployed.iam.get_role_policy(RoleName=function["Role"].split("/")[-1], PolicyName="Predict")[
-        "PolicyDocument"
-    ]["Statement"]
-    assert statement["Resource"].endswith(f":endpoint/{NAME}")
+    policy = deployed.iam.get_role_policy(RoleName=function["Role"].split("/")[-1], PolicyName="Predict")
+    statements = {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
+    assert statements["InvokeEndpoint"]["Resource"].endswith(f":endpoint/{NAME}")
 
 
 def test_photos_are_answered_with_the_right_labels_through_the_alias(
@@ -251,8 +250,9 @@ def test_without_permission_to_read_the_artifact_the_endpoint_fails_and_says_why
     deployed: Deployment, photos: Path, first: Model, second: Model
 ) -> None:
     template = json.loads((first.assembly / "KennelEndpoint-local.template.json").read_text())
-    (access,) = [item for item in template["Resources"].values() if item["Type"] == "AWS::IAM::Policy"]
-    document = access["Properties"]["PolicyDocument"]
+    policies = [item for item in template["Resources"].values() if item["Type"] == "AWS::IAM::Policy"]
+    documents = [policy["Properties"]["PolicyDocument"] for policy in policies]
+    (document,) = [d for d in documents if any(s["Sid"] == "ReadArtifact" for s in d["Statement"])]
     document["Statement"] = [s for s in document["Statement"] if s["Sid"] != "ReadArtifact"]
     deployed.cloudformation.update_stack(
         StackName="KennelEndpoint-local", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
