@@ -5,10 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.section import KeyArn, Section
-
-LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653)
-"""The periods that CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
+from stacks.settings.section import KeyArn, LogRetentionDays, Section
 
 HTTP_API_TIMEOUT_SECONDS = 29
 """The longest that an HTTP API waits for an integration, as the CDK accepts it (AWS's quota is 30 s)."""
@@ -89,7 +86,7 @@ class ApiSettings(Section):
     invoke_timeout_seconds: int = Field(ge=1, le=60)
     # A synchronous payload is 6 MB (Lambda quotas), and base64 takes four bytes for three.
     maximum_image_bytes: int = Field(ge=1, le=4_500_000)
-    log_retention_days: int
+    log_retention_days: LogRetentionDays
     log_kms_key_arn: KeyArn | None = None
     tracing: bool
     provisioned_concurrency: int = Field(ge=0, le=1_000_000)
@@ -98,13 +95,6 @@ class ApiSettings(Section):
     scaling: ConcurrencyScalingSettings | None = None
     asynchronous: AsynchronousSettings
     http_api: HttpApiSettings | None = None
-
-    @field_validator("log_retention_days")
-    @classmethod
-    def _retention_exists(cls, value: int) -> int:
-        if value not in LOG_RETENTION_DAYS:
-            raise ValueError(f"CloudWatch Logs keeps logs for one of {', '.join(map(str, LOG_RETENTION_DAYS))} days")
-        return value
 
     @model_validator(mode="after")
     def _concurrency_fits_together(self) -> Self:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 KeyArn = Annotated[
     str,
@@ -11,6 +11,18 @@ KeyArn = Annotated[
     ),
 ]
 """A customer-managed key (KMS API reference, KeyMetadata). An alias does not do: IAM policies can only name a key."""
+
+LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653)
+"""The periods that CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
+
+
+def _retention_exists(days: int) -> int:
+    if days not in LOG_RETENTION_DAYS:
+        raise ValueError(f"CloudWatch Logs keeps logs for one of {', '.join(map(str, LOG_RETENTION_DAYS))} days")
+    return days
+
+
+LogRetentionDays = Annotated[int, AfterValidator(_retention_exists)]
 
 
 class Section(BaseModel):

@@ -5,8 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.api import LOG_RETENTION_DAYS
-from stacks.settings.section import Section
+from stacks.settings.section import LogRetentionDays, Section
 
 IMAGE_PARAMETER = re.compile(
     r"/aws/service/(?P<kind>deeplearning/ami/x86_64/[a-z0-9.-]+-amazon-linux-2023/latest/ami-id"
@@ -95,14 +94,7 @@ class NotebookSettings(Section):
 class TrainingSettings(Section):
     """Roles for training jobs always; the EC2 launch template and the workbench where enabled."""
 
-    log_retention_days: int
+    log_retention_days: LogRetentionDays
     instance: InstanceSettings
     notebook: NotebookSettings
     network: NetworkSettings | None = None
-
-    @field_validator("log_retention_days")
-    @classmethod
-    def _retention_exists(cls, value: int) -> int:
-        if value not in LOG_RETENTION_DAYS:
-            raise ValueError(f"CloudWatch Logs keeps logs for one of {', '.join(map(str, LOG_RETENTION_DAYS))} days")
-        return value
