@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from aws_cdk import ArnFormat, Stack, region_info
+from aws_cdk import Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
+from stacks import names
 from stacks.settings.variants import ECR_IMAGE, Variant
 
 SERVING_FOLDER = "training/serving"
@@ -31,10 +32,9 @@ def serving_container(scope: Construct, variant: Variant) -> Container:
 
 
 def _ray(stack: Stack) -> Container:
-    # A fact, not a look-up: the account differs by region, and the template works in any of them.
-    account = stack.regional_fact(region_info.FactName.DLC_REPOSITORY_ACCOUNT)
-    image = f"{account}.dkr.ecr.{stack.region}.{stack.url_suffix}/{RAY_REPOSITORY}:{RAY_TAG}"
-    return Container(image, _repository_arn(stack, account, stack.region, RAY_REPOSITORY))
+    return Container(
+        f"{names.dlc_repository_uri(stack, RAY_REPOSITORY)}:{RAY_TAG}", names.dlc_repository_arn(stack, RAY_REPOSITORY)
+    )
 
 
 def _own(scope: Construct, variant: Variant) -> Container:
@@ -53,15 +53,11 @@ def _named(stack: Stack, image: str) -> Container:
     match = ECR_IMAGE.fullmatch(image)
     if not match:
         raise AssertionError(f"settings let {image!r} pass")
-    return Container(image, _repository_arn(stack, match["account"], match["region"], match["repository"]))
-
-
-def _repository_arn(stack: Stack, account: str, region: str, repository: str) -> str:
-    return stack.format_arn(
+    arn = stack.format_arn(
         service="ecr",
-        region=region,
-        account=account,
+        region=match["region"],
+        account=match["account"],
         resource="repository",
-        resource_name=repository,
-        arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+        resource_name=match["repository"],
     )
+    return Container(image, arn)

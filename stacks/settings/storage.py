@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from stacks.settings.section import Section
+from stacks.settings.section import KeyArn, Section
 
 Days = Annotated[int, Field(ge=1, le=3650)]
 
@@ -24,7 +24,4 @@ class StorageSettings(Section):
     capture_days: Days
     # Without it there is no access log, and no bucket for it.
     access_log_days: Days | None = None
-    # An alias does not do: IAM policies can only name a key.
-    kms_key_arn: str | None = Field(
-        default=None, pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f-]{36})$"
-    )
+    kms_key_arn: KeyArn | None = None
