@@ -1,7 +1,7 @@
 """The generated part of docs/security.md: each role and resource policy, each statement, and why.
 
 What is granted comes from the templates of all settings files, the reasons from the docstrings of the functions
-in ``stacks/policies.py`` that make the statements. The rest of the page is written by hand.
+in ``stacks/policies/`` that make the statements. The rest of the page is written by hand.
 """
 
 import ast
@@ -39,7 +39,7 @@ class UnexplainedError(Exception):
 def reasons() -> dict[str, str]:
     """Return the docstring of each function of the policies by the strings in it, its Sid among them."""
     found: dict[str, str] = {}
-    for file in [*ROOT.glob("stacks/policies.py"), *ROOT.glob("stacks/policies/*.py")]:
+    for file in sorted(ROOT.glob("stacks/policies/*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 text = " ".join((ast.get_docstring(node) or "").split()).replace("``", "`")
@@ -55,7 +55,7 @@ def render(merged: dict[str, Sections]) -> str:
     Raises
     ------
     UnexplainedError
-        A statement has neither a function with its Sid in ``stacks/policies.py`` nor an entry in ``NOT_OURS``.
+        A statement has neither a function with its Sid in ``stacks/policies/`` nor an entry in ``NOT_OURS``.
     """
     why, every = reasons(), _environments([*merged.values()])
     lines = [f"Settings files: {', '.join(every)}. What holds in some of them only says so.", ""]
@@ -81,7 +81,7 @@ def _statement(statement: dict[str, Any], only: str, why: dict[str, str], holder
     if not reason:
         reason = next((text for telling, text in NOT_OURS.items() if telling in str(statement)), None)
     if not reason:
-        raise UnexplainedError(f"{holder}: give {statement['Sid'] or statement} a function in stacks/policies.py")
+        raise UnexplainedError(f"{holder}: give {statement['Sid'] or statement} a function in stacks/policies/")
     who = f" to {_listed(statement['Principal'])}" if "Principal" in statement else ""
     return [
         f"- **{statement['Sid'] or 'no Sid'}**{only}: {reason}",

@@ -1,0 +1,61 @@
+"""Every IAM statement of the stacks, written by hand: one function each, with what needs it and the source.
+
+Where a statement names a resource by ``*``, its docstring says why no narrower resource exists.
+"""
+
+from stacks.policies.bucket import delete_checkpoints, list_prefixes, read_objects, use_key, write_objects
+from stacks.policies.function import invoke_endpoint, send_failures, send_traces, use_queue_key, write_function_logs
+from stacks.policies.hosting import (
+    log_in_to_ecr,
+    publish_instance_metrics,
+    pull_image,
+    read_alarms,
+    read_artifact,
+    write_capture,
+    write_endpoint_logs,
+)
+from stacks.policies.network import (
+    create_network_interfaces,
+    describe_network,
+    manage_network_interfaces,
+    remove_network_interface_permissions,
+)
+from stacks.policies.notebook import stop_notebook, write_notebook_logs
+from stacks.policies.notifications import tell_of_alarms, tell_of_budget
+from stacks.policies.training_instance import open_session_channels, register_instance, write_instance_logs
+from stacks.policies.training_job import publish_training_metrics, write_training_job_logs
+from stacks.policies.trust import sagemaker_principal
+
+__all__ = [
+    "create_network_interfaces",
+    "delete_checkpoints",
+    "describe_network",
+    "invoke_endpoint",
+    "list_prefixes",
+    "log_in_to_ecr",
+    "manage_network_interfaces",
+    "open_session_channels",
+    "publish_instance_metrics",
+    "publish_training_metrics",
+    "pull_image",
+    "read_alarms",
+    "read_artifact",
+    "read_objects",
+    "register_instance",
+    "remove_network_interface_permissions",
+    "sagemaker_principal",
+    "send_failures",
+    "send_traces",
+    "stop_notebook",
+    "tell_of_alarms",
+    "tell_of_budget",
+    "use_key",
+    "use_queue_key",
+    "write_capture",
+    "write_endpoint_logs",
+    "write_function_logs",
+    "write_instance_logs",
+    "write_notebook_logs",
+    "write_objects",
+    "write_training_job_logs",
+]

@@ -1,0 +1,68 @@
+"""What SageMaker does with a model's execution role."""
+
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from stacks.policies.sagemaker_logs import write_sagemaker_logs
+
+ENDPOINTS_NAMESPACE = "/aws/sagemaker/Endpoints"
+"""Namespace of the metrics that a SageMaker host publishes with the model's role, and the prefix of its log groups."""
+
+
+def read_artifact(object_arn: str) -> iam.PolicyStatement:
+    """Download one artifact: SageMaker reads ``ModelDataUrl`` with the model's execution role.
+
+    Source: SageMaker guide, "SageMaker AI roles", CreateModel API.
+    """
+    return iam.PolicyStatement(sid="ReadArtifact", actions=["s3:GetObject"], resources=[object_arn])
+
+
+def log_in_to_ecr() -> iam.PolicyStatement:
+    """Get a registry token; the action supports no resource (Service Authorization Reference, Amazon ECR)."""
+    return iam.PolicyStatement(sid="LogInToEcr", actions=["ecr:GetAuthorizationToken"], resources=["*"])
+
+
+def pull_image(repository_arn: str) -> iam.PolicyStatement:
+    """Pull the container of one repository (SageMaker guide, "SageMaker AI roles", CreateModel API)."""
+    return iam.PolicyStatement(
+        sid="PullImage",
+        actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+        resources=[repository_arn],
+    )
+
+
+def write_endpoint_logs(scope: Construct, endpoint_name: str) -> iam.PolicyStatement:
+    """Write the container's output to the endpoint's own log group, which SageMaker creates.
+
+    Source: SageMaker guide, "Log groups and streams that Amazon SageMaker AI sends to CloudWatch Logs".
+    """
+    return write_sagemaker_logs(scope, "WriteEndpointLogs", f"{ENDPOINTS_NAMESPACE}/{endpoint_name}")
+
+
+def publish_instance_metrics() -> iam.PolicyStatement:
+    """Publish the host's CPU, memory and disk use; only the namespace can narrow the action.
+
+    Source: Service Authorization Reference, Amazon CloudWatch (``cloudwatch:namespace``).
+    """
+    return iam.PolicyStatement(
+        sid="PublishInstanceMetrics",
+        actions=["cloudwatch:PutMetricData"],
+        resources=["*"],
+        conditions={"StringEquals": {"cloudwatch:namespace": ENDPOINTS_NAMESPACE}},
+    )
+
+
+def write_capture(bucket_arn: str) -> iam.PolicyStatement:
+    """Keep captured requests: SageMaker puts them there with the model's role.
+
+    Source: SageMaker guide, "Capture data from real-time endpoint".
+    """
+    return iam.PolicyStatement(sid="WriteCapture", actions=["s3:PutObject"], resources=[f"{bucket_arn}/capture/*"])
+
+
+def read_alarms(alarm_arns: list[str]) -> iam.PolicyStatement:
+    """Look at the alarms that take an update back; SageMaker does so with the execution role.
+
+    Source: SageMaker guide, "Auto-Rollback Configuration and Monitoring".
+    """
+    return iam.PolicyStatement(sid="ReadAlarms", actions=["cloudwatch:DescribeAlarms"], resources=alarm_arns)

@@ -1,0 +1,43 @@
+"""Who may publish to the topic of alarms."""
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from stacks.names import alarm_arns, alarm_topic_arn
+
+
+def tell_of_alarms(scope: Construct, environment: str) -> iam.PolicyStatement:
+    """Let CloudWatch publish to the alarm topic, for this environment's alarms only.
+
+    Source: CloudWatch guide, "Notifying users on alarm changes" (topic policy with ``aws:SourceArn``).
+    """
+    return iam.PolicyStatement(
+        sid="TellOfAlarms",
+        principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+        actions=["sns:Publish"],
+        resources=[alarm_topic_arn(scope, environment)],
+        conditions={
+            "StringEquals": {"aws:SourceAccount": Stack.of(scope).account},
+            "ArnLike": {"aws:SourceArn": alarm_arns(scope, environment)},
+        },
+    )
+
+
+def tell_of_budget(scope: Construct, environment: str) -> iam.PolicyStatement:
+    """Let this account's budgets publish to the alarm topic; AWS names no single budget in its example.
+
+    Source: Cost Management guide, "Creating an Amazon SNS topic for budget notifications".
+    """
+    stack = Stack.of(scope)
+    budgets = stack.format_arn(service="budgets", region="", resource="*", arn_format=ArnFormat.NO_RESOURCE_NAME)
+    return iam.PolicyStatement(
+        sid="TellOfBudget",
+        principals=[iam.ServicePrincipal("budgets.amazonaws.com")],
+        actions=["sns:Publish"],
+        resources=[alarm_topic_arn(scope, environment)],
+        conditions={
+            "StringEquals": {"aws:SourceAccount": stack.account},
+            "ArnLike": {"aws:SourceArn": budgets},
+        },
+    )

@@ -1,0 +1,30 @@
+"""Logs and metrics of SageMaker's training jobs."""
+
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from stacks.policies.sagemaker_logs import write_sagemaker_logs
+
+TRAINING_JOBS_NAMESPACE = "/aws/sagemaker/TrainingJobs"
+"""Namespace of a training job's metrics, and the name of the log group of all jobs."""
+
+
+def write_training_job_logs(scope: Construct) -> iam.PolicyStatement:
+    """Write a job's output to the group that SageMaker creates, one for all jobs of the account.
+
+    Source: SageMaker guide, "Log groups and streams that Amazon SageMaker AI sends to CloudWatch Logs".
+    """
+    return write_sagemaker_logs(scope, "WriteTrainingJobLogs", TRAINING_JOBS_NAMESPACE)
+
+
+def publish_training_metrics() -> iam.PolicyStatement:
+    """Publish a job's metrics and its hosts' CPU, memory and disk use; only the namespace can narrow the action.
+
+    Source: Service Authorization Reference, Amazon CloudWatch (``cloudwatch:namespace``).
+    """
+    return iam.PolicyStatement(
+        sid="PublishTrainingMetrics",
+        actions=["cloudwatch:PutMetricData"],
+        resources=["*"],
+        conditions={"StringEquals": {"cloudwatch:namespace": TRAINING_JOBS_NAMESPACE}},
+    )

@@ -1,0 +1,22 @@
+"""Who may assume a role."""
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+
+def sagemaker_principal(scope: Construct) -> iam.ServicePrincipal:
+    """Let SageMaker assume a role, for this account's and region's resources only.
+
+    The wildcard after the account is AWS's own: SageMaker says not to name a model or an endpoint here
+    (SageMaker guide, "Cross-service confused deputy prevention").
+    """
+    stack = Stack.of(scope)
+    source = stack.format_arn(service="sagemaker", resource="*", arn_format=ArnFormat.NO_RESOURCE_NAME)
+    return iam.ServicePrincipal(
+        "sagemaker.amazonaws.com",
+        conditions={
+            "StringEquals": {"aws:SourceAccount": stack.account},
+            "ArnLike": {"aws:SourceArn": source},
+        },
+    )
