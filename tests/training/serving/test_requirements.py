@@ -4,8 +4,8 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
-from training.package import CODE_FILES
-from training.pixels import SERVING
+from training.artifact.package import CODE_FILES
+from training.data.pixels import SERVING
 
 ROOT = SERVING.parents[1]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
+from training.console import track
+from training.data.pixels import InputRule, augment, fit, read_photo, to_tensor
 from training.errors import TrainingError
-from training.pixels import InputRule, augment, fit, read_photo, to_tensor
-from training.report import track
 
 SPLITS = ("train", "valid", "test")
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}

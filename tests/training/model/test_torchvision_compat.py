@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WORKS = "value = 'as it is'"
 UNDECLARED = "import torch; torch.library.register_fake('torchvision::nms')(lambda d, s, t: d)"
 OTHER_FAULT = "raise RuntimeError('CUDA versions differ')"
@@ -27,7 +27,7 @@ def import_beside(torchvision: str, tmp_path: Path, code: str) -> subprocess.Com
 def test_where_the_import_works_nothing_is_declared(tmp_path: Path) -> None:
     code = (
         "import torch, torchvision; before = torchvision\n"
-        "from training import torchvision_compat\n"
+        "from training.model import torchvision_compat\n"
         "assert sys.modules['torchvision'] is before\n"
         "assert not hasattr(torch.ops.torchvision, 'nms')"
     )
@@ -36,19 +36,19 @@ def test_where_the_import_works_nothing_is_declared(tmp_path: Path) -> None:
 
 
 def test_operators_that_did_not_load_are_declared(tmp_path: Path) -> None:
-    code = "import torch\nfrom training import torchvision_compat\nassert torch.ops.torchvision.nms"
+    code = "import torch\nfrom training.model import torchvision_compat\nassert torch.ops.torchvision.nms"
     result = import_beside(UNDECLARED, tmp_path, code)
     assert result.returncode == 0, result.stderr
 
 
 def test_any_other_fault_is_not_hidden(tmp_path: Path) -> None:
-    result = import_beside(OTHER_FAULT, tmp_path, "from training import torchvision_compat")
+    result = import_beside(OTHER_FAULT, tmp_path, "from training.model import torchvision_compat")
     assert "RuntimeError: CUDA versions differ" in result.stderr
 
 
 def test_the_real_torchvision_builds_a_classifier_here() -> None:
     code = (
-        "import torch\nfrom training.torchvision_compat import models\n"
+        "import torch\nfrom training.model.torchvision_compat import models\n"
         "print(models.resnet18(num_classes=3).eval()(torch.zeros(1, 3, 32, 32)).shape)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT)

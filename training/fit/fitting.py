@@ -9,14 +9,16 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from training import learning, package, photos
+from training.artifact import package
+from training.console import console, say
+from training.data import photos
+from training.data.photos import Photos, PixelDataset
 from training.errors import TrainingError
-from training.export import Calibrated, to_onnx
 from training.files import publish, sha256, workspace
-from training.learning import Schedule
-from training.network import Recipe, check_architecture, create
-from training.photos import Photos, PixelDataset
-from training.report import console, say
+from training.fit import learning
+from training.fit.learning import Schedule
+from training.model.export import Calibrated, to_onnx
+from training.model.network import Recipe, check_architecture, create
 
 PROOF_PHOTOS = 32
 
@@ -44,7 +46,7 @@ class Options:
     seed: int = 0
 
 
-def run(options: Options) -> None:
+def fit(options: Options) -> None:
     """Train, evaluate once on the test split, pack, prove, and only then write the artifact.
 
     Raises

@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 import torch
 
-from training.export import Calibrated, to_onnx
-from training.network import create
+from training.model.export import Calibrated, to_onnx
+from training.model.network import create
 
 
 @pytest.fixture(scope="module")
@@ -46,4 +46,4 @@ def test_the_same_model_gives_the_same_bytes(model: Calibrated, graph: bytes) ->
 def test_the_graph_is_one_file_that_names_no_folder(graph: bytes) -> None:
     onnx.checker.check_model(onnx.load_from_string(graph))
     assert b"site-packages" not in graph
-    assert str(Path(__file__).parents[2]).encode() not in graph
+    assert str(Path(__file__).parents[3]).encode() not in graph

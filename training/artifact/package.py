@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training.data.pixels import SERVING, InputRule
 from training.errors import TrainingError
-from training.pixels import SERVING, InputRule
 
 ROOT_FILES = ("deployment.py", "config.yaml")
 CODE_FILES = tuple(sorted(path.name for path in SERVING.glob("*.py") if path.name not in ROOT_FILES))

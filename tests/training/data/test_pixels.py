@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 import photo_pixels
-from training.photos import Photo, PixelDataset
-from training.pixels import InputRule, augment, fit, read_photo, to_tensor
-from training.torchvision_compat import functional
+from training.data.photos import Photo, PixelDataset
+from training.data.pixels import InputRule, augment, fit, read_photo, to_tensor
+from training.model.torchvision_compat import functional
 
 
 def picture(width: int, height: int) -> Image.Image:

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from training.data.sample import write_sample
 from training.errors import TrainingError
-from training.sample import write_sample
 
 Run = Callable[..., tuple[int, str, str]]
 

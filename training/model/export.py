@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import TrainingError
-from training.network import Classifier
+from training.model.network import Classifier
 
 
 class Calibrated(nn.Module):

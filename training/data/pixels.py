@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 
 from training.errors import TrainingError
-from training.torchvision_compat import functional
+from training.model.torchvision_compat import functional
 
 # Serving is a folder of top-level modules, because that is how its container sees it.
-SERVING = Path(__file__).parent / "serving"
+SERVING = Path(__file__).parents[1] / "serving"
 sys.path.append(str(SERVING))
 
 import photo_pixels  # noqa: E402

@@ -5,11 +5,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training import network
+from training.data.pixels import InputRule
 from training.errors import TrainingError
-from training.network import create
-from training.pixels import InputRule
-from training.torchvision_compat import models
+from training.model import network
+from training.model.network import create
+from training.model.torchvision_compat import models
 
 
 def imagenet_state(seed: int = 1) -> dict[str, Tensor]:

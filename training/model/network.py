@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from training.data.pixels import InputRule
 from training.errors import TrainingError
-from training.pixels import InputRule
-from training.torchvision_compat import models
+from training.model.torchvision_compat import models
 
 AUXILIARY_HEADS = ("googlenet", "inception_v3")
 """Architectures with extra classifiers that only help training; they are left out."""

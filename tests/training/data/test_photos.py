@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from training.data.photos import SPLITS, find, label, survey
 from training.errors import TrainingError
-from training.photos import SPLITS, find, label, survey
 
 
 def folders(data: Path) -> dict[str, Path]:

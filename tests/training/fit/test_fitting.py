@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from training import fitting, learning, package
-from training.export import to_onnx
+from training.artifact import package
+from training.artifact.package import Proof
 from training.files import publish
-from training.package import Proof
+from training.fit import fitting, learning
+from training.model.export import to_onnx
 
 Run = Callable[..., tuple[int, str, str]]
 FILES = {"model.json", "model.safetensors", "model.tar.gz"}

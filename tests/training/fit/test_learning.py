@@ -5,12 +5,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from training import learning, photos
+from training.data import photos
+from training.data.photos import PixelDataset
+from training.data.pixels import read_photo
 from training.errors import TrainingError
-from training.learning import Schedule, fit_temperature, measure, predict, train_full, train_head
-from training.network import Recipe, create
-from training.photos import PixelDataset
-from training.pixels import read_photo
+from training.fit import learning
+from training.fit.learning import Schedule, fit_temperature, measure, predict, train_full, train_head
+from training.model.network import Recipe, create
 
 SCHEDULE = Schedule(epochs=3, batch_size=8, lr=1e-3, seed=0)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import package
+from training.artifact import package
+from training.artifact.package import Platform, fetch_wheels, pinned_requirements, prove, write_archive
+from training.data.pixels import SERVING
 from training.errors import TrainingError
-from training.package import Platform, fetch_wheels, pinned_requirements, prove, write_archive
-from training.pixels import SERVING
 
 
 @pytest.fixture

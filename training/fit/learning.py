@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader
 
+from training.console import console, track
+from training.data.photos import PixelDataset
 from training.errors import TrainingError
-from training.network import Recipe
-from training.photos import PixelDataset
-from training.report import console, track
+from training.model.network import Recipe
 
 EVALUATION_BATCH = 64
 

@@ -1,0 +1,1 @@
+"""The model artifact: packing it, proving it, reading it back."""

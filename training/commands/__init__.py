@@ -1,0 +1,6 @@
+"""The commands of ``python -m training``, a module each.
+
+A command's module has ``add(commands, environment)``, which declares its arguments and names its
+``run(options, environment)`` by ``set_defaults``. What takes seconds to import, PyTorch above all, is imported in
+``run``: a mistake in an argument is told at once.
+"""

@@ -1,0 +1,1 @@
+"""Labelled photos: where they lie, what they hold, the pixels that the model sees."""

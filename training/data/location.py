@@ -1,0 +1,52 @@
+"""Where the photos lie: a folder, or the channels of a SageMaker job."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from training.errors import TrainingError
+
+CHANNELS = {"train": ("TRAIN",), "valid": ("VALID", "VALIDATION"), "test": ("TEST",)}
+WHOLE_DATA_CHANNELS = ("TRAINING", "DATA")
+"""SageMaker's usual name for a job's only channel, and ours."""
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--data``, as every command that reads photos has it."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="holds train, valid and test, each with a folder of JPEG, PNG or WebP photos for every class "
+        "(default in a SageMaker job: its channels train, valid and test, or its channel training)",
+    )
+
+
+def folders(data: Path | None, environment: Mapping[str, str]) -> dict[str, Path]:
+    """Return each split's folder, from the argument or SageMaker's channels.
+
+    Raises
+    ------
+    TrainingError
+        Neither is given, or what is given is missing.
+    """
+    channels = {
+        name.removeprefix("SM_CHANNEL_"): Path(path)
+        for name, path in environment.items()
+        if name.startswith("SM_CHANNEL_")
+    }
+    if data is None:
+        splits = {
+            split: next((channels[name] for name in names if name in channels), None)
+            for split, names in CHANNELS.items()
+        }
+        if any(splits.values()):
+            if missing := [split for split, path in splits.items() if path is None]:
+                raise TrainingError(f"the channel {missing[0]} is missing: train, valid and test are needed")
+            return {split: path for split, path in splits.items() if path is not None}
+        data = next((channels[name] for name in WHOLE_DATA_CHANNELS if name in channels), None)
+    if data is None:
+        raise TrainingError("--data DIR is needed; `python -m training sample data/digits` writes one to begin with")
+    if not data.is_dir():
+        raise TrainingError(f"{data} is missing; `python -m training sample {data}` writes photos to begin with")
+    return {split: data / split for split in CHANNELS}
