@@ -15,8 +15,12 @@ from training.data import photos
 from training.data.photos import Photos, PixelDataset
 from training.errors import TrainingError
 from training.files import publish, sha256, workspace
-from training.fit import learning
-from training.fit.learning import Schedule
+from training.fit.calibration import fit_temperature
+from training.fit.evaluation import measure, predict
+from training.fit.full import train_full
+from training.fit.head import train_head
+from training.fit.loading import device
+from training.fit.schedule import Schedule
 from training.model.export import Calibrated, to_onnx
 from training.model.network import Recipe, check_architecture, create
 
@@ -79,14 +83,14 @@ def fit(options: Options) -> None:
 
         sets = {split: PixelDataset(each, recipe.rule) for split, each in found.splits.items()}
         train = PixelDataset(found.splits["train"], recipe.rule, augment, options.seed)
-        recipe.classifier.to(learning.device())
-        learn = learning.train_full if mode == "full" else learning.train_head
+        recipe.classifier.to(device())
+        learn = train_full if mode == "full" else train_head
         outcome = learn(recipe, train, sets["valid"], schedule)
-        temperature = learning.fit_temperature(outcome.validation_logits, outcome.validation_targets)
-        validation = learning.measure(outcome.validation_logits, outcome.validation_targets, temperature)
+        temperature = fit_temperature(outcome.validation_logits, outcome.validation_targets)
+        validation = measure(outcome.validation_logits, outcome.validation_targets, temperature)
         say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}")
-        logits, targets = learning.predict(recipe.classifier, sets["test"], "Testing")
-        test = learning.measure(logits, targets, temperature)
+        logits, targets = predict(recipe.classifier, sets["test"], "Testing")
+        test = measure(logits, targets, temperature)
         say("Result", f"test accuracy {test.accuracy:.4f} ({test.images} photos)")
 
         classes = [{"name": name, "label": photos.label(name)} for name in found.classes]
@@ -151,7 +155,7 @@ def _introduce(found: Photos, recipe: Recipe, mode: str, augment: str) -> None:
         "Model",
         f"{recipe.architecture}, weights {recipe.weights}, {side} x {side} pixels; training "
         + ("the last layer" if mode == "head" else f"every layer, augmentation {augment}")
-        + f", on the {'GPU' if learning.device().type == 'cuda' else 'CPU'}",
+        + f", on the {'GPU' if device().type == 'cuda' else 'CPU'}",
     )
 
 

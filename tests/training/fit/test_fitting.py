@@ -13,7 +13,7 @@ from safetensors import safe_open
 from training.artifact import package
 from training.artifact.package import Proof
 from training.files import publish
-from training.fit import fitting, learning
+from training.fit import evaluation, fitting, full
 from training.model.export import to_onnx
 
 Run = Callable[..., tuple[int, str, str]]
@@ -195,13 +195,14 @@ def test_the_test_split_is_evaluated_once(
     fitted: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     titles: list[str] = []
-    predict = learning.predict
+    predict = evaluation.predict
 
     def counting(model: Any, photos: Any, title: str) -> Any:
         titles.append(photos.photos[0].path.parts[-3])
         return predict(model, photos, title)
 
-    monkeypatch.setattr(learning, "predict", counting)
+    monkeypatch.setattr(full, "predict", counting)
+    monkeypatch.setattr(fitting, "predict", counting)
     assert run("fit", "--data", fitted / "data", "--out", tmp_path, "--epochs", 3, "--batch-size", 8)[0] == 0
     assert titles == ["valid", "valid", "valid", "test"]
 
