@@ -91,7 +91,7 @@ def fit(options: Options) -> None:
         say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}")
         logits, targets = predict(recipe.classifier, sets["test"], "Testing")
         test = measure(logits, targets, temperature)
-        say("Result", f"test accuracy {test.accuracy:.4f} ({test.images} photos)")
+        console.print(f"test_accuracy={test.accuracy:.4f} test_loss={test.loss:.4f}", markup=False)
 
         classes = [{"name": name, "label": photos.label(name)} for name in found.classes]
         archive = work / "model.tar.gz"
@@ -114,6 +114,7 @@ def fit(options: Options) -> None:
             "input": recipe.rule.as_card(),
             "classes": classes,
             "metrics": {"test": asdict(test), "validation": asdict(validation)},
+            "history": [asdict(epoch) for epoch in outcome.history],
             "training": asdict(schedule)
             | {"best_epoch": outcome.epoch, "image_size": recipe.rule.crop, "augment": augment},
             "data": {

@@ -12,8 +12,33 @@ from torch.nn import functional as F  # noqa: N812
 
 from training.console import console
 from training.errors import TrainingError
-from training.fit.evaluation import measure
+from training.fit.evaluation import Metrics, measure
 from training.fit.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the photos.
+
+    Parameters
+    ----------
+    number
+        Counted from 1.
+    train_loss
+        Mean of the steps' losses, as the optimizer saw them: augmented photos, weights that change.
+    """
+
+    number: int
+    train_loss: float
+    validation: Metrics
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return the line of the log that SageMaker's metric definitions read."""
+        return (
+            f"epoch={self.number} train_loss={self.train_loss:.4f} valid_accuracy={self.validation.accuracy:.4f} "
+            f"valid_loss={self.validation.loss:.4f} seconds={self.seconds:.1f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -23,6 +48,7 @@ class Outcome:
     epoch: int
     validation_logits: Tensor
     validation_targets: Tensor
+    history: tuple[Epoch, ...]
 
 
 class Learner:
@@ -52,6 +78,7 @@ def best_epoch(
 ) -> Outcome:
     """Train for every epoch; leave the module with the weights of the one with the best validation accuracy."""
     best: tuple[float, float] | None = None
+    history: list[Epoch] = []
     for number in range(schedule.epochs):
         start = time.perf_counter()
         loss = epoch(number)
@@ -59,15 +86,11 @@ def best_epoch(
             raise TrainingError(f"the loss is {loss} in epoch {number + 1}: training diverged; choose a smaller --lr")
         logits, targets = validate()
         metrics = measure(logits, targets)
-        seconds = time.perf_counter() - start
+        history.append(Epoch(number + 1, loss, metrics, time.perf_counter() - start))
+        console.print(str(history[-1]), markup=False)
         rank = (metrics.accuracy, -metrics.loss)
         if best is None or rank > best:
             best, state = rank, copy.deepcopy(module.state_dict())
-            outcome = Outcome(number + 1, logits, targets)
-        console.print(
-            f"  epoch {number + 1:>3}/{schedule.epochs}  loss {loss:.4f}  "
-            f"validation accuracy {metrics.accuracy:.4f}  {seconds:.1f} s",
-            markup=False,
-        )
+            chosen = (number + 1, logits, targets)
     module.load_state_dict(state)
-    return outcome
+    return Outcome(*chosen, tuple(history))

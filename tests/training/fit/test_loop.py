@@ -25,3 +25,4 @@ def test_the_best_validation_epoch_is_kept(accuracies: list[float], best: int) -
     assert outcome.epoch == best
     assert module.weight.item() == best
     assert measure(outcome.validation_logits, outcome.validation_targets).accuracy == max(accuracies)
+    assert [(epoch.number, epoch.validation.accuracy) for epoch in outcome.history] == list(enumerate(accuracies, 1))
