@@ -16,24 +16,29 @@ from collections.abc import Mapping
 
 from training.arguments import Parser
 from training.commands import fit, sample
-from training.errors import TrainingError
+from training.errors import AlreadyTold, Stopped, TrainingError
 
 COMMANDS = (sample, fit)
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     """Run one command and return its exit status."""
+    running = False
     try:
         options = _parser(environment).parse_args(arguments)
         if options.command == "fit":  # in a SageMaker job; what the command line says goes before
             options = _parser(environment).parse_args(["fit", *_hyperparameters(environment), *arguments[1:]])
+        running = True
         status: int = options.run(options, environment)
         return status
-    except TrainingError as error:
+    except AlreadyTold as error:
+        return error.status
+    except Stopped as error:
         print(f"kennel: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    except OSError as error:  # a full disk, a folder taken away
-        print(f"kennel: {error}", file=sys.stderr)  # noqa: T201
+        return 143
+    except (TrainingError, OSError) as error:  # OSError: a full disk, a folder taken away
+        if running or environment.get("RANK", "0") == "0":  # torchrun gives the same arguments to each process
+            print(f"kennel: {error}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)  # noqa: T201

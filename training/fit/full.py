@@ -1,34 +1,206 @@
-"""Mode ``full``: every layer learns."""
+"""Mode ``full``: every layer learns, in one process or several, from the beginning or from a checkpoint."""
 
-from training.console import track
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from training.console import console, say, track
 from training.data.photos import PixelDataset
-from training.fit.evaluation import predict
-from training.fit.loading import device, loader
-from training.fit.loop import Learner, Outcome, best_epoch
-from training.fit.schedule import Schedule, order
+from training.errors import Stopped, TrainingError
+from training.fit import distributed
+from training.fit.batch_norm import freeze, synchronise
+from training.fit.checkpoints import Checkpoints
+from training.fit.evaluation import measure
+from training.fit.loading import device
+from training.fit.loop import Learner, Outcome, check_finite
+from training.fit.prediction import predict_together
+from training.fit.progress import Progress
+from training.fit.schedule import Schedule, order, roll_dice
+from training.fit.speed import Feeder
+from training.fit.stopping import Stop
 from training.model.network import Recipe
 
 
-def train_full(recipe: Recipe, train: PixelDataset, valid: PixelDataset, schedule: Schedule) -> Outcome:
-    """Train every layer.
+def train_full(
+    recipe: Recipe,
+    train: PixelDataset,
+    valid: PixelDataset,
+    schedule: Schedule,
+    precision: str = "float32",
+    checkpoints: Checkpoints | None = None,
+    stop: Stop | None = None,
+) -> Outcome:
+    """Train every layer; if there is a checkpoint, from there, bit for bit as if training had never stopped.
+
+    Parameters
+    ----------
+    precision
+        See ``speed.PRECISIONS``.
+    stop
+        Looked at after each step.
 
     Raises
     ------
     TrainingError
-        The loss is not finite any more.
+        The loss is not finite any more, a step has fewer photos than there are processes, or the checkpoint is of
+        another run.
+    Stopped
+        It was asked to; the checkpoint is written.
     """
-    classifier = recipe.classifier
-    # A batch of one photo has no variance to normalise by, so a rest of a batch waits for the next epoch's order.
-    batch_size = min(schedule.batch_size, len(train))
-    steps = len(train) // batch_size
-    step = Learner(classifier, schedule, steps)
+    return FullTraining(recipe, train, valid, schedule, precision, checkpoints, stop or Stop())()
 
-    def epoch(number: int) -> float:
-        classifier.train()
-        items = [number * len(train) + i for i in order(len(train), schedule.seed, number)[: steps * batch_size]]
-        total = 0.0
-        for pixels, targets in track(loader(train, batch_size, items), f"Epoch {number + 1}", steps):
-            total += step(classifier(pixels.to(device())), targets.to(device()))
-        return total / steps
 
-    return best_epoch(classifier, schedule, epoch, lambda: predict(classifier, valid, "Validating"))
+class FullTraining:
+    """See ``train_full``. The network that learns is a copy; the recipe's gets the best weights in the end."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: PixelDataset,
+        valid: PixelDataset,
+        schedule: Schedule,
+        precision: str,
+        checkpoints: Checkpoints | None,
+        stop: Stop,
+    ) -> None:
+        self.recipe, self.train, self.valid, self.schedule = recipe, train, valid, schedule
+        self.precision, self.checkpoints, self.stop = precision, checkpoints, stop
+        # A batch of one photo has no variance to normalise by, so a rest of a batch waits for the next epoch's order.
+        self.batch_size = min(schedule.batch_size, len(train))
+        self.steps = len(train) // self.batch_size
+        if self.batch_size < distributed.size():
+            raise TrainingError(
+                f"a step of {self.batch_size} photos cannot be shared by {distributed.size()} processes; "
+                "raise --batch-size, or start fewer"
+            )
+        self.module = synchronise(copy.deepcopy(recipe.classifier).to(device()))
+        self.learner = Learner(self.module, schedule, self.steps, f"network.{recipe.head}.")
+        average = None
+        if schedule.ema:
+            average = AveragedModel(self.module, multi_avg_fn=_averaging(schedule.ema), use_buffers=True)
+        self.progress = Progress(self.module, self.learner, average)
+        self.forward: nn.Module = self.module
+        if distributed.size() > 1:
+            # Every process computes the same statistics, so there are none to send.
+            self.forward = DistributedDataParallel(self.module, broadcast_buffers=False)
+            self._rehearse()
+        self.feeder = Feeder(train)
+
+    def __call__(self) -> Outcome:
+        """Train to the end."""
+        progress = self.progress
+        with self.stop.later():
+            self._resume()
+            while progress.epoch < self.schedule.epochs:
+                began = time.perf_counter() - progress.seconds
+                self._learn(began)
+                logits, targets = self._validate()
+                seconds = time.perf_counter() - began
+                console.print(
+                    str(progress.finish_epoch(measure(logits, targets), seconds, logits, targets)), markup=False
+                )
+                last = progress.epoch == self.schedule.epochs
+                if self.checkpoints and (last or self.checkpoints.due(self._position())):
+                    self._save()
+        speed = {"precision": self.precision} | self.feeder.facts()
+        return replace(progress.best.outcome(self.recipe.classifier, progress.history), speed=speed)
+
+    def _learn(self, began: float) -> None:
+        """Take the steps of this epoch that are not taken yet."""
+        progress, schedule, size = self.progress, self.schedule, self.batch_size
+        self._train_mode()
+        shuffled = order(len(self.train), schedule.seed, progress.epoch)
+        items = [progress.epoch * len(self.train) + item for item in shuffled]
+        groups = [distributed.slice_of(items[i * size : (i + 1) * size]) for i in range(progress.step, self.steps)]
+        for pixels, targets in track(self.feeder(groups), f"Epoch {progress.epoch + 1}", len(groups)):
+            roll_dice(schedule.seed, progress.epoch, progress.step, distributed.rank())
+            with self._arithmetic():
+                logits = self.forward(pixels.to(device(), non_blocking=True))
+            mine = self.learner(logits, targets.to(device(), non_blocking=True), len(targets) / size)
+            if progress.average is not None:
+                progress.average.update_parameters(self.module)
+            loss, stops = distributed.total([mine, self.stop.requested])
+            progress.loss += check_finite(loss, progress.epoch)
+            progress.step += 1
+            progress.seconds = time.perf_counter() - began
+            if stops:
+                self._end()
+            if self.checkpoints and self.checkpoints.due(self._position()):
+                self._save()
+
+    def _validate(self) -> tuple[Tensor, Tensor]:
+        try:
+            with self.stop.at_once():  # no weights change here
+                return predict_together(self.progress.candidate, self.valid, "Validating")
+        except Stopped:
+            self._end()
+
+    def _end(self) -> NoReturn:
+        kept = f"--resume goes on from {self.checkpoints.folder}" if self.checkpoints else "nothing was kept"
+        if not self._save():
+            kept = "its checkpoint could not be written"
+        raise Stopped(f"stopped by SIGTERM in epoch {self.progress.epoch + 1}; {kept}")
+
+    def _position(self) -> int:
+        """Return how much is done: steps, a validation counting as one."""
+        return self.progress.epoch * (self.steps + 1) + self.progress.step
+
+    def _save(self) -> bool:
+        if self.checkpoints and distributed.primary():  # all have the same
+            try:
+                self.checkpoints.save(self._position(), *self.progress.state())
+            except OSError as error:  # a full disk should not cost what is learnt
+                say("Checkpoint", f"not written: {error}")
+                return False
+        return True
+
+    def _resume(self) -> None:
+        if self.checkpoints is None:
+            return
+        tensors, facts = (self.checkpoints.newest() if distributed.primary() else None) or ({}, None)
+        if (facts := distributed.share(facts)) is not None:
+            self.progress.restore(distributed.share_tensors(tensors), facts)
+            say("Resumed", f"after step {facts['step']} of {self.steps} in epoch {facts['epoch'] + 1}")
+
+    def _rehearse(self) -> None:
+        """Take a step that changes nothing.
+
+        DistributedDataParallel packs gradients anew after the first step it sees. The order of its sums, so the last
+        digits, would differ between a run that goes on and one that never stopped.
+        """
+        before = {name: value.clone() for name, value in self.module.named_buffers()}
+        self._train_mode()
+        with self._arithmetic():
+            logits = self.forward(torch.stack([self.train[0][0]] * 2).to(device()))
+        logits.float().sum().backward()
+        self.learner.optimizer.zero_grad()
+        for name, value in self.module.named_buffers():
+            value.copy_(before[name])
+
+    def _train_mode(self) -> None:
+        self.module.train()
+        if self.schedule.batch_norm == "frozen":
+            freeze(self.module)
+
+    def _arithmetic(self) -> torch.autocast:
+        return torch.autocast(device().type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def _averaging(decay: float) -> Callable[..., None]:
+    """Return a running average that forgets the random beginning: it weighs the past less while there is little."""
+
+    def average(averages: list[Tensor], weights: list[Tensor], count: Tensor) -> None:
+        if not averages[0].is_floating_point():  # batch norm's count of batches
+            torch._foreach_copy_(averages, weights)
+            return
+        past = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averages, weights, 1 - past)
+
+    return average

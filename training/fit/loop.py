@@ -1,10 +1,11 @@
-"""Epochs, and the best of them: what both modes share."""
+"""Steps, epochs, and the best of them: what both modes share."""
 
 import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from training.console import console
 from training.errors import TrainingError
+from training.fit import distributed
 from training.fit.evaluation import Metrics, measure
-from training.fit.schedule import Schedule
+from training.fit.schedule import Schedule, learning_rates
+
+WEIGHT_DECAY = 0.05
 
 
 @dataclass(frozen=True)
@@ -49,25 +53,79 @@ class Outcome:
     validation_logits: Tensor
     validation_targets: Tensor
     history: tuple[Epoch, ...]
+    speed: dict[str, Any] = field(default_factory=dict)
+    """What was chosen for this machine, and measured for it."""
+
+
+@dataclass
+class Best:
+    """The epoch with the best validation accuracy so far, the lower loss deciding between equals; 0: none yet."""
+
+    epoch: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    targets: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def offer(self, history: list[Epoch], module: nn.Module, logits: Tensor, targets: Tensor) -> None:
+        """Keep the last epoch of the history if it is better than the best one so far."""
+
+        def rank(epoch: Epoch) -> tuple[float, float]:
+            return epoch.validation.accuracy, -epoch.validation.loss
+
+        if not self.epoch or rank(history[-1]) > rank(history[self.epoch - 1]):
+            self.epoch, self.weights = history[-1].number, copy.deepcopy(module.state_dict())
+            self.logits, self.targets = logits, targets
+
+    def outcome(self, module: nn.Module, history: list[Epoch]) -> Outcome:
+        """Give the module its best weights."""
+        module.load_state_dict(self.weights)
+        return Outcome(self.epoch, self.logits, self.targets, tuple(history))
 
 
 class Learner:
-    """One step of AdamW (https://arxiv.org/abs/1711.05101) under a one-cycle schedule."""
+    """One step of AdamW (https://arxiv.org/abs/1711.05101) under the schedule's learning rates.
 
-    def __init__(self, module: nn.Module, schedule: Schedule, steps: int) -> None:
-        self.optimizer = torch.optim.AdamW(module.parameters(), lr=schedule.lr, weight_decay=0.05, fused=True)
-        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, schedule.lr, total_steps=schedule.epochs * steps, pct_start=0.25
+    Parameters
+    ----------
+    steps
+        How many there are in an epoch.
+    head
+        Beginning of the names of the last layer's parameters; all others learn at the backbone's rate.
+    """
+
+    def __init__(self, module: nn.Module, schedule: Schedule, steps: int, head: str = "") -> None:
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in module.named_parameters():
+            # Decay is for what multiplies; the scale and the bias of a layer have no length to keep in check.
+            groups.setdefault((name.startswith(head), parameter.dim() > 1), []).append(parameter)
+        self.optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "lr": schedule.lr * (1 if in_head else schedule.backbone_lr),
+                    "weight_decay": WEIGHT_DECAY if decays else 0.0,
+                }
+                for (in_head, decays), parameters in groups.items()
+            ],
+            fused=True,
         )
+        self.scheduler = learning_rates(self.optimizer, schedule, schedule.epochs * steps)
+        self.smoothing = schedule.label_smoothing
 
-    def __call__(self, logits: Tensor, targets: Tensor) -> float:
-        """Learn from one batch, and return its loss."""
-        loss = F.cross_entropy(logits, targets)
+    def __call__(self, logits: Tensor, targets: Tensor, share: float = 1.0) -> float:
+        """Learn from one batch, and return its loss.
+
+        Parameters
+        ----------
+        share
+            What part of the batch this process has. The gradients' mean over all processes is then that of the whole.
+        """
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.smoothing)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss * (share * distributed.size())).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.scheduler.step()
-        return loss.item()
+        return loss.item() * share
 
 
 def best_epoch(
@@ -77,20 +135,25 @@ def best_epoch(
     validate: Callable[[], tuple[Tensor, Tensor]],
 ) -> Outcome:
     """Train for every epoch; leave the module with the weights of the one with the best validation accuracy."""
-    best: tuple[float, float] | None = None
-    history: list[Epoch] = []
+    best, history = Best(), list[Epoch]()
     for number in range(schedule.epochs):
         start = time.perf_counter()
-        loss = epoch(number)
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} in epoch {number + 1}: training diverged; choose a smaller --lr")
+        loss = check_finite(epoch(number), number)
         logits, targets = validate()
-        metrics = measure(logits, targets)
-        history.append(Epoch(number + 1, loss, metrics, time.perf_counter() - start))
+        history.append(Epoch(number + 1, loss, measure(logits, targets), time.perf_counter() - start))
         console.print(str(history[-1]), markup=False)
-        rank = (metrics.accuracy, -metrics.loss)
-        if best is None or rank > best:
-            best, state = rank, copy.deepcopy(module.state_dict())
-            chosen = (number + 1, logits, targets)
-    module.load_state_dict(state)
-    return Outcome(*chosen, tuple(history))
+        best.offer(history, module, logits, targets)
+    return best.outcome(module, history)
+
+
+def check_finite(loss: float, epoch: int) -> float:
+    """Return the loss.
+
+    Raises
+    ------
+    TrainingError
+        It is not a finite number any more.
+    """
+    if not math.isfinite(loss):
+        raise TrainingError(f"the loss is {loss} in epoch {epoch + 1}: training diverged; choose a smaller --lr")
+    return loss

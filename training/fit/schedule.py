@@ -1,25 +1,66 @@
 """How long, how fast and in which order to learn."""
 
+import hashlib
+import math
 from dataclasses import dataclass
 
 import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+SHAPES = ("one-cycle", "cosine")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to learn.
+    """How long and how fast to learn; what is said of layers, averages and batch norm is for mode ``full``.
 
     Parameters
     ----------
+    batch_size
+        Photos a step, over all processes.
     lr
-        Highest learning rate of the one-cycle schedule (https://arxiv.org/abs/1708.07120): it warms up for a quarter
-        of the steps and then falls along a cosine.
+        Highest learning rate, that of the last layer.
+    shape
+        ``one-cycle`` (https://arxiv.org/abs/1708.07120) begins at a 25th of ``lr`` and lowers the momentum while the
+        rate is high; ``cosine`` warms up in a straight line from 0. Both then fall along a cosine.
+    warm_up
+        Share of the steps that it takes to reach ``lr``.
+    backbone_lr
+        Share of ``lr`` at which all layers but the last one learn.
+    label_smoothing
+        Share of each target that goes to all classes alike (https://arxiv.org/abs/1512.00567).
+    ema
+        Weight of the past in a running average of the weights, which is then what is validated and kept; 0: none.
+    batch_norm
+        ``train``: statistics of the batch, over all processes. ``frozen``: those that the weights came with.
     """
 
     epochs: int
     batch_size: int
     lr: float
     seed: int
+    shape: str = "one-cycle"
+    warm_up: float = 0.25
+    backbone_lr: float = 1.0
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    batch_norm: str = "train"
+
+
+def learning_rates(optimizer: Optimizer, schedule: Schedule, steps: int) -> LRScheduler:
+    """Return what sets the optimizer's rates, over ``steps`` steps in all; each group's ``lr`` is its highest."""
+    if schedule.shape == "one-cycle":
+        highest = [group["lr"] for group in optimizer.param_groups]
+        return OneCycleLR(optimizer, highest, total_steps=steps, pct_start=schedule.warm_up)
+    warm_up = max(1, round(schedule.warm_up * steps))
+
+    def factor(step: int) -> float:
+        if step < warm_up:
+            return (step + 1) / warm_up
+        return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+    return LambdaLR(optimizer, factor)
 
 
 def order(photos: int, seed: int, epoch: int) -> list[int]:
@@ -27,3 +68,12 @@ def order(photos: int, seed: int, epoch: int) -> list[int]:
     generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
     order: list[int] = torch.randperm(photos, generator=generator).tolist()
     return order
+
+
+def roll_dice(seed: int, epoch: int, step: int, rank: int) -> None:
+    """Set PyTorch's random numbers, which dropout takes, for one step.
+
+    They then depend on where training stands and on nothing before it, so that a checkpoint need not hold them.
+    """
+    text = f"{seed} {epoch} {step} {rank}"
+    torch.manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]))

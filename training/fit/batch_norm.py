@@ -1,0 +1,100 @@
+"""Batch norm of frozen statistics, and of statistics over all processes.
+
+PyTorch's own SyncBatchNorm is for GPUs alone. This one does the same on the CPU, with PyTorch's fused kernels: one
+message forward and one back for each layer.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from training.fit import distributed
+
+
+def freeze(module: nn.Module) -> None:
+    """Have every batch norm use the statistics that it has; its weight and bias go on learning."""
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.eval()
+
+
+def synchronise(module: nn.Module) -> nn.Module:
+    """Have every batch norm take the statistics of the whole batch, wherever its parts are.
+
+    The names of the module's state stay as they are.
+    """
+    if distributed.size() == 1:
+        return module
+    if next(module.parameters()).is_cuda:
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+        return converted
+    for layer in module.modules():
+        if type(layer) is nn.BatchNorm2d and layer.affine and layer.track_running_stats:
+            layer.__class__ = Synchronised  # type: ignore[assignment] # the same parameters and buffers, another forward
+    return module
+
+
+class Synchronised(_BatchNorm):
+    """Batch norm over all processes, on the CPU."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Take float values of shape [photos, channels, ...] to the same shape."""
+        if not self.training:
+            result: Tensor = super().forward(pixels)
+            return result
+        dims = [dim for dim in range(pixels.dim()) if dim != 1]
+        with torch.no_grad():
+            values = pixels.float()
+            variance, mean = torch.var_mean(values, dims, correction=0)
+            mine = values.numel() / values.shape[1]
+            # In float64: a variance as the difference of two sums would lose float32's last digits.
+            sums = mine * torch.cat([mean.double(), variance.double() + mean.double() ** 2, torch.ones(1)])
+            dist.all_reduce(sums)
+            count = sums[-1].item()
+            mean, square = (sums[:-1] / count).chunk(2)
+            variance = square - mean**2
+            self._follow(mean.float(), (variance * count / (count - 1)).float())
+        return _Normalise.apply(  # type: ignore[no-any-return, no-untyped-call]
+            pixels, self.weight, self.bias, mean.float(), variance.float(), self.eps, count
+        )
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        state = dict(self.named_buffers())
+        state["num_batches_tracked"] += 1
+        # Without a momentum, the mean of all batches, as PyTorch's own has it.
+        weight = self.momentum if self.momentum is not None else 1 / int(state["num_batches_tracked"])
+        state["running_mean"].lerp_(mean, weight)
+        state["running_var"].lerp_(variance, weight)
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 the base class's name
+        """Accept what the class that this one stands in for has accepted."""
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, pixels: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float, count: float
+    ) -> Tensor:
+        ctx.save_for_backward(pixels, weight, mean, variance)
+        ctx.eps, ctx.count = eps, count
+        return torch.native_batch_norm(pixels, weight, bias, mean, variance, False, 0.0, eps)[0]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        pixels, weight, mean, variance = ctx.saved_tensors
+        # As if the statistics were constants; how they follow the pixels is added below.
+        own, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, pixels, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        sums = torch.stack([by_weight, by_bias]).double()
+        dist.all_reduce(sums)
+        of_weight, of_bias = (sums / ctx.count).float()
+        deviation = (variance + ctx.eps).rsqrt()
+        slope = -weight * deviation**2 * of_weight
+        offset = -weight * deviation * of_bias - slope * mean
+        shape = [1, -1] + [1] * (pixels.dim() - 2)
+        own = own + torch.addcmul(offset.view(shape), pixels.float(), slope.view(shape)).to(own.dtype)
+        return own, by_weight, by_bias, None, None, None, None
