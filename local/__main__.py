@@ -1,6 +1,7 @@
 """Command line of the embedded AWS: ``python -m local up|down|env|status``."""
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from local import daemon
 from local.errors import LocalError
 from local.state import DEFAULT, Running, State
 
+TRAINING_PYTHON = Path(__file__).resolve().parent.parent / ".venv-training" / "bin" / "python"
+"""The environment of ``local/requirements-training-job.txt``."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status."""
@@ -16,7 +20,13 @@ def main(arguments: list[str] | None = None) -> int:
     state = State(options.state)
     try:
         if options.command == "up":
-            daemon.start(state, port=options.port, time_scale=options.time_scale, say=_say)
+            daemon.start(
+                state,
+                port=options.port,
+                time_scale=options.time_scale,
+                training_python=options.training_python,
+                say=_say,
+            )
         elif options.command == "down":
             _say("the embedded AWS is down" if daemon.stop(state) else "the embedded AWS was not up")
         elif options.command == "env":
@@ -63,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", parents=[shared], help="start it in the background, unless it is up")
     up.add_argument("--port", type=int, help=f"port (default: {daemon.DEFAULT_PORT}, or any free one)")
     up.add_argument("--time-scale", type=_positive, default=1.0, help="scaling minutes per real minute (default: 1)")
+    up.add_argument(
+        "--training-python",
+        type=Path,
+        default=os.environ.get("KENNEL_TRAINING_PYTHON") or TRAINING_PYTHON,
+        help="interpreter that training jobs run under, also $KENNEL_TRAINING_PYTHON "
+        "(default: .venv-training/bin/python)",
+    )
     commands.add_parser("down", parents=[shared], help="stop it and everything that it started")
     commands.add_parser("env", parents=[shared], help='print its environment: eval "$(python -m local env)"')
     commands.add_parser("status", parents=[shared], help="show what runs in it")

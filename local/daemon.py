@@ -26,13 +26,17 @@ PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "http_pr
 """What the gateway, and the Lambdas that it starts, inherit from the user's environment."""
 
 
-def start(state: State, *, port: int | None, time_scale: float, say: Callable[[str], None]) -> Running:
+def start(
+    state: State, *, port: int | None, time_scale: float, training_python: Path, say: Callable[[str], None]
+) -> Running:
     """Start the gateway unless it is up, and wait until it answers.
 
     Parameters
     ----------
     port
         None for the default, or any free one when that is taken.
+    training_python
+        Interpreter that training jobs run under, with AWS's training toolkit; it need not exist until there is one.
     say
         Takes lines for the user.
 
@@ -51,6 +55,7 @@ def start(state: State, *, port: int | None, time_scale: float, say: Callable[[s
     chosen = _choose_port(port, say)
     command = [sys.executable, "-m", "local.gateway", "--state", str(state.directory)]
     command += ["--port", str(chosen), "--time-scale", str(time_scale), "--roots", str(_roots())]
+    command += ["--training-python", str(training_python.absolute())]
     say("starting the embedded AWS")
     with state.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command line

@@ -37,6 +37,10 @@ class InstanceError(Exception):
     """An endpoint instance could not be started; the message is what AWS puts into ``FailureReason``."""
 
 
+class JobError(Exception):
+    """A training job failed; the message is what AWS puts into ``FailureReason``."""
+
+
 def validation_error(message: str) -> ServiceError:
     """Return the error that most AWS services answer to a request they cannot accept."""
     return ServiceError("ValidationException", message)

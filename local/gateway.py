@@ -30,6 +30,7 @@ from local.names import ACCOUNT, REGION
 from local.sagemaker_control import SageMaker
 from local.sagemaker_runtime import SageMakerRuntime
 from local.state import Running, State, write_atomically
+from local.training_jobs import TrainingJobs
 
 GRACE_SECONDS = 1.0
 """How long requests in progress may take to finish once the gateway has been told to stop."""
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--time-scale", type=float, required=True)
     parser.add_argument("--roots", type=Path, required=True)
+    parser.add_argument("--training-python", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     state = State(arguments.state)
@@ -57,7 +59,8 @@ def main() -> None:
     write_atomically(state.ca, arguments.roots.read_bytes() + b"\n" + Path(certificate).read_bytes())
     url = f"https://127.0.0.1:{arguments.port}"
     root = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-    _start_services(Account(url, root, str(state.ca)), state, arguments.time_scale)
+    account = Account(url, root, str(state.ca))
+    _start_services(account, state, arguments.time_scale, arguments.training_python)
     running = Running(
         pid=os.getpid(),
         url=url,
@@ -84,11 +87,13 @@ def _start_watchdog() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "local.watchdog"], stdin=subprocess.PIPE)
 
 
-def _start_services(account: Account, state: State, time_scale: float) -> None:
+def _start_services(account: Account, state: State, time_scale: float, training_python: Path) -> None:
     """Register our services with ministack and start their background threads, which end with the process."""
     stop = threading.Event()
     metrics, logs = InvocationMetrics(), ContainerLogs(account)
     sagemaker = SageMaker(account, state.temporary / "instances", logs)
+    jobs = TrainingJobs(account, logs, sagemaker.tags, state.temporary / "training", training_python, time_scale)
+    sagemaker.add(jobs)
     scaling = ApplicationAutoScaling(sagemaker, account)
     for gaps in (s3_gaps, lambda_gaps, alarm_gaps, property_gaps, budget_type):
         gaps.register()

@@ -90,6 +90,9 @@ class Instance:
         self.id = f"i-{uuid.uuid4().hex[:17]}"
         self.directory = root / self.id
         self.log = self.directory / "container.log"
+        self.log_group = f"/aws/sagemaker/Endpoints/{spec.endpoint}"
+        self.log_stream = f"{spec.variant}/{self.id}"
+        self.log_role = str(spec.model.get("ExecutionRoleArn", ""))
         self.in_flight = 0
         self._account = account
         self._logs = logs

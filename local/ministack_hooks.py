@@ -32,8 +32,17 @@ RESOURCES = {
     "ModelName": "model",
     "NotebookInstanceName": "notebook-instance",
     "NotebookInstanceLifecycleConfigName": "notebook-instance-lifecycle-config",
+    "TrainingJobName": "training-job",
+    "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
 }
 """The request member that names the resource of a SageMaker action; the first that is present decides."""
+
+PASSED_ROLES = {
+    "CreateModel": ("ExecutionRoleArn",),
+    "CreateTrainingJob": ("RoleArn",),
+    "CreateHyperParameterTuningJob": ("TrainingJobDefinition", "RoleArn"),
+}
+"""Where a request names the role that its caller passes to SageMaker."""
 
 
 def register(sagemaker: SageMaker, runtime: SageMakerRuntime, scaling: ApplicationAutoScaling) -> None:
@@ -91,23 +100,25 @@ def _sagemaker_resource(prefix: str, body: bytes) -> str:
     return _member(body, "ResourceArn") or "*"
 
 
-def _member(body: bytes, name: str) -> str | None:
-    """Return a text member of a JSON request, None where there is none."""
+def _member(body: bytes, *path: str) -> str | None:
+    """Return a text member of a JSON request, or of a structure in it, None where there is none."""
     try:
-        value = json.loads(body or b"{}").get(name)
+        value = json.loads(body or b"{}")
+        for name in path:
+            value = value.get(name)
     except (ValueError, AttributeError):
         return None
     return value if isinstance(value, str) else None
 
 
 def _check_pass_role(handle: Handler) -> Handler:
-    """Refuse CreateModel to a caller who may not pass the model's execution role to SageMaker."""
+    """Refuse a caller who may not pass the role that the request names to SageMaker."""
 
     async def check_and_handle(
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> Response:
-        role = _member(body, "ExecutionRoleArn")
-        if role and headers.get("x-amz-target") == "SageMaker.CreateModel":
+        member = PASSED_ROLES.get(headers.get("x-amz-target", "").removeprefix("SageMaker."))
+        if member and (role := _member(body, *member)):
             denied = iam_evaluator.enforce(
                 router.extract_access_key_id(headers, query),
                 "iam:PassRole",

@@ -1,0 +1,127 @@
+"""SageMaker's operations on training jobs."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from local.account import Account
+from local.errors import ServiceError, validation_error
+from local.json_service import Parameters
+from local.listing import listed
+from local.tags import Tags
+from local.training_job import GRACE_SECONDS, Logs, TrainingJob
+from local.training_request import check_data, check_request
+
+INTERRUPTION_TAG = "local:interrupt-after-seconds"
+"""Tag of a managed spot job: after so many seconds of training its hosts are taken away once."""
+
+SUMMARY = (
+    "TrainingJobName",
+    "TrainingJobArn",
+    "CreationTime",
+    "TrainingEndTime",
+    "LastModifiedTime",
+    "TrainingJobStatus",
+    "SecondaryStatus",
+)
+
+
+class TrainingJobs:
+    """The operations of training jobs.
+
+    Parameters
+    ----------
+    account, logs
+        Where the jobs' roles are assumed, and what takes their logs.
+    tags
+        Where the service keeps its resources' tags.
+    directory
+        For the jobs' files.
+    python
+        Interpreter of the environment that has AWS's training toolkit.
+    time_scale
+        Shortens the grace after SIGTERM; how long a job may run is real time.
+    """
+
+    def __init__(
+        self, account: Account, logs: Logs, tags: Tags, directory: Path, python: Path, time_scale: float
+    ) -> None:
+        self._account, self._logs, self._tags = account, logs, tags
+        self._directory = directory
+        self._python = python
+        self._grace = GRACE_SECONDS / time_scale
+        self._jobs: dict[str, TrainingJob] = {}
+
+    def create_training_job(self, p: Parameters) -> Parameters:
+        """Start a job in the background."""
+        self.check(p)
+        return {"TrainingJobArn": self.launch(p).arn}
+
+    def check(self, request: Parameters) -> None:
+        """Refuse a request as CreateTrainingJob does.
+
+        Raises
+        ------
+        ServiceError
+            It cannot be run.
+        """
+        if job := self._jobs.get(request["TrainingJobName"]):
+            raise ServiceError(
+                "ResourceInUse",
+                "Training job names must be unique within an AWS account and region, and a training job with this name "
+                f"already exists ({job.arn})",
+            )
+        check_request(request)
+        if not self._python.exists():
+            raise validation_error(
+                f"The embedded AWS starts training jobs with {self._python}, which does not exist: make the "
+                "environment of local/requirements-training-job.txt, or start it with --training-python."
+            )
+        check_data(request, self._account)
+
+    def launch(self, request: Mapping[str, Any], then: Callable[[], None] = lambda: None, **facts: str) -> TrainingJob:
+        """Start a job whose request has been checked.
+
+        Parameters
+        ----------
+        then
+            Called when the job has ended.
+        facts
+            Further members of its description, for example ``TuningJobArn``.
+        """
+        tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", ())}
+        interrupt = tags.get(INTERRUPTION_TAG) if request.get("EnableManagedSpotTraining") else None
+        job = TrainingJob(
+            {**request, **facts},
+            self._directory / str(request["TrainingJobName"]),
+            self._account,
+            self._logs,
+            self._python,
+            grace=self._grace,
+            interrupt_after=float(interrupt) if interrupt else None,
+        )
+        self._jobs[job.name] = job
+        self._tags.add(job.arn, dict(request))
+        job.begin(then)
+        return job
+
+    def describe_training_job(self, p: Parameters) -> Parameters:
+        """Return a job's request, status and outcome."""
+        return self._job(p["TrainingJobName"]).describe()
+
+    def list_training_jobs(self, p: Parameters) -> Parameters:
+        """List jobs."""
+        jobs = [job.describe() for job in list(self._jobs.values())]
+        return listed(jobs, p, "TrainingJob", "TrainingJobSummaries", SUMMARY)
+
+    def stop_training_job(self, p: Parameters) -> None:
+        """Send a job SIGTERM in the background, and SIGKILL after the grace."""
+        job = self._job(p["TrainingJobName"])
+        if job.ended.is_set():
+            raise validation_error(f"The request was rejected because the training job is in status {job.status}.")
+        job.stop()
+
+    def _job(self, name: str) -> TrainingJob:
+        if name not in self._jobs:
+            raise validation_error("Requested resource not found.")
+        return self._jobs[name]
