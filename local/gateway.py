@@ -31,6 +31,7 @@ from local.sagemaker_control import SageMaker
 from local.sagemaker_runtime import SageMakerRuntime
 from local.state import Running, State, write_atomically
 from local.training_jobs import TrainingJobs
+from local.tuning_jobs import TuningJobs
 
 GRACE_SECONDS = 1.0
 """How long requests in progress may take to finish once the gateway has been told to stop."""
@@ -94,6 +95,7 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     sagemaker = SageMaker(account, state.temporary / "instances", logs)
     jobs = TrainingJobs(account, logs, sagemaker.tags, state.temporary / "training", training_python, time_scale)
     sagemaker.add(jobs)
+    sagemaker.add(TuningJobs(jobs, sagemaker.tags))
     scaling = ApplicationAutoScaling(sagemaker, account)
     for gaps in (s3_gaps, lambda_gaps, alarm_gaps, property_gaps, budget_type):
         gaps.register()

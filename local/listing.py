@@ -35,7 +35,8 @@ def listed(jobs: Iterable[Parameters], p: Parameters, kind: str, member: str, fi
         and p.get("StatusEquals") in (None, job[status])
         and all(float(p[bound]) * sign <= job[field] * sign for bound, (field, sign) in FILTERS.items() if bound in p)
     ]
-    order = {"Name": name, "Status": status}.get(p.get("SortBy", ""), "CreationTime")
+    orders = {"Name": name, "Status": status, "FinalObjectiveMetricValue": "Objective"}
+    order = orders.get(p.get("SortBy", ""), "CreationTime")
     found.sort(key=lambda job: job[order], reverse=p.get("SortOrder", "Descending") == "Descending")
     items, token = page([{field: job[field] for field in fields if field in job} for job in found], p)
     return {member: items, **token}

@@ -6,7 +6,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,14 +101,9 @@ class TrainingJob:
         self._trained = 0.0
         self._move("Starting")
 
-    def begin(self, then: Callable[[], None] = lambda: None) -> None:
-        """Run in the background; `then` is called at the end."""
-
-        def run() -> None:
-            self._run()
-            then()
-
-        threading.Thread(target=run, name=f"training {self.name}", daemon=True).start()
+    def begin(self) -> None:
+        """Run in the background."""
+        threading.Thread(target=self._run, name=f"training {self.name}", daemon=True).start()
 
     def stop(self) -> None:
         """Ask for the end; a job that has ended is left alone."""

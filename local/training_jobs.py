@@ -1,6 +1,6 @@
 """SageMaker's operations on training jobs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +79,10 @@ class TrainingJobs:
             )
         check_data(request, self._account)
 
-    def launch(self, request: Mapping[str, Any], then: Callable[[], None] = lambda: None, **facts: str) -> TrainingJob:
+    def launch(self, request: Mapping[str, Any], **facts: str) -> TrainingJob:
         """Start a job whose request has been checked.
 
-        Parameters
-        ----------
-        then
-            Called when the job has ended.
-        facts
-            Further members of its description, for example ``TuningJobArn``.
+        `facts` are further members of its description, for example ``TuningJobArn``.
         """
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", ())}
         interrupt = tags.get(INTERRUPTION_TAG) if request.get("EnableManagedSpotTraining") else None
@@ -102,7 +97,7 @@ class TrainingJobs:
         )
         self._jobs[job.name] = job
         self._tags.add(job.arn, dict(request))
-        job.begin(then)
+        job.begin()
         return job
 
     def describe_training_job(self, p: Parameters) -> Parameters:

@@ -1,0 +1,87 @@
+"""Which hyperparameters a tuning job tries next: pure, and the same for the same seed.
+
+Source of strategies and scaling: SageMaker guide, "Understand the hyperparameter tuning strategies available in Amazon
+SageMaker AI" and "Define Hyperparameter Ranges".
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Ranges = Mapping[str, Any]
+"""``ParameterRanges``."""
+
+Scaling = tuple[Callable[[float], float], Callable[[float], float]]
+
+LINEAR: Scaling = (lambda value: value, lambda value: value)
+SCALINGS: dict[str, Scaling] = {
+    "Auto": LINEAR,
+    "Linear": LINEAR,
+    "Logarithmic": (math.log, math.exp),
+    "ReverseLogarithmic": (lambda value: -math.log1p(-value), lambda value: -math.expm1(-value)),
+}
+"""On which scale values are spread evenly, and the way back. AWS chooses what ``Auto`` is; here it is linear."""
+
+
+def problems(ranges: Ranges, strategy: str, static: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with the ranges of a tuning job."""
+    names = [entry["Name"] for entry in itertools.chain.from_iterable(ranges.values())]
+    if not names:
+        yield "ParameterRanges must name at least one hyperparameter"
+    for name in sorted({name for name in names if names.count(name) > 1 or name in static}):
+        yield f"hyperparameter {name} is given more than once, as ranges or as a static value"
+    if ranges.get("AutoParameters"):
+        yield "the embedded AWS does not simulate AutoParameters"
+    if strategy == "Grid" and (ranges.get("IntegerParameterRanges") or ranges.get("ContinuousParameterRanges")):
+        yield "strategy Grid takes categorical parameters only"
+    for kind, number in (("IntegerParameterRanges", int), ("ContinuousParameterRanges", float)):
+        for entry in ranges.get(kind, ()):
+            yield from _problems_of_bounds(entry, number)
+
+
+def _problems_of_bounds(entry: Mapping[str, str], number: Callable[[str], float]) -> Iterator[str]:
+    name, scaling = entry["Name"], entry.get("ScalingType", "Auto")
+    try:
+        low, high = number(entry["MinValue"]), number(entry["MaxValue"])
+    except ValueError:
+        yield f"the bounds of {name} are no numbers of its kind: {entry['MinValue']}, {entry['MaxValue']}"
+        return
+    if low > high:
+        yield f"MinValue of {name} is above its MaxValue"
+    if scaling == "Logarithmic" and low <= 0:
+        yield f"{name} has logarithmic scaling, which needs values above 0"
+    if scaling == "ReverseLogarithmic" and not (number is float and 0 <= low <= high < 1):
+        yield f"{name} has reverse logarithmic scaling, which needs continuous values from 0 to below 1"
+
+
+def grid_size(ranges: Ranges) -> int:
+    """Return how many combinations the categorical parameters have."""
+    return math.prod(len(entry["Values"]) for entry in ranges.get("CategoricalParameterRanges", ()))
+
+
+def candidates(ranges: Ranges, strategy: str, seed: int | None) -> Iterator[dict[str, str]]:
+    """Yield hyperparameters to try: every combination with ``Grid``, else random ones without end."""
+    categorical = {entry["Name"]: entry["Values"] for entry in ranges.get("CategoricalParameterRanges", ())}
+    if strategy == "Grid":
+        for values in itertools.product(*categorical.values()):
+            yield dict(zip(categorical, values, strict=True))
+        return
+    chance = random.Random(seed)  # noqa: S311 - a search, not a secret
+    while True:
+        drawn = {name: chance.choice(values) for name, values in categorical.items()}
+        for entry in ranges.get("ContinuousParameterRanges", ()):
+            low, high = float(entry["MinValue"]), float(entry["MaxValue"])
+            drawn[entry["Name"]] = repr(_draw(chance, low, high, entry))
+        for entry in ranges.get("IntegerParameterRanges", ()):
+            # Half a step beyond the bounds, so that these are as likely as any other value.
+            low, high = int(entry["MinValue"]), int(entry["MaxValue"])
+            value = round(_draw(chance, low - 0.499, high + 0.499, entry))
+            drawn[entry["Name"]] = str(min(max(value, low), high))
+        yield drawn
+
+
+def _draw(chance: random.Random, low: float, high: float, entry: Mapping[str, str]) -> float:
+    forth, back = SCALINGS[entry.get("ScalingType", "Auto")]
+    return min(max(back(chance.uniform(forth(low), forth(high))), low), high)
