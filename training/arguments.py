@@ -31,16 +31,17 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return convert
 
 
-def number(above: float, below: float) -> Callable[[str], float]:
-    """Return a converter to numbers between bounds, neither included."""
+def number(above: float, below: float, *, or_zero: bool = False) -> Callable[[str], float]:
+    """Return a converter to numbers between bounds, neither included, but for zero where that is allowed."""
 
     def convert(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text} is not a number") from None
-        if not above < value < below:
-            raise argparse.ArgumentTypeError(f"must be above {above:g} and below {below:g}, not {value}")
+        if not above < value < below and not (or_zero and value == 0):
+            zero = "0, or " if or_zero else ""
+            raise argparse.ArgumentTypeError(f"must be {zero}above {above:g} and below {below:g}, not {value}")
         return value
 
     return convert

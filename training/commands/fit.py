@@ -7,6 +7,10 @@ from typing import Any
 
 from training.arguments import number, whole
 from training.data.location import add_data, folders
+from training.fit.group import group
+
+JOB_CHECKPOINTS = Path("/opt/ml/checkpoints")
+"""What SageMaker copies to S3 while a job runs, and back when it is started again."""
 
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
@@ -41,11 +45,13 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         "crops at random and mirrors half of the photos; none (default: light)",
     )
     parser.add_argument("--epochs", type=whole(1), help="passes over the photos (default: 10 for full, 30 for head)")
-    parser.add_argument("--batch-size", type=whole(2), default=64, help="photos a step (default: %(default)s)")
+    parser.add_argument(
+        "--batch-size", type=whole(2), default=64, help="photos a step, over all processes (default: %(default)s)"
+    )
     parser.add_argument(
         "--lr",
         type=number(0, 10),
-        help="highest learning rate (default: 0.001; 0.0001 in full mode with weights)",
+        help="highest learning rate, of the last layer (default: 0.001)",
     )
     parser.add_argument(
         "--image-size",
@@ -56,14 +62,108 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
     parser.add_argument(
         "--seed", type=whole(0, 2**32 - 1), default=0, help="same seed, same machine, same model (default: 0)"
     )
+    _add_learning(parser)
+    _add_checkpoints(parser, environment)
     parser.set_defaults(run=run)
+
+
+def _add_learning(parser: argparse.ArgumentParser) -> None:
+    section = parser.add_argument_group("how every layer learns (mode full)")
+    section.add_argument(
+        "--backbone-lr",
+        type=number(0, 10),
+        metavar="SHARE",
+        help="share of --lr for all layers but the last one (default: 0.1 with weights, 1 without)",
+    )
+    section.add_argument(
+        "--shape",
+        choices=["one-cycle", "cosine"],
+        default="one-cycle",
+        help="of the learning rate: both warm up and fall along a cosine; one-cycle moves the momentum against it "
+        "(default: %(default)s)",
+    )
+    section.add_argument(
+        "--warm-up",
+        type=number(0, 1),
+        default=0.25,
+        metavar="SHARE",
+        help="share of the steps in which the learning rate rises (default: %(default)s)",
+    )
+    section.add_argument(
+        "--label-smoothing",
+        type=number(0, 1, or_zero=True),
+        default=0.0,
+        help="share of a target for all classes (default: 0)",
+    )
+    section.add_argument(
+        "--ema",
+        type=number(0, 1, or_zero=True),
+        default=0.0,
+        metavar="DECAY",
+        help="validate and keep a running average of the weights, such as 0.99 (default: 0, none)",
+    )
+    section.add_argument(
+        "--batch-norm",
+        choices=["train", "frozen"],
+        default="train",
+        help="take the batch's statistics, over all processes, or keep those of the weights, which suits batches of "
+        "few photos (default: %(default)s)",
+    )
+    section.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="of multiplications in training (default: bfloat16 where it is measured to be faster)",
+    )
+
+
+def _add_checkpoints(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    folder = Path(environment["KENNEL_CHECKPOINTS"]) if environment.get("KENNEL_CHECKPOINTS") else None
+    if folder is None and "SM_MODEL_DIR" in environment and JOB_CHECKPOINTS.is_dir():
+        folder = JOB_CHECKPOINTS
+    section = parser.add_argument_group("never lost (mode full; mode head takes moments and begins anew)")
+    section.add_argument(
+        "--checkpoints",
+        type=Path,
+        default=folder,
+        metavar="DIR",
+        help="keeps the last two checkpoints: at intervals, at SIGTERM (exit status 143), at the end (default: "
+        f"KENNEL_CHECKPOINTS, or {JOB_CHECKPOINTS} in a SageMaker job that has it)",
+    )
+    section.add_argument(
+        "--checkpoint-minutes",
+        type=number(0, 1e6, or_zero=True),
+        default=5.0,
+        metavar="MINUTES",
+        help="the interval (default: %(default)s; 0: every step)",
+    )
+    section.add_argument("--checkpoint-steps", type=whole(1), metavar="STEPS", help="an interval in steps, too")
+    section.add_argument(
+        "--resume",
+        type=_truth,
+        nargs="?",
+        const=True,
+        metavar="yes|no",
+        help="go on from the newest checkpoint, if there is one, as if training had never stopped "
+        "(default: in a SageMaker job only)",
+    )
+
+
+def _truth(text: str) -> bool:
+    words = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text} is neither yes nor no")
+    return words[text.lower()]
 
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Train, and write the artifact."""
-    splits = folders(options.data, environment)
-    from training.fit.fitting import Options, fit  # PyTorch takes seconds to import; mistakes above should not
+    with group(environment):
+        splits = folders(options.data, environment)
+        from training.fit.fitting import fit  # PyTorch takes seconds to import; mistakes above should not
+        from training.fit.options import Options
 
-    chosen = {name: value for name, value in vars(options).items() if name not in ("command", "data", "run")}
-    fit(Options(folders=splits, **chosen))
+        if options.resume is None:
+            options.resume = options.checkpoints is not None and "SM_MODEL_DIR" in environment
+        chosen = {name: value for name, value in vars(options).items() if name not in ("command", "data", "run")}
+        fit(Options(folders=splits, **chosen))
     return 0

@@ -5,7 +5,8 @@ DistributedDataParallel.
 """
 
 import json
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -104,3 +105,20 @@ def gather(rows: Tensor, count: int) -> Tensor:
         dist.broadcast(part, source)
         whole[source :: size()] = part
     return whole
+
+
+def first_here() -> bool:
+    """Return whether this is the first process on its machine."""
+    machines = everyone(socket.gethostname())
+    return machines.index(machines[rank()]) == rank()
+
+
+def once_for_each_machine(make: Callable[[], T]) -> T:
+    """Make something on every process, first on one of each machine: it downloads what the others then find there."""
+    first = first_here()
+    if not first:
+        barrier()
+    made = make()
+    if first:
+        barrier()
+    return made

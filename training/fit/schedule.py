@@ -50,9 +50,11 @@ class Schedule:
 
 def learning_rates(optimizer: Optimizer, schedule: Schedule, steps: int) -> LRScheduler:
     """Return what sets the optimizer's rates, over ``steps`` steps in all; each group's ``lr`` is its highest."""
-    if schedule.shape == "one-cycle":
+    if schedule.shape == "one-cycle" and steps > 1:
         highest = [group["lr"] for group in optimizer.param_groups]
-        return OneCycleLR(optimizer, highest, total_steps=steps, pct_start=schedule.warm_up)
+        # OneCycleLR divides by the warm-up's steps less one.
+        warming = min(max(schedule.warm_up, 1.001 / steps), 0.999)
+        return OneCycleLR(optimizer, highest, total_steps=steps, pct_start=warming)
     warm_up = max(1, round(schedule.warm_up * steps))
 
     def factor(step: int) -> float:

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from training.artifact import package
 from training.artifact.package import Proof
 from training.files import publish
-from training.fit import evaluation, fitting, full
+from training.fit import evaluation, packing, prediction
 from training.model.export import to_onnx
 
 Run = Callable[..., tuple[int, str, str]]
@@ -32,6 +32,7 @@ def lasting(build: Path) -> dict[str, Any]:
     content = manifest(build)
     for epoch in content["history"]:
         del epoch["seconds"]
+    del content["speed"]
     return content
 
 
@@ -46,7 +47,7 @@ def agrees(build: Path) -> bool:
 @pytest.fixture
 def proofless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes seconds and is tested for itself: the export and its proof."""
-    monkeypatch.setattr(fitting, "to_onnx", lambda model, side: str(model.temperature).encode())
+    monkeypatch.setattr(packing, "to_onnx", lambda model, side: str(model.temperature).encode())
     monkeypatch.setattr(package, "prove", lambda archive, photos, expected: Proof(len(photos), 1e-4, 0.0))
 
 
@@ -143,7 +144,7 @@ def test_a_graph_that_disagrees_with_pytorch_leaves_the_old_artifact(
             model.classifier.mean -= 0.1
         return graph
 
-    monkeypatch.setattr(fitting, "to_onnx", wrong)
+    monkeypatch.setattr(packing, "to_onnx", wrong)
     status, _, errors = run("fit", "--data", fitted / "data", "--out", build, *QUICK)
     assert status != 0
     assert "disagree on" in errors
@@ -215,7 +216,7 @@ def test_an_interrupted_fit_leaves_the_old_artifact_and_no_traces(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, "save_file", interrupt)
+    monkeypatch.setattr(packing, "save_file", interrupt)
     status, _, errors = run("fit", "--data", fitted / "data", "--out", build, *QUICK)
     assert (status, errors.strip()) == (130, "stopped; nothing was written")
     assert {path.name for path in build.iterdir()} == FILES
@@ -233,8 +234,7 @@ def test_the_test_split_is_evaluated_once(
         titles.append(photos.photos[0].path.parts[-3])
         return predict(model, photos, title)
 
-    monkeypatch.setattr(full, "predict", counting)
-    monkeypatch.setattr(fitting, "predict", counting)
+    monkeypatch.setattr(prediction, "predict", counting)
     assert run("fit", "--data", fitted / "data", "--out", tmp_path, "--epochs", 3, "--batch-size", 8)[0] == 0
     assert titles == ["valid", "valid", "valid", "test"]
 
@@ -253,6 +253,12 @@ def test_sagemakers_environment_takes_the_place_of_arguments(fitted: Path, tmp_p
         "batch_size": 4,
         "lr": 0,
         "seed": 5,
+        "shape": "one-cycle",
+        "warm_up": 0.25,
+        "backbone_lr": 1.0,
+        "label_smoothing": 0.0,
+        "ema": 0.0,
+        "batch_norm": "train",
         "best_epoch": 1,
         "image_size": 32,
         "augment": "light",
@@ -287,6 +293,20 @@ def test_an_argument_wins_over_a_hyperparameter_and_a_channel_for_each_split_is_
         (["--seed", "-1"], {}, "--seed: must be from 0"),
         (["--mode", "half"], {}, "--mode: invalid choice"),
         (["--augment", "flip"], {}, "--augment: invalid choice"),
+        (["--warm-up", "1"], {}, "--warm-up: must be above 0 and below 1"),
+        (["--ema", "1"], {}, "--ema: must be 0, or above 0 and below 1"),
+        (["--label-smoothing", "-0.1"], {}, "--label-smoothing: must be 0, or above 0 and below 1"),
+        (["--backbone-lr", "0"], {}, "--backbone-lr: must be above 0"),
+        (["--shape", "flat"], {}, "--shape: invalid choice"),
+        (["--precision", "int8"], {}, "--precision: invalid choice"),
+        (["--batch-norm", "frozen"], {}, "--batch-norm frozen keeps the statistics that the weights came with"),
+        (["--checkpoint-minutes", "-1"], {}, "--checkpoint-minutes: must be 0, or above 0"),
+        (["--checkpoint-steps", "0"], {}, "--checkpoint-steps: must be at least 1"),
+        (["--checkpoints", "/dev/null/checkpoints"], {}, "--checkpoints /dev/null/checkpoints cannot be written"),
+        (["--resume", "perhaps"], {}, "--resume: perhaps is neither yes nor no"),
+        (["--resume"], {}, "--resume goes on from a checkpoint: say by --checkpoints DIR"),
+        ([], {"WORLD_SIZE": "two"}, "WORLD_SIZE=two: torchrun sets a whole number"),
+        ([], {"WORLD_SIZE": "2", "RANK": "0"}, "2 processes do not find each other"),
         (["--arch", "resnet81"], {}, "did you mean"),
         (["--arch", "fasterrcnn_resnet50_fpn"], {}, "no such classifier"),
         (["--weights", "missing.safetensors"], {}, "neither a file nor weights"),
