@@ -1,8 +1,9 @@
 """The first process of what stands for a container or a machine: its program ends with it, and nothing outlives it.
 
-``python container_init.py PROGRAM ARGUMENT...``, with the standard library alone. Standard input is a pipe whose other
-end the gateway holds: when it closes, because the gateway kills the container or has itself ended, everything inside
-is killed. SIGTERM goes on to the program alone, not to what that has started, as ``docker stop`` sends it.
+``python container_init.py program|all PROGRAM ARGUMENT...``, with the standard library alone. Standard input is a pipe
+whose other end the gateway holds: when it closes, because the gateway kills the container or has itself ended,
+everything inside is killed. SIGTERM goes on to the program alone, as ``docker stop`` sends it, or to all processes, as
+a machine that shuts down does.
 """
 
 import contextlib
@@ -25,8 +26,12 @@ def main() -> None:
     """Run the program, then end whatever it left behind, and exit with its status."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)  # noqa: S603 - the user's own program
-    signal.signal(signal.SIGTERM, lambda *_: program.send_signal(signal.SIGTERM))
+    addressee, *command = sys.argv[1:]
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - the user's own program
+    signal.signal(
+        signal.SIGTERM,
+        lambda *_: _signal_all(signal.SIGTERM) if addressee == "all" else program.send_signal(signal.SIGTERM),
+    )
     threading.Thread(target=_end_with_the_pipe, daemon=True).start()
     status = program.wait()
     _kill_all()
@@ -41,10 +46,17 @@ def _end_with_the_pipe() -> None:
 
 def _kill_all() -> None:
     """Kill all descendants, again and again, until a look finds none: they may fork meanwhile."""
-    while descendants := _descendants(os.getpid()):
-        for process in descendants:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+    while _signal_all(signal.SIGKILL):
+        pass
+
+
+def _signal_all(number: int) -> bool:
+    """Send a signal to all descendants, and return whether there was one."""
+    descendants = _descendants(os.getpid())
+    for process in descendants:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+    return bool(descendants)
 
 
 def _descendants(ancestor: int) -> list[int]:

@@ -20,12 +20,22 @@ class ContainerProcess:
         What to start, with nothing but this environment, and where.
     log
         File that takes what is printed.
+    is_machine
+        SIGTERM goes to all processes, as when a machine shuts down, not to the program alone.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], directory: Path, log: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        log: Path,
+        *,
+        is_machine: bool = False,
+    ) -> None:
         with log.open("ab") as output:
             self._init = subprocess.Popen(  # noqa: S603 - what the user launches
-                [sys.executable, str(INIT), *command],
+                [sys.executable, str(INIT), "all" if is_machine else "program", *command],
                 cwd=directory,
                 env=dict(environment),
                 stdin=subprocess.PIPE,
@@ -40,7 +50,7 @@ class ContainerProcess:
         return self._init.poll()
 
     def terminate(self) -> None:
-        """Send SIGTERM to the program."""
+        """Send SIGTERM."""
         self._init.terminate()
 
     def kill(self) -> None:

@@ -25,6 +25,7 @@ from local.autoscaler import Autoscaler
 from local.autoscaling_api import ApplicationAutoScaling
 from local.clock import ScaledClock
 from local.container_logs import ContainerLogs
+from local.ec2_instances import Ec2Instances
 from local.invocation_metrics import InvocationMetrics
 from local.names import ACCOUNT, REGION
 from local.sagemaker_control import SageMaker
@@ -101,6 +102,8 @@ def _start_services(account: Account, state: State, time_scale: float, training_
         gaps.register()
     ministack_hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics), scaling)
     cloudformation_types.register(sagemaker, scaling)
+    machines = Ec2Instances(account, state.temporary / "ec2", training_python, app.SERVICE_HANDLERS["ec2"])
+    app.SERVICE_HANDLERS["ec2"] = machines.handle
     autoscaler = Autoscaler(scaling, sagemaker, metrics, account, ScaledClock(time_scale))
     for name, loop in (
         ("heal", lambda: sagemaker.watch_instances(stop)),
