@@ -7,6 +7,9 @@ import boto3
 
 from local.state import Running
 
+NEWEST = 5
+"""Jobs that are shown of each kind."""
+
 
 def report(running: Running) -> str:
     """Return a table of what runs in the embedded AWS, read through its APIs."""
@@ -28,6 +31,7 @@ def report(running: Running) -> str:
         lines += _scaling(scaling, endpoint["EndpointName"])
     if len(lines) == 2:
         lines += ["", "no endpoint yet"]
+    lines += _jobs(sagemaker)
     return "\n".join(lines)
 
 
@@ -52,6 +56,17 @@ def _scaling(scaling: Any, endpoint: str) -> list[str]:
             config = policy["TargetTrackingScalingPolicyConfiguration"]
             lines.append(f"            {config['TargetValue']:g} invocations per instance and minute")
     return lines
+
+
+def _jobs(sagemaker: Any) -> list[str]:
+    """Return a line for each of the newest jobs, below an empty one."""
+    tuning = sagemaker.list_hyper_parameter_tuning_jobs(MaxResults=NEWEST)["HyperParameterTuningJobSummaries"]
+    training = sagemaker.list_training_jobs(MaxResults=NEWEST)["TrainingJobSummaries"]
+    lines = [
+        f"tuning      {job['HyperParameterTuningJobName']}   {job['HyperParameterTuningJobStatus']}" for job in tuning
+    ]
+    lines += [f"training    {job['TrainingJobName']}   {job['SecondaryStatus']}" for job in training]
+    return ["", *lines] if lines else []
 
 
 def _client(running: Running, service: str) -> Any:

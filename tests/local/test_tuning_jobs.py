@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local.state import Running
+from local.status import report
 from tests.embedded import Aws, eventually
 from tests.local.jobs import BUCKET, log_of, make_role, policy, request
 
@@ -107,6 +109,24 @@ def test_its_training_jobs_are_jobs_like_any_other(aws: Aws, searched: dict[str,
     assert "--lr 0.1 --mode full" in log_of(aws, first["TrainingJobName"])
     listed = aws.sagemaker.list_hyper_parameter_tuning_jobs(NameContains="modes")["HyperParameterTuningJobSummaries"]
     assert [(job["HyperParameterTuningJobName"], job["Strategy"]) for job in listed] == [("modes", "Grid")]
+
+
+def test_status_shows_the_newest_jobs(aws: Aws, searched: dict[str, Any]) -> None:
+    environment = aws.environment
+    running = Running(
+        pid=0,
+        url=environment["AWS_ENDPOINT_URL"],
+        account="",
+        region=environment["AWS_REGION"],
+        access_key=environment["AWS_ACCESS_KEY_ID"],
+        secret_key=environment["AWS_SECRET_ACCESS_KEY"],
+        ca=environment["AWS_CA_BUNDLE"],
+        time_scale=1,
+        started=0,
+    )
+    lines = report(running).splitlines()
+    assert "tuning      modes   Completed" in lines
+    assert f"training    {searched['BestTrainingJob']['TrainingJobName']}   Completed" in lines
 
 
 def test_a_tuning_job_whose_training_jobs_all_fail_gives_up(aws: Aws, role: str) -> None:
