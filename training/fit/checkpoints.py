@@ -46,7 +46,7 @@ class Checkpoints:
     identity: dict[str, Any]
     minutes: float = 5.0
     steps: int | None = None
-    _last: float = field(default_factory=time.monotonic)
+    _last: float = field(default_factory=lambda: time.monotonic())
 
     def prepare(self) -> None:
         """Make the folder, without what a run that was killed left half-written.

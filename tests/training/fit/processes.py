@@ -19,6 +19,7 @@ from training.fit.full import train_full
 from training.fit.group import group
 from training.fit.loop import Epoch
 from training.fit.schedule import Schedule
+from training.fit.stopping import Stop
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.training.fit.processes"])
@@ -72,14 +73,36 @@ def normalise(pixels: Tensor, weight: Tensor, bias: Tensor, upstream: Tensor) ->
     }
 
 
+class StopAfter(Stop):
+    """Asks one process, once, for the end while it takes its step ``steps``."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps if distributed.primary() else -1
+        super().__init__()
+
+    @property
+    def requested(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+    @requested.setter
+    def requested(self, value: bool) -> None: ...
+
+
 def train(
-    data: Path, schedule: Schedule, network: str = "tiny", checkpoints: Checkpoints | None = None
+    data: Path,
+    schedule: Schedule,
+    network: str = "tiny",
+    checkpoints: Checkpoints | None = None,
+    stop_after: int = -1,
 ) -> tuple[dict[str, Any], list[Epoch]]:
     """Return the weights and the history of a training."""
     splits = photos.find({split: data / split for split in photos.SPLITS}).splits
     dropout = {"tiny": 0.3, "tiny without dropout": 0.0}
     made = tiny(dropout[network]) if network in dropout else recipe(network)
-    outcome = train_full(made, *datasets(splits, made, "light"), schedule, "float32", checkpoints)
+    outcome = train_full(
+        made, *datasets(splits, made, "light"), schedule, "float32", checkpoints, StopAfter(stop_after)
+    )
     return {name: value.numpy() for name, value in state(made).items()}, list(outcome.history)
 
 

@@ -1,0 +1,174 @@
+"""Training that was stopped goes on as if it never had been."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.fit.processes import in_processes, train
+from tests.training.fit.small import datasets, state, tiny
+from training.data import photos
+from training.errors import AlreadyTold, Stopped, TrainingError
+from training.fit.checkpoints import NAME, Checkpoints
+from training.fit.full import FullTraining, train_full
+from training.fit.loop import Epoch, Learner, Outcome
+from training.fit.schedule import Schedule
+from training.fit.stopping import stopping
+
+SCHEDULE = Schedule(epochs=3, batch_size=8, lr=1e-2, seed=0)
+Splits = dict[str, list[photos.Photo]]
+
+
+class Killed(BaseException): ...
+
+
+def run(splits: Splits, schedule: Schedule, checkpoints: Checkpoints | None = None) -> tuple[dict[str, Any], Outcome]:
+    made = tiny()
+    with stopping() as stop:
+        outcome = train_full(made, *datasets(splits, made, "light"), schedule, "float32", checkpoints, stop)
+    return state(made), outcome
+
+
+def timeless(history: tuple[Epoch, ...] | list[Epoch]) -> list[Epoch]:
+    return [replace(epoch, seconds=0) for epoch in history]
+
+
+def same(one: tuple[dict[str, Any], Outcome], other: tuple[dict[str, Any], Outcome]) -> bool:
+    return (
+        one[0].keys() == other[0].keys()
+        and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
+        and one[1].epoch == other[1].epoch
+        and torch.equal(one[1].validation_logits, other[1].validation_logits)
+        and timeless(one[1].history) == timeless(other[1].history)
+    )
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        SCHEDULE,
+        replace(SCHEDULE, ema=0.9, shape="cosine", warm_up=0.3, label_smoothing=0.1, backbone_lr=0.1),
+    ],
+)
+def test_killed_after_any_step_and_resumed_gives_the_same_to_the_bit(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: Schedule
+) -> None:
+    whole = run(splits, schedule)
+    learn = Learner.__call__
+    for kill_at in range(1, 10):
+        kept = Checkpoints(tmp_path / str(kill_at), {}, steps=2)
+        kept.prepare()
+        steps = 0
+
+        def step(learner: Learner, *arguments: Any, kill_at: int = kill_at) -> float:
+            nonlocal steps
+            steps += 1
+            if steps == kill_at:
+                raise Killed
+            return learn(learner, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Learner, "__call__", step)
+            with pytest.raises(Killed):
+                run(splits, schedule, kept)
+        assert same(run(splits, schedule, kept), whole)
+
+
+def test_the_average_of_the_weights_is_what_is_kept(splits: Splits) -> None:
+    plain, averaged = run(splits, SCHEDULE), run(splits, replace(SCHEDULE, ema=0.9))
+    assert not torch.equal(plain[0]["network.6.weight"], averaged[0]["network.6.weight"])
+    assert averaged[0]["network.1.num_batches_tracked"] == 3 * averaged[1].epoch
+
+
+@pytest.mark.parametrize("after", [1, 3, 4, 9])
+def test_sigterm_leaves_a_checkpoint_of_the_very_step(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    whole = run(splits, SCHEDULE)
+    kept = Checkpoints(tmp_path, {})
+    learn = Learner.__call__
+    steps = 0
+
+    def step(learner: Learner, *arguments: Any) -> float:
+        nonlocal steps
+        steps += 1
+        if steps == after:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return learn(learner, *arguments)
+
+    monkeypatch.setattr(Learner, "__call__", step)
+    with pytest.raises(Stopped, match=rf"stopped by SIGTERM in epoch {(after + 2) // 3}; --resume goes on from"):
+        run(splits, SCHEDULE, kept)
+    assert steps == after
+    assert same(run(splits, SCHEDULE, kept), whole)
+    assert steps == 9
+
+
+def test_sigterm_while_validating_does_not_wait_for_the_end(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(splits, SCHEDULE)
+    kept = Checkpoints(tmp_path, {})
+
+    def hang(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("still validating")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.fit.full.predict_together", hang)
+        with pytest.raises(Stopped, match="in epoch 1"):
+            run(splits, SCHEDULE, kept)
+    assert same(run(splits, SCHEDULE, kept), whole)
+
+
+def test_without_checkpoints_sigterm_says_that_nothing_is_kept(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(*_: object) -> float:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0.5
+
+    monkeypatch.setattr(Learner, "__call__", step)
+    with pytest.raises(Stopped, match="nothing was kept"):
+        run(splits, SCHEDULE)
+
+
+def test_a_finished_training_is_not_repeated(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Checkpoints(tmp_path, {})
+    whole = run(splits, SCHEDULE, kept)
+    monkeypatch.setattr(FullTraining, "_learn", None)
+    assert same(run(splits, SCHEDULE, kept), whole)
+
+
+def test_a_full_disk_does_not_end_training(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    assert same(run(splits, SCHEDULE, Checkpoints(tmp_path, {}, steps=5)), run(splits, SCHEDULE))
+    assert "not written: No space left on device" in capsys.readouterr().out
+
+
+def test_two_processes_stop_at_the_same_step_and_go_on_to_the_bit(data: Path, tmp_path: Path) -> None:
+    whole = in_processes(2, train, data, SCHEDULE)
+    kept = Checkpoints(tmp_path / "kept", {})
+    kept.prepare()
+    first, second = in_processes(2, train, data, SCHEDULE, "tiny", kept, 5)
+    assert isinstance(first, Stopped)
+    assert isinstance(second, AlreadyTold)
+    assert second.status == 143
+    assert [NAME.fullmatch(path.name)[1] for path in kept.folder.iterdir()] == ["000000005"]  # type: ignore[index]
+    for weights, history in in_processes(2, train, data, SCHEDULE, "tiny", kept):
+        assert all((weights[name] == whole[0][0][name]).all() for name in weights)
+        assert timeless(history) == timeless(whole[0][1])
+
+
+def test_divergence_is_told_at_the_step_where_it_happens(splits: Splits) -> None:
+    made = tiny()
+    torch.nn.init.constant_(made.classifier.network.get_parameter("6.weight"), float("nan"))
+    with pytest.raises(TrainingError, match="the loss is nan in epoch 1"):
+        train_full(made, *datasets(splits, made), SCHEDULE)
