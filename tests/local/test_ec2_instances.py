@@ -16,7 +16,10 @@ BUCKET = "ec2-instances"
 @pytest.fixture(scope="module")
 def role(aws: Aws) -> str:
     aws.s3.create_bucket(Bucket=BUCKET)
-    made = make_role(aws, "machine", [statement(["s3:PutObject"], [f"arn:aws:s3:::{BUCKET}/allowed/*"])], "ec2")
+    write = statement(["s3:PutObject"], [f"arn:aws:s3:::{BUCKET}/allowed/*"])
+    log = statement(["logs:CreateLogStream"], ["arn:aws:logs:us-east-1:123456789012:log-group:/machines:*"])
+    made = make_role(aws, "machine", [write, log], "ec2")
+    aws.logs.create_log_group(logGroupName="/machines")
     aws.iam.create_instance_profile(InstanceProfileName="machine")
     aws.iam.add_role_to_instance_profile(InstanceProfileName="machine", RoleName="machine")
     return made
@@ -68,6 +71,7 @@ try:
     s3.put_object(Bucket="{BUCKET}", Key="forbidden", Body=b"")
 except s3.exceptions.ClientError as error:
     print(error.response["Error"]["Code"])
+boto3.client("logs", "us-east-1").create_log_stream(logGroupName="/machines", logStreamName="training")
 END
 ec2-metadata -i
 shutdown -h now
@@ -88,6 +92,8 @@ def test_user_data_runs_with_the_template_s_role_and_shuts_the_instance_down(
     where, home = json.load(aws.s3.get_object(Bucket=BUCKET, Key="allowed/where")["Body"])
     assert where == home != "/"
     assert "AccessDenied" in console(aws, instance)
+    streams = aws.logs.describe_log_streams(logGroupName="/machines")["logStreams"]
+    assert [stream["logStreamName"] for stream in streams] == ["training"]
     assert f"instance-id: {instance}" in console(aws, instance)
 
 
