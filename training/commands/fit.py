@@ -8,6 +8,7 @@ from typing import Any
 from training.arguments import number, whole
 from training.data.location import add_data, folders
 from training.fit.group import group
+from training.memory import keep_memory
 
 JOB_CHECKPOINTS = Path("/opt/ml/checkpoints")
 """What SageMaker copies to S3 while a job runs, and back when it is started again."""
@@ -157,6 +158,7 @@ def _truth(text: str) -> bool:
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Train, and write the artifact."""
+    keep_memory()
     with group(environment):
         splits = folders(options.data, environment)
         from training.fit.fitting import fit  # PyTorch takes seconds to import; mistakes above should not
