@@ -1,0 +1,252 @@
+"""``launch``: ``fit`` on AWS, as a SageMaker training or tuning job or on an EC2 instance.
+
+python -m training launch --data data/dogs --arch resnet50 --weights DEFAULT
+python -m training launch --data data/dogs --instances 4 --spot --mode full --epochs 30
+python -m training launch --data s3://BUCKET/data/dogs/ --tune 20 --parallel 4
+python -m training launch --data data/dogs --on ec2 --instance-type g5.xlarge
+python -m training launch --attach            the latest; Ctrl-C lets go of it again
+python -m training launch --stop RUN
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from training.arguments import Parser, number, whole
+from training.commands import fit
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from training.launch.aws import Aws
+    from training.launch.order import Order
+    from training.launch.run import Run
+    from training.launch.site import Site
+    from training.tuning.space import Range
+
+HERE_ONLY = ("checkpoints", "resume")
+"""Options of ``fit`` that a run decides for itself."""
+
+NOT_OF_FIT = {"command", "data", "out", "run", *HERE_ONLY}
+
+
+class _Refuse(argparse.Action):
+    def __call__(self, *arguments: Any) -> NoReturn:
+        raise argparse.ArgumentError(self, "is for `fit`: a run keeps and finds its checkpoints in S3 by itself")
+
+
+def add(commands: Any, environment: Mapping[str, str]) -> None:
+    """Declare the command: its own arguments, and those of ``fit``."""
+    parser = commands.add_parser(
+        "launch",
+        help="fit on AWS: a SageMaker training or tuning job, or an EC2 instance",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_fit()],
+        conflict_handler="resolve",
+    )
+    parser.add_argument("--data", metavar="DIR|s3://", help="the photos: a folder, which is uploaded, or a prefix")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build"),
+        metavar="DIR",
+        help="gets model.json and launch.json (default: build)",
+    )
+    for name in HERE_ONLY:
+        parser.add_argument(f"--{name}", nargs="?", action=_Refuse, help=argparse.SUPPRESS)
+    section = parser.add_argument_group("where")
+    section.add_argument("--on", choices=["sagemaker", "ec2"], default="sagemaker", help="(default: %(default)s)")
+    section.add_argument("--environment", default="dev", help="whose stacks are used (default: %(default)s)")
+    section.add_argument("--instances", type=whole(1, 100), default=1, help="SageMaker only (default: 1)")
+    section.add_argument(
+        "--instance-type",
+        metavar="TYPE",
+        help="such as ml.g5.xlarge or ml.c7i.4xlarge (default: ml.g4dn.xlarge; on EC2 the launch template's)",
+    )
+    section.add_argument("--spot", action="store_true", help="on spare capacity: cheaper, and interrupted at times")
+    section.add_argument(
+        "--hours", type=number(0, 120), default=12.0, help="after which training is ended (default: %(default)s)"
+    )
+    section.add_argument(
+        "--disk-gb", type=whole(1, 16384), default=50, metavar="GB", help="of a SageMaker instance (default: 50)"
+    )
+    section = parser.add_argument_group("tuning")
+    section.add_argument("--tune", type=whole(1, 750), metavar="N", help="try N settings, and keep the best")
+    section.add_argument("--parallel", type=whole(1, 100), default=2, metavar="N", help="at a time (default: 2)")
+    section.add_argument(
+        "--space", type=Path, metavar="FILE", help="what to try (default: settings/tuning/search.toml)"
+    )
+    section = parser.add_argument_group("what was launched before")
+    section.add_argument("--detach", action="store_true", help="start it, and do not wait for it")
+    section.add_argument("--attach", nargs="?", const="", metavar="RUN", help="follow a run (default: the latest)")
+    section.add_argument("--stop", nargs="?", const="", metavar="RUN", help="end a run (default: the latest)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Start, follow or stop a run; return 0 when there is a model, or nothing to wait for."""
+    from training.console import say  # what follows takes boto3 and more
+    from training.launch.aws import Aws, explained
+    from training.launch.find import find
+
+    aws = Aws()
+    if options.stop is not None:
+        site, found = find(aws, options.stop, options.environment, options.out)
+        with explained():
+            found.stop()
+        say("Stopping", f"{found.name}; `--attach {found.name}` shows its end")
+        return 0
+    if options.attach is not None:
+        site, found = find(aws, options.attach, options.environment, options.out)
+    else:
+        site, found = _start(aws, options)
+        if options.detach:
+            say("", f"follow it with `python -m training launch --attach {found.name}`")
+            return 0
+    return _follow(aws, site, found, options.out)
+
+
+def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
+    from training.console import say
+    from training.launch.aws import explained
+    from training.launch.instances import Instance
+    from training.launch.order import SAGEMAKER_TYPE
+    from training.launch.sagemaker_runs import TrainingJob, TuningJob
+    from training.launch.site import find_site
+    from training.launch.state import Started, remember
+
+    _check(options)
+    space = _space(options)
+    site = find_site(aws, options.environment)
+    order = _order(aws, site, options, space)
+    with explained():
+        found: Run
+        if options.on == "ec2":
+            found = Instance.start(aws, order)
+        else:
+            found = (TuningJob if order.trials else TrainingJob).start(aws, order)
+    remember(options.out, Started(order.name, found.kind, site.environment))
+    where = "an EC2 instance" if options.on == "ec2" else f"{order.instances} x {order.instance_type or SAGEMAKER_TYPE}"
+    say("Launched", f"{order.name} on {where}{' spot' if order.spot else ''} in {site.region}")
+    return site, found
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what could only fail on AWS, after minutes and for money."""
+    if options.data is None:
+        raise TrainingError("--data DIR or s3://... is needed; `python -m training sample data/digits` writes photos")
+    if options.on == "ec2" and options.instances > 1:
+        raise TrainingError("--on ec2 trains on one instance, with all its GPUs; --on sagemaker takes several")
+    if options.on == "ec2" and options.tune:
+        raise TrainingError("--tune is a SageMaker tuning job: leave out --on ec2")
+    if options.space and not options.tune:
+        raise TrainingError("--space is what --tune tries: give --tune N too")
+    kind = options.instance_type
+    if kind and kind.startswith("ml.") != (options.on == "sagemaker"):
+        better = kind.removeprefix("ml.") if options.on == "ec2" else f"ml.{kind}"
+        raise TrainingError(f"--instance-type {kind}: on {options.on} it is {better}")
+    if _is_file(options.weights) and not Path(options.weights).is_file():
+        raise TrainingError(f"--weights {options.weights}: there is no such file")
+    from training.fit.options import Options, plan
+
+    plan(Options(folders={}, out=options.out, **{name: getattr(options, name) for name in _names()}))
+
+
+def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "Order":
+    from training.launch.aws import explained
+    from training.launch.order import Order, new_name
+    from training.launch.photos import locate
+    from training.launch.places import WEIGHTS
+    from training.launch.source import upload_source
+    from training.launch.upload import upload_file
+
+    photos, weights = locate(aws, site, options.data), None
+    chosen = _chosen(options)
+    if _is_file(options.weights):
+        with explained():
+            weights = site.uri(upload_file(aws.s3, site.bucket, WEIGHTS, Path(chosen.pop("weights"))))
+    return Order(
+        new_name(site.environment),
+        site,
+        photos,
+        upload_source(aws, site),
+        options=chosen,
+        instance_type=options.instance_type,
+        instances=options.instances,
+        spot=options.spot,
+        hours=options.hours,
+        wait_hours=2 * options.hours,
+        disk_gb=options.disk_gb,
+        space=space,
+        trials=options.tune or 0,
+        parallel=options.parallel,
+        weights=weights,
+    )
+
+
+def _follow(aws: "Aws", site: "Site", found: "Run", out: Path) -> int:
+    from training.console import say
+    from training.launch.follow import follow
+    from training.launch.result import bring_home
+
+    command = "python -m training launch"
+    try:
+        look = follow(aws, found)
+    except KeyboardInterrupt:
+        say("Detached", f"{found.name} goes on: `{command} --attach {found.name}` follows it, `--stop` ends it")
+        return 130
+    except TrainingError as error:
+        raise TrainingError(f"{error}; {found.name} may go on: `{command} --attach {found.name}`") from error
+    if look.state == "failed":
+        raise TrainingError(f"{found.name} failed: {look.reason or look.detail}")
+    if look.state == "stopped":
+        say("Stopped", f"{found.name}; there is no model of it")
+        return 1
+    bring_home(aws, site, found, out)
+    return 0
+
+
+def _space(options: argparse.Namespace) -> dict[str, "Range"]:
+    """Return what is to be tried, without what the command line decides."""
+    if not options.tune:
+        return {}
+    from training.tuning.space import SEARCH, Numbers, read_space
+
+    file = options.space or SEARCH
+    space = read_space(file)
+    for name, each in space.items():
+        if name.replace("-", "_") not in _names() - {"weights"}:
+            raise TrainingError(f"{file}: [{name}] is no option of `fit` that can be tried")
+        for value in (each.low, each.high) if isinstance(each, Numbers) else each.values:
+            try:
+                _fit().parse_args([f"--{name}={value}"])
+            except TrainingError as error:
+                raise TrainingError(f"{file}: [{name}] {str(error).partition(' (see')[0]}") from None
+    left = {name: each for name, each in space.items() if name not in _chosen(options)}
+    if not left:
+        raise TrainingError(f"the command line decides all that {file} would try: leave out some of it, or --tune")
+    return left
+
+
+def _chosen(options: argparse.Namespace) -> dict[str, str]:
+    """Return the options of ``fit`` that are not its defaults, as a job's hyperparameters."""
+    defaults = vars(_fit().parse_args([]))
+    chosen = {name: getattr(options, name) for name in sorted(_names())}
+    return {name.replace("_", "-"): str(value) for name, value in chosen.items() if value != defaults[name]}
+
+
+def _names() -> set[str]:
+    return set(vars(_fit().parse_args([]))) - NOT_OF_FIT
+
+
+def _fit() -> argparse.ArgumentParser:
+    """Return a parser of ``fit`` alone, as on a machine that is no job."""
+    commands = Parser().add_subparsers()
+    fit.add(commands, {})
+    parser: argparse.ArgumentParser = commands.choices["fit"]
+    return parser
+
+
+def _is_file(weights: str) -> bool:
+    return "/" in weights or weights.endswith(".safetensors") or Path(weights).is_file()

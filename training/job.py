@@ -1,0 +1,38 @@
+"""What runs in a SageMaker training job: ``fit``, and its artifact to S3.
+
+AWS's training toolkit starts this file, by torchrun where there are several processes, with the variables that ``fit``
+reads: SM_CHANNEL_*, SM_HPS and SM_MODEL_DIR. Of Kennel's own there are
+
+- KENNEL_RUNS and KENNEL_MODELS: prefixes of S3 for the manifest by the job's name, and for the artifact by its hash;
+- KENNEL_CHECKPOINTS: SageMaker keeps that folder in S3, one for all jobs of a tuning job (KENNEL_TRIAL);
+- KENNEL_PIDS: gets the processes' ids, so that the container's entry point can hand SIGTERM on to them.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from training.__main__ import main
+from training.launch.delivery import deliver
+from training.launch.marker import BEGIN
+
+
+def run(environment: dict[str, str]) -> int:
+    """Train, and bring home the artifact; return the exit status."""
+    name = environment["TRAINING_JOB_NAME"]
+    with Path(environment["KENNEL_PIDS"]).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    os.environ["KENNEL_CACHE"] = str(Path(__file__).with_name("wheels"))
+    if environment.get("KENNEL_TRIAL"):
+        environment["KENNEL_CHECKPOINTS"] += f"/{name}"
+    first = environment.get("RANK", "0") == "0"
+    if first:
+        print(BEGIN, flush=True)  # noqa: T201
+    status = main(["fit"], environment)
+    if status == 0 and first:
+        deliver(Path(environment["SM_MODEL_DIR"]), name, environment["KENNEL_RUNS"], environment["KENNEL_MODELS"])
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(run(dict(os.environ)))

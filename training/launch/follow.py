@@ -1,0 +1,74 @@
+"""A run from wherever it stands to its end: its states, its log, its model."""
+
+import time
+
+from training.console import console, say
+from training.errors import TrainingError
+from training.launch.aws import Aws, explained
+from training.launch.logs import LogTail
+from training.launch.run import Look, Run
+
+POLL_SECONDS = 3.0
+LATE_SECONDS = 5.0
+"""How long CloudWatch may take with a run's last lines."""
+
+
+def follow(aws: Aws, run: Run, poll_seconds: float = POLL_SECONDS) -> Look:
+    """Show what a run does until nothing more will come of it, and return how it ended.
+
+    Raises
+    ------
+    TrainingError
+        AWS cannot be asked any more; the run goes on.
+    """
+    while True:
+        look = _Following(aws, run, poll_seconds)()
+        if look.state != "interrupted":
+            return look
+        say("Status", f"interrupted: {look.detail}")
+        with explained():
+            if not run.again():
+                return Look("failed", look.detail, "its spot instances were taken away too often")
+        say("Status", "another instance goes on from the last checkpoint")
+
+
+class _Following:
+    def __init__(self, aws: Aws, run: Run, poll_seconds: float) -> None:
+        self.run, self.poll_seconds = run, poll_seconds
+        # A tuning job's trials print side by side; its state says what came of them.
+        self.tail = LogTail(aws, run.log_group, f"{run.name}/") if run.kind != "tuning" else None
+        self.seen = ""
+
+    def __call__(self) -> Look:
+        with console.status(f"{self.run.name}") as status:
+            while True:
+                with explained():
+                    look = self.run.look()
+                if look.detail != self.seen:
+                    say("Status", look.detail)
+                    status.update(f"{self.run.name}: {look.detail}")
+                    self.seen = look.detail
+                self._print()
+                if look.over:
+                    time.sleep(min(LATE_SECONDS, self.poll_seconds))
+                    self._print()
+                    self._excuse(look)
+                    return look
+                time.sleep(self.poll_seconds)
+
+    def _print(self) -> None:
+        if self.tail is None:
+            return
+        try:
+            with explained():
+                for line in self.tail.lines():
+                    console.print(line, markup=False)
+        except TrainingError as error:
+            say("Log", f"cannot be read: {error}")
+            self.tail = None
+
+    def _excuse(self, look: Look) -> None:
+        """Show the end of a log that never came to Kennel's own words."""
+        if look.state == "failed" and self.tail is not None:
+            for line in self.tail.before:
+                console.print(line, markup=False)

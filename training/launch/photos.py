@@ -1,0 +1,127 @@
+"""The job's photos: a folder of this machine that is uploaded, or what lies in the bucket already.
+
+An upload goes to ``data/<folder's name>-<hash of all names and contents>/``: what a running job reads never changes,
+and the same photos are there once. Photos that an earlier upload of that folder has are copied inside S3.
+"""
+
+import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.console import say, track
+from training.errors import TrainingError
+from training.launch import places
+from training.launch.aws import CONNECTIONS, Aws, explained
+from training.launch.site import Site
+
+SPLITS = ("train", "valid", "test")
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
+"""What ``fit`` takes; other files stay here."""
+
+
+@dataclass(frozen=True)
+class _Photo:
+    name: str
+    path: Path
+    sha256: str
+    md5: str
+
+
+def locate(aws: Aws, site: Site, data: str) -> str:
+    """Return the address of the photos, uploaded if they are not there yet.
+
+    Parameters
+    ----------
+    data
+        A folder that holds train, valid and test, or the ``s3://`` address of such a prefix.
+
+    Raises
+    ------
+    TrainingError
+        There is nothing there, or jobs may not read it.
+    """
+    return _check(aws, site, data) if data.startswith("s3://") else _upload(aws, site, Path(data))
+
+
+def _check(aws: Aws, site: Site, data: str) -> str:
+    match = places.URI.fullmatch(data)
+    key = (match["key"] or "").rstrip("/") + "/" if match else ""
+    if not match or match["bucket"] != site.bucket or not key.startswith((places.DATA, "training/")):
+        raise TrainingError(
+            f"--data {data}: jobs of {site.environment} may read {site.uri(places.DATA)}... only; copy the photos "
+            "there with `aws s3 sync`, or give a folder of this machine"
+        )
+    with explained():
+        for split in SPLITS:
+            found = aws.s3.list_objects_v2(Bucket=site.bucket, Prefix=f"{key}{split}/", MaxKeys=1)
+            if not found.get("KeyCount"):
+                raise TrainingError(f"--data {data}: there is nothing under {site.uri(key)}{split}/")
+    return site.uri(key)
+
+
+def _upload(aws: Aws, site: Site, folder: Path) -> str:
+    photos = _read(folder)
+    lines = "".join(f"{each.name}\0{each.sha256}\n" for each in photos)
+    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")[:40] or "photos"
+    family = f"{places.DATA}{name}-"
+    prefix = f"{family}{hashlib.sha256(lines.encode()).hexdigest()[:16]}/"
+    with explained():
+        pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=site.bucket, Prefix=family)
+        objects = {each["Key"]: each["ETag"].strip('"') for page in pages for each in page.get("Contents", [])}
+        missing = [each for each in photos if prefix + each.name not in objects]
+        # An ETag is the content's MD5 only without a KMS key; with one, nothing matches and all is uploaded.
+        same = {tag: key for key, tag in objects.items()}
+        copied = [each for each in missing if each.md5 in same]
+
+        def bring(each: _Photo) -> None:
+            if source := same.get(each.md5):
+                aws.s3.copy_object(
+                    Bucket=site.bucket, Key=prefix + each.name, CopySource={"Bucket": site.bucket, "Key": source}
+                )
+            else:
+                aws.s3.put_object(Bucket=site.bucket, Key=prefix + each.name, Body=each.path.read_bytes())
+
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            try:
+                for _ in track(pool.map(bring, missing), "Uploading", total=len(missing)):
+                    pass
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    say(
+        "Photos",
+        f"{len(photos)} in {site.uri(prefix)} ({len(missing) - len(copied)} uploaded, {len(copied)} copied there)",
+    )
+    return site.uri(prefix)
+
+
+def _read(folder: Path) -> list[_Photo]:
+    """Read every photo of the three splits.
+
+    Raises
+    ------
+    TrainingError
+        A split is missing or empty, or a file cannot be read.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"--data {folder}: there is no such folder; `python -m training sample {folder}` makes one")
+    paths = []
+    for split in SPLITS:
+        found = sorted(
+            path
+            for path in (folder / split).glob("*/**/*")
+            if path.suffix.lower() in EXTENSIONS and path.is_file() and not path.name.startswith(".")
+        )
+        if not found:
+            raise TrainingError(f"--data {folder}: {folder / split} holds no photos in folders of classes")
+        paths += found
+
+    def read(path: Path) -> _Photo:
+        content = path.read_bytes()
+        digests = hashlib.sha256(content).hexdigest(), hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return _Photo(path.relative_to(folder).as_posix(), path, *digests)
+
+    with ThreadPoolExecutor() as pool:
+        return list(track(pool.map(read, paths), "Reading", total=len(paths)))

@@ -1,0 +1,56 @@
+"""A run on AWS, whatever it runs on, as the one who follows it sees it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a run is doing.
+
+    Parameters
+    ----------
+    state
+        ``running``, ``completed``, ``failed``, ``stopped``; ``interrupted``: its spot instance was taken away.
+    detail
+        More of it, for people.
+    reason
+        Why it failed, in one line.
+    """
+
+    state: str
+    detail: str
+    reason: str = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it by itself."""
+        return self.state != "running"
+
+
+class Run(Protocol):
+    """What can be followed, stopped, and asked for its model."""
+
+    @property
+    def name(self) -> str:
+        """Its name on AWS."""
+
+    @property
+    def kind(self) -> str:
+        """``training``, ``tuning`` or ``instance``."""
+
+    @property
+    def log_group(self) -> str:
+        """Where it prints."""
+
+    def look(self) -> Look:
+        """Ask how it is."""
+
+    def stop(self) -> None:
+        """Ask it to end."""
+
+    def again(self) -> bool:
+        """Start an interrupted run anew, from its checkpoints; return whether that can be done."""
+
+    def winner(self) -> str:
+        """Return the name under which the manifest of its model lies in ``training/runs/``."""

@@ -1,0 +1,92 @@
+"""What `cdk deploy` made for training: the outputs of the environment's TrainingStack."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from training.errors import TrainingError
+from training.launch.aws import Aws, code_of, explained
+
+ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,19}")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an environment trains.
+
+    Parameters
+    ----------
+    bucket
+        The bucket, of which jobs read ``data/`` and ``training/`` and write ``training/`` and ``models/``.
+    repository
+        AWS's PyTorch training container, without a tag.
+    subnets, security_groups
+        Of the settings' own network, if there is one.
+    template, instance_logs
+        EC2's launch template and log group; None where the settings switch them off.
+    """
+
+    environment: str
+    region: str
+    bucket: str
+    role: str
+    repository: str
+    key: str | None = None
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    template: str | None = None
+    instance_logs: str | None = None
+
+    def uri(self, key: str) -> str:
+        """Return the address of an object or a prefix of the bucket."""
+        return f"s3://{self.bucket}/{key}"
+
+
+def find_site(aws: Aws, environment: str) -> Site:
+    """Read the stack's outputs.
+
+    Raises
+    ------
+    TrainingError
+        There is no such stack, it is being changed, or AWS cannot be asked.
+    """
+    if not ENVIRONMENT.fullmatch(environment):
+        raise TrainingError(f"--environment {environment} is not the name of a settings file such as dev")
+    stack = f"KennelTraining-{environment}"
+    deploy = f"`make deploy ENVIRONMENT={environment}` makes it"
+    with explained():
+        try:
+            found = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        except ClientError as error:
+            if code_of(error) == "ValidationError":
+                region = aws.cloudformation.meta.region_name
+                raise TrainingError(f"there is no stack {stack} in this account and {region}; {deploy}") from None
+            raise
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+        try:
+            return _site(environment, aws.cloudformation.meta.region_name, outputs)
+        except KeyError as error:
+            raise TrainingError(
+                f"the stack {stack} is {found['StackStatus']} and has no output {error.args[0]}; {deploy}"
+            ) from None
+
+
+def _site(environment: str, region: str, outputs: Mapping[str, str]) -> Site:
+    return Site(
+        environment,
+        region,
+        bucket=outputs["TrainingUri"].removeprefix("s3://").partition("/")[0],
+        role=outputs["TrainingRoleArn"],
+        repository=outputs["TrainingRepositoryUri"],
+        key=outputs.get("KeyArn"),
+        subnets=_names(outputs.get("SubnetIds")),
+        security_groups=_names(outputs.get("SecurityGroupIds")),
+        template=outputs.get("LaunchTemplateId"),
+        instance_logs=outputs.get("InstanceLogGroup"),
+    )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()

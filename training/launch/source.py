@@ -1,0 +1,82 @@
+"""The code that a job runs: one archive, with the same bytes for the same files."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.artifact.layout import pinned_requirements
+from training.artifact.wheels import fetch_wheels, wheel_cache
+from training.launch import places
+from training.launch.aws import Aws, explained
+from training.launch.site import Site
+from training.launch.upload import upload
+
+PACKAGE = Path(__file__).parents[1]
+ENTRY = "job.py"
+"""At the archive's root, so that ``training`` is found beside it."""
+
+NOT_NEEDED = {"scikit-learn", "optuna"}
+"""What no job runs: the sample photos, and the search on one machine."""
+
+WHEELS = "wheels"
+"""Folder of what the artifact carries for AWS's serving container, as ``KENNEL_CACHE`` has it."""
+
+
+def members() -> dict[str, bytes]:
+    """Return the archive's files by name.
+
+    The container installs ``requirements.txt`` before the entry point runs (sagemaker-training, entry_point.py). It
+    has torch and torchvision in these versions, which pip then leaves alone; what it lacks of them is ONNX, ONNX
+    Runtime and safetensors. The wheels that go into the artifact travel along: a job packs the same bytes as a fit on
+    this machine does, and downloads nothing for it.
+    """
+    found = {
+        path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    found[ENTRY] = found.pop(f"{PACKAGE.name}/{ENTRY}")
+    found["requirements.txt"] = "\n".join(_requirements()).encode() + b"\n"
+    cache = wheel_cache()
+    for wheel in fetch_wheels(pinned_requirements(), cache):
+        found[f"{WHEELS}/{wheel.relative_to(cache).as_posix()}"] = wheel.read_bytes()
+    return found
+
+
+def _requirements() -> Iterator[str]:
+    for line in (PACKAGE / "requirements.txt").read_text().splitlines():
+        pin = line.partition("#")[0].strip()
+        if pin and not pin.startswith("-") and pin.partition("=")[0].strip() not in NOT_NEEDED:
+            yield pin
+
+
+def pack(files: dict[str, bytes]) -> bytes:
+    """Return the files as ``tar.gz``; the order, times and owners are always the same."""
+    buffer = io.BytesIO()
+    with (
+        gzip.GzipFile("", "wb", 6, buffer, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o644
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def upload_source(aws: Aws, site: Site) -> str:
+    """Upload the code unless the bucket has it, and return its key.
+
+    Raises
+    ------
+    TrainingError
+        AWS refuses it, or a wheel cannot be had.
+    """
+    content = pack(members())
+    key = f"{places.CODE}{hashlib.sha256(content).hexdigest()}.tar.gz"
+    with explained():
+        upload(aws.s3, site.bucket, key, content)
+    return key

@@ -1,0 +1,59 @@
+"""``launch.json``: what was started from here, so that it can be found again."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from training.errors import TrainingError
+from training.files import sync_folder
+
+KEPT = 50
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run, and where it goes on.
+
+    Parameters
+    ----------
+    kind
+        ``training``, ``tuning`` or ``instance``.
+    """
+
+    name: str
+    kind: str
+    environment: str
+
+
+def remember(out: Path, started: Started) -> None:
+    """Put a run in front of the others.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    others = [each for each in recall(out) if each.name != started.name]
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / ".launch.json.incomplete"
+    text = json.dumps({"schema": 1, "runs": [asdict(each) for each in [started, *others][:KEPT]]}, indent=2)
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(out / "launch.json")
+    sync_folder(out)
+
+
+def recall(out: Path) -> list[Started]:
+    """Return the runs, the latest first.
+
+    Raises
+    ------
+    TrainingError
+        The file is not one of ours.
+    """
+    file = out / "launch.json"
+    if not file.exists():
+        return []
+    try:
+        return [Started(**each) for each in json.loads(file.read_bytes())["runs"]]
+    except (ValueError, LookupError, TypeError):
+        raise TrainingError(f"{file} is damaged; remove it, and give --attach the run's name") from None

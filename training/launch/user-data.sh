@@ -1,0 +1,18 @@
+#!/bin/bash
+# An EC2 instance that trains, and ends itself when it has, or has failed, or has taken too long.
+# training/launch/instances.py fills in what stands in braces.
+trap 'shutdown -h now' EXIT
+(sleep ${SECONDS_AT_MOST}; shutdown -h now) &
+set -euo pipefail
+
+export AWS_DEFAULT_REGION=${REGION} PATH="/opt/pytorch/bin:$$PATH"   # where the Deep Learning AMI has PyTorch
+if ! python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then   # a plain Amazon Linux 2023
+  dnf install --quiet --assumeyes python3.12
+  python3.12 -m venv /opt/pytorch
+fi
+python -m pip install --quiet boto3
+
+cd "$$(mktemp --directory --tmpdir="$${TMPDIR:-/var/tmp}")"
+python -c 'import sys, boto3; boto3.client("s3").download_file(*sys.argv[1:])' ${BUCKET} ${CODE} code.tar.gz
+tar --extract --file code.tar.gz
+python -m training.launch.on_instance ${BUCKET} ${NAME}
