@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from training.__main__ import main
-from training.artifact.package import Platform, pinned_requirements
+from training.artifact.layout import pinned_requirements
+from training.artifact.wheels import Platform
 
 COLOURS = {"001.Red_setter": (200, 40, 40), "002.Green_dog": (40, 200, 40), "003.Blue_heeler": (40, 40, 200)}
 

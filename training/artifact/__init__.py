@@ -1,1 +1,1 @@
-"""The model artifact: packing it, proving it, reading it back."""
+"""The artifact, ``model.tar.gz``: what serves and nothing else; its manifest, and the proof that it serves."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
-from training.artifact import package
+from training.artifact.layout import pinned_requirements
+from training.artifact.packing import pack
+from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.console import console, say
 from training.data import photos
 from training.data.photos import Photos, PixelDataset, Survey
@@ -21,7 +23,6 @@ from training.fit.full import train_full
 from training.fit.head import train_head
 from training.fit.loading import device
 from training.fit.options import Options, Plan, plan
-from training.fit.packing import pack
 from training.fit.prediction import predict_together
 from training.fit.speed import choose_precision
 from training.fit.stopping import stopping
@@ -46,7 +47,7 @@ def fit(options: Options) -> None:
         seen = _survey(found)
         if distributed.primary():
             with console.status("Fetching what the artifact carries for AWS's container"):
-                wheels = package.fetch_wheels(package.pinned_requirements(), package.wheel_cache())
+                wheels = fetch_wheels(pinned_requirements(), wheel_cache())
         _seed(options.seed)
         recipe = distributed.once_for_each_machine(
             lambda: create(options.arch, options.weights, len(found.classes), options.image_size, seen.side)
@@ -71,8 +72,8 @@ def fit(options: Options) -> None:
         if not distributed.primary():
             return
 
+        metrics = {"test": asdict(test), "validation": asdict(validation)}
         facts = {
-            "metrics": {"test": asdict(test), "validation": asdict(validation)},
             "history": [asdict(epoch) for epoch in outcome.history],
             "training": asdict(chosen.schedule)
             | {"best_epoch": outcome.epoch, "image_size": recipe.rule.crop, "augment": chosen.augment},
@@ -82,7 +83,8 @@ def fit(options: Options) -> None:
                 "images": {split: len(each) for split, each in found.splits.items()},
             },
         }
-        pack(work, options.out, recipe, found, chosen.mode, temperature, wheels, facts)
+        to_prove = found.splits["test"]
+        pack(work, options.out, recipe, found.classes, chosen.mode, temperature, wheels, to_prove, metrics, facts)
 
 
 @contextmanager

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from training.artifact import package
-from training.artifact.package import Proof
+from training.artifact import packing, proof
+from training.artifact.proof import Proof
 from training.files import publish
-from training.fit import evaluation, packing, prediction
+from training.fit import evaluation, prediction
 from training.model.export import to_onnx
 
 Run = Callable[..., tuple[int, str, str]]
@@ -48,7 +48,7 @@ def agrees(build: Path) -> bool:
 def proofless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes seconds and is tested for itself: the export and its proof."""
     monkeypatch.setattr(packing, "to_onnx", lambda model, side: str(model.temperature).encode())
-    monkeypatch.setattr(package, "prove", lambda archive, photos, expected: Proof(len(photos), 1e-4, 0.0))
+    monkeypatch.setattr(proof, "prove", lambda archive, photos, expected: Proof(len(photos), 1e-4, 0.0))
 
 
 def test_a_fit_writes_three_files_that_agree(fitted: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.artifact.package import write_archive
+from training.artifact.archive import write_archive
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv-ray/bin/python"

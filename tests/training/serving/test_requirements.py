@@ -4,7 +4,7 @@ import re
 from fnmatch import fnmatch
 from pathlib import Path
 
-from training.artifact.package import CODE_FILES
+from training.artifact.layout import CODE_FILES
 from training.data.pixels import SERVING
 
 ROOT = SERVING.parents[1]

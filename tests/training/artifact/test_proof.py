@@ -1,0 +1,48 @@
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.artifact.archive import write_archive
+from training.artifact.asking import ask
+from training.artifact.proof import prove
+from training.errors import TrainingError
+
+CARD: dict[str, object] = {"schema": 1, "input": {}, "classes": []}
+
+
+def unpacked_probabilities(fitted: Path, folder: Path) -> tuple[list[Path], torch.Tensor]:
+    photos = sorted((fitted / "data" / "test").rglob("*.png"))[::3]
+    with tarfile.open(fitted / "build" / "model.tar.gz") as tar:
+        tar.extractall(folder, filter="data")
+    answers = ask(folder, folder / "code", photos)
+    return photos, torch.tensor([each["probabilities"] for each in answers])
+
+
+def test_an_artifact_that_answers_as_pytorch_is_proved(fitted: Path, tmp_path: Path) -> None:
+    photos, expected = unpacked_probabilities(fitted, tmp_path)
+    proof = prove(fitted / "build" / "model.tar.gz", photos, expected)
+    assert proof.images == 4
+    assert proof.max_probability_difference <= proof.tolerance
+
+
+@pytest.mark.parametrize("nudge", [2e-4, float("nan")])
+def test_probabilities_beyond_the_tolerance_are_refused(fitted: Path, tmp_path: Path, nudge: float) -> None:
+    photos, expected = unpacked_probabilities(fitted, tmp_path)
+    expected[2, int(expected[2].argmin())] += nudge
+    with pytest.raises(TrainingError, match=f"disagree on {photos[2]}"):
+        prove(fitted / "build" / "model.tar.gz", photos, expected)
+
+
+def test_another_label_is_refused(fitted: Path, tmp_path: Path) -> None:
+    photos, expected = unpacked_probabilities(fitted, tmp_path)
+    with pytest.raises(TrainingError, match="disagree on"):
+        prove(fitted / "build" / "model.tar.gz", photos, expected.flip(1))
+
+
+def test_an_artifact_that_cannot_serve_is_refused(tmp_path: Path, fitted: Path) -> None:
+    write_archive(tmp_path / "model.tar.gz", b"no graph", CARD, [])
+    with pytest.raises(TrainingError, match="does not serve") as caught:
+        prove(tmp_path / "model.tar.gz", [fitted / "data" / "test" / "001.Red_setter" / "0.png"], torch.ones(1, 1))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,38 @@
+"""The archive itself: the same content gives the same bytes."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.artifact.layout import CARD, GRAPH, WHEELS, own_files
+
+
+def write_archive(path: Path, onnx: bytes, card: dict[str, object], wheels: Sequence[Path]) -> None:
+    """Write the artifact: the same arguments give the same bytes.
+
+    Parameters
+    ----------
+    card
+        What serving reads as ``model.json``; the hash and the size of the graph are added here.
+    """
+    files = {GRAPH: {"sha256": hashlib.sha256(onnx).hexdigest(), "size": len(onnx)}}
+    members = {GRAPH: onnx, CARD: _json(card | {"files": files})} | own_files()
+    members |= {f"{WHEELS}/{wheel.name}": wheel.read_bytes() for wheel in wheels}
+    # Weights hardly compress, and wheels not at all: level 1 takes a tenth of the default level's time.
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile("", "wb", 1, file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for name, content in sorted(members.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o644
+            tar.addfile(member, io.BytesIO(content))
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,52 @@
+"""Photos to an unpacked artifact, answers back, by a process that has nothing else of Kennel."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# -I keeps the current folder and the user's packages out.
+PROGRAM = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import inference
+model = inference.model_fn(sys.argv[1])
+for line in sys.stdin:
+    photo = inference.input_fn(Path(json.loads(line)).read_bytes(), "application/octet-stream")
+    prediction = inference.predict_fn(photo, model)
+    body, _ = inference.output_fn(prediction, "application/json", len(prediction.labels))
+    print(json.dumps({"probabilities": prediction.probabilities.tolist(), "answer": json.loads(body)}))
+"""
+
+
+class NoAnswer(Exception):  # noqa: N818 the caller says whose mistake it is
+    """The artifact does not serve; the message is the last line that it wrote."""
+
+
+def ask(folder: Path, code: Path, photos: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return for each photo ``probabilities``, in the order of the classes, and ``answer``, as a caller gets it.
+
+    Parameters
+    ----------
+    folder
+        The unpacked artifact.
+    code
+        The folder of the serving code that reads it.
+
+    Raises
+    ------
+    NoAnswer
+        The model is not loaded, or a photo is not answered.
+    """
+    result = subprocess.run(  # noqa: S603
+        [sys.executable, "-I", "-B", "-c", PROGRAM, str(folder), str(code)],
+        input="\n".join(json.dumps(str(path.absolute())) for path in photos),
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        raise NoAnswer((result.stderr.strip().splitlines() or ["no message"])[-1])
+    return [json.loads(line) for line in result.stdout.splitlines()]

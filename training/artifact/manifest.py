@@ -1,0 +1,103 @@
+"""The manifest, ``model.json`` beside the archive: which archive, what it is and how good. Written and read here."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.errors import TrainingError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Which archive a manifest is about: a path beside it or an S3 address, hexadecimal digits, and bytes."""
+
+    location: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known about an archive.
+
+    Parameters
+    ----------
+    model
+        ``architecture``, ``weights`` that it began with, ``mode``, ``temperature``.
+    input
+        How a photo becomes the model's input, as the card has it.
+    classes
+        ``name`` and ``label`` of each, in the order of the model's output.
+    metrics
+        For ``test`` and ``validation`` what was measured there; None where nothing was.
+    facts
+        What else is told, for people: how it was trained, on what, with which versions.
+    """
+
+    archive: Archive
+    model: Mapping[str, Any]
+    input: Mapping[str, Any]
+    classes: list[dict[str, str]]
+    metrics: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of the test split's photos that are told right; None if nobody measured it."""
+        test = self.metrics.get("test")
+        return None if test is None else float(test["accuracy"])
+
+    def text(self) -> str:
+        """Return the file's content."""
+        content = {
+            "schema": SCHEMA,
+            "artifact": vars(self.archive),
+            "model": self.model,
+            "input": self.input,
+            "classes": self.classes,
+            "metrics": self.metrics,
+            **self.facts,
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> "Manifest":
+        """Read a manifest.
+
+        Raises
+        ------
+        TrainingError
+            There is none, or it is not one of this version.
+        """
+        try:
+            return cls.parse(path.read_bytes(), str(path))
+        except OSError as error:
+            raise TrainingError(f"{path} cannot be read: {error.strerror}") from error
+
+    @classmethod
+    def parse(cls, content: bytes, source: str) -> "Manifest":
+        """Read a manifest from its bytes; an error names ``source``."""
+        try:
+            known = json.loads(content)
+            if known["schema"] != SCHEMA:
+                raise TrainingError(f"{source} has schema {known['schema']!r}; this version reads schema {SCHEMA}")
+            about = known.pop("artifact")
+            archive = Archive(str(about["location"]), str(about["sha256"]), int(about["size"]))
+            if not re.fullmatch("[0-9a-f]{64}", archive.sha256):
+                raise ValueError(f"artifact.sha256 is {archive.sha256!r}")
+            classes = [{key: str(each[key]) for key in ("name", "label")} for each in known.pop("classes")]
+            parts = [dict(known.pop(name)) for name in ("model", "input", "metrics")]
+            del known["schema"]
+            manifest = cls(archive, parts[0], parts[1], classes, parts[2], known)
+            if manifest.accuracy is not None and not 0 <= manifest.accuracy <= 1:
+                raise ValueError(f"metrics.test.accuracy is {manifest.accuracy}")
+        except KeyError as error:
+            raise TrainingError(f"{source} is not a manifest of this version: {error} is missing") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise TrainingError(f"{source} is not a manifest of this version: {error}") from error
+        return manifest
