@@ -1,29 +1,20 @@
 """From a photo to the pixels that the model sees, by the very code that does so when it serves.
 
-What serving does (upright by EXIF, on white where transparent, Pillow's antialiased resize, centre crop) is written
-once, in ``training/serving/photo_pixels.py``, which travels in the artifact. Training on anything else would cost
-accuracy that no test on this side could see.
+The resize (Pillow's, antialiased) and the centre crop are serving's own, as the reading is: see ``reading.py``.
 """
 
 import math
 import random
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from training.errors import TrainingError
+from training.data.reading import SERVING, photo_pixels, read_photo
 from training.model.torchvision_compat import functional
 
-# Serving is a folder of top-level modules, because that is how its container sees it.
-SERVING = Path(__file__).parents[1] / "serving"
-sys.path.append(str(SERVING))
-
-import photo_pixels  # noqa: E402
-from serving_errors import RequestError  # noqa: E402
+__all__ = ["AUGMENTATIONS", "SERVING", "InputRule", "augment", "fit", "read_photo", "to_tensor"]
 
 AUGMENTATIONS = ("none", "light", "photo")
 
@@ -49,22 +40,6 @@ class InputRule:
     def as_card(self) -> dict[str, object]:
         """Return the form that ``model.json`` has."""
         return {"resize": self.resize, "crop": [self.crop, self.crop], "interpolation": self.interpolation}
-
-
-def read_photo(path: Path) -> Image.Image:
-    """Read a photo as the endpoint would: RGB, upright, in its own size.
-
-    Raises
-    ------
-    TrainingError
-        It is not a JPEG, PNG or WebP file that the endpoint would accept; the message names it.
-    """
-    try:
-        return photo_pixels.decode(path.read_bytes())
-    except RequestError as error:
-        raise TrainingError(f"{path}: {error.title.lower()}; replace the file or remove it") from error
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def fit(photo: Image.Image, rule: InputRule) -> Image.Image:

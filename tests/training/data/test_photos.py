@@ -1,7 +1,10 @@
+import hashlib
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from training.data.photos import SPLITS, find, label, survey
 from training.errors import TrainingError
@@ -84,7 +87,7 @@ def test_two_classes_with_one_label_are_refused(data: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "empty body"),
+        (b"", "empty file"),
         (b"<html>", "unsupported image format"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "damaged image"),
     ],
@@ -103,13 +106,39 @@ def test_a_photo_that_is_cut_short_is_found(data: Path) -> None:
         survey(find(folders(data)))
 
 
-def test_the_fingerprint_follows_the_bytes_and_not_the_place(data: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_is_that_of_names_and_bytes_and_not_of_the_place_or_the_time(
+    data: Path, tmp_path: Path
+) -> None:
     first = survey(find(folders(data)))
     moved = data.rename(tmp_path / "moved")
+    for each in moved.rglob("*.png"):
+        os.utime(each, (0, 0))
     assert survey(find(folders(moved))) == first
-    green, blue = moved / "train" / "002.Green_dog" / "0.png", moved / "train" / "003.Blue_heeler" / "0.png"
-    shutil.copy(green, blue)
-    assert survey(find(folders(moved))).fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("change", ["photo changed", "photo moved", "photo renamed", "class renamed"])
+def test_the_fingerprint_changes_with_whatever_changes_training(data: Path, change: str) -> None:
+    first = survey(find(folders(data))).fingerprint
+    red, green = data / "train" / "001.Red_setter", data / "train" / "002.Green_dog"
+    match change:
+        case "photo changed":
+            Image.new("RGB", (32, 32), "brown").save(red / "0.png")
+        case "photo moved":
+            (red / "0.png").rename(green / "other.png")
+        case "photo renamed":
+            (red / "0.png").rename(red / "other.png")
+        case "class renamed":
+            for split in SPLITS:
+                (data / split / "001.Red_setter").rename(data / split / "001.Irish_setter")
+    assert survey(find(folders(data))).fingerprint != first
+
+
+def test_the_survey_tells_the_hash_of_every_photo_in_their_order(data: Path) -> None:
+    found = find(folders(data))
+    seen = survey(found)
+    for split in SPLITS:
+        expected = [hashlib.sha256(photo.path.read_bytes()).hexdigest() for photo in found.splits[split]]
+        assert seen.digests[split] == expected
 
 
 def test_the_survey_tells_the_usual_shorter_side(data: Path) -> None:

@@ -1,0 +1,72 @@
+"""Photos read by the very code that reads them when the model serves; needs no PyTorch.
+
+What serving does (upright by EXIF, on white where transparent, its limits) is written once, in
+``training/serving/photo_pixels.py``, which travels in the artifact. Training on anything else would cost accuracy that
+no test on this side could see.
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from training.errors import TrainingError
+
+# Serving is a folder of top-level modules, because that is how its container sees it.
+SERVING = Path(__file__).parents[1] / "serving"
+sys.path.append(str(SERVING))
+
+import photo_pixels  # noqa: E402
+from serving_errors import RequestError  # noqa: E402
+
+__all__ = ["SERVING", "UnreadableError", "decode", "photo_pixels", "read_bytes", "read_photo"]
+
+NAMES = {"Empty body": "empty file", "Body too large": "file too large"}
+"""Serving's titles of what it refuses, where a file would be called otherwise."""
+
+
+class UnreadableError(TrainingError):
+    """A file is no photo that the endpoint would accept.
+
+    Parameters
+    ----------
+    reason
+        A few words, the same for every such file.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}; replace the file or remove it")
+        self.reason = reason
+
+
+def read_photo(path: Path) -> Image.Image:
+    """Read a photo as the endpoint would: RGB, upright, in its own size.
+
+    Raises
+    ------
+    UnreadableError
+        It is not a JPEG, PNG or WebP file that the endpoint would accept; the message names it.
+    """
+    return decode(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content.
+
+    Raises
+    ------
+    UnreadableError
+        There is no way to read it.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(path, f"cannot be read ({error.strerror})") from error
+
+
+def decode(body: bytes, path: Path) -> Image.Image:
+    """Decode the bytes of a photo as the endpoint would; ``path`` is named by the error, as in ``read_photo``."""
+    try:
+        return photo_pixels.decode(body)
+    except RequestError as error:
+        raise UnreadableError(path, NAMES.get(error.title, error.title.lower())) from error

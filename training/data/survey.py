@@ -1,0 +1,235 @@
+"""Every photo read once, for all that is to be known of it before training."""
+
+import hashlib
+import io
+import os
+import statistics
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from training.console import track
+from training.data.duplicates import THUMBNAIL, copies, look_alikes
+from training.data.findings import ERROR, NOTE, WARNING, Finding
+from training.data.layout import SPLITS, Photos
+from training.data.reading import UnreadableError, decode, read_bytes
+from training.errors import TrainingError
+
+MAX_RATIO = 100
+"""Longer to shorter side. Beyond, serving's resize would pass its limit of pixels, and a crop shows next to nothing."""
+
+MAX_IMBALANCE = 10
+"""Photos of the largest class to those of the smallest. A tenth of the photos is where plain accuracy begins to hide
+that a class was not learned (He and Garcia, "Learning from Imbalanced Data", 2009, call 100 severe)."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one photo told; only ``sha256`` and ``problem`` if it cannot be read.
+
+    Parameters
+    ----------
+    sha256
+        Of the file.
+    pixels
+        SHA-256 of what the model would see at full size: the same for copies that were saved anew without loss,
+        turned by EXIF or stripped of metadata.
+    thumbnail
+        Grey, ``THUMBNAIL`` x ``THUMBNAIL`` pixels.
+    traits
+        What is unusual about the file.
+    """
+
+    name: str
+    split: str
+    target: int
+    sha256: str = ""
+    problem: str = ""
+    size: tuple[int, int] = (0, 0)
+    pixels: str = ""
+    thumbnail: bytes = b""
+    traits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What reading every photo once told.
+
+    Parameters
+    ----------
+    fingerprint
+        SHA-256 over the names and the bytes of all photos.
+    side
+        Median of the training photos' shorter sides, in pixels.
+    digests
+        SHA-256 of each photo's file, for each split in the order of ``Photos.splits``.
+    findings
+        How many photos each kind of warning and note concerns.
+    """
+
+    fingerprint: str
+    side: int
+    digests: dict[str, list[str]]
+    findings: dict[str, int]
+
+
+def survey(photos: Photos) -> Survey:
+    """Read every photo once, so that what is wrong is found now and not after an hour.
+
+    Raises
+    ------
+    TrainingError
+        A photo cannot be read, or there are copies where none may be; the message names the first.
+    """
+    looks = look_at(photos)
+    found = examine(photos, looks)
+    if errors := [each for each in found if each.severity == ERROR]:
+        more = sum(len(each.photos) for each in errors) - 1
+        and_more = f" (and {more} more)" if more else ""
+        raise TrainingError(
+            f"{errors[0].example()}: {errors[0].text}{and_more}; `python -m training check` with the same --data "
+            "lists what is wrong"
+        )
+    return Survey(
+        fingerprint(looks),
+        usual_side(looks),
+        {split: [each.sha256 for each in looks if each.split == split] for split in SPLITS},
+        {each.kind: each.count for each in found},
+    )
+
+
+def look_at(photos: Photos) -> list[Look]:
+    """Read every photo, on all cores, in the order of ``SPLITS`` and ``Photos.splits``."""
+    every = [
+        (photo.path, Look(photos.name(split, photo.path), split, photo.target))
+        for split in SPLITS
+        for photo in photos.splits[split]
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and hashlib work outside the interpreter's lock
+        try:
+            return list(track(pool.map(lambda each: _look(*each), every), "Reading the photos", len(every)))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def examine(photos: Photos, looks: list[Look], size: int | None = None) -> list[Finding]:
+    """Return what is wrong with the photos, or odd, the worst first.
+
+    Parameters
+    ----------
+    size
+        Pixels of each side of the model's input, if it is known.
+    """
+    found = _unreadable(looks)
+    readable = [each for each in looks if not each.problem]
+    found += copies(readable) + look_alikes(readable) + _imbalance(photos)
+    if small := [each for each in readable if min(each.size) < (size or min(224, usual_side(looks)))]:
+        found.append(_about(WARNING, "small photo", "smaller than the model's input, and enlarged for it", small))
+    for trait, (severity, text) in TRAITS.items():
+        if having := [each for each in readable if trait in each.traits]:
+            found.append(_about(severity, trait, text, having))
+    if photos.ignored:
+        found.append(_ignored(photos))
+    return sorted(found, key=lambda each: (ERROR, WARNING, NOTE).index(each.severity))
+
+
+TRAITS = {
+    "animation": (WARNING, "moving pictures, of which the first counts"),
+    "transparency": (NOTE, "with transparent pixels, which are shown on white, here as when serving"),
+    "CMYK": (NOTE, "in the colours of print, converted to RGB without a profile, here as when serving"),
+    "greyscale": (NOTE, "in shades of grey; the model sees three equal channels"),
+}
+
+
+def fingerprint(looks: list[Look]) -> str:
+    """Return a hash over all names and contents, which does not depend on where the data set lies."""
+    return hashlib.sha256("\n".join(sorted(f"{each.name} {each.sha256}" for each in looks)).encode()).hexdigest()
+
+
+def usual_side(looks: list[Look]) -> int:
+    """Return the median of the training photos' shorter sides; 0 without any."""
+    sides = [min(each.size) for each in looks if each.split == "train" and not each.problem]
+    return int(statistics.median_low(sides)) if sides else 0
+
+
+def _look(path: Path, at: Look) -> Look:
+    try:
+        body = read_bytes(path)
+    except UnreadableError as error:
+        return Look(at.name, at.split, at.target, problem=error.reason)
+    sha256 = hashlib.sha256(body).hexdigest()
+    try:
+        photo = decode(body, path)
+    except UnreadableError as error:
+        return Look(at.name, at.split, at.target, sha256, error.reason)
+    problem = "too elongated" if max(photo.size) > MAX_RATIO * min(photo.size) else ""
+    thumbnail = photo.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX).convert("L").tobytes()
+    return Look(
+        at.name, at.split, at.target, sha256, problem, photo.size, _pixel_hash(photo), thumbnail, tuple(_traits(body))
+    )
+
+
+def _pixel_hash(photo: Image.Image) -> str:
+    seen = hashlib.sha256(f"{photo.size}".encode())
+    for top in range(0, photo.height, 256):  # in strips: a large photo takes 150 MB
+        seen.update(photo.crop((0, top, photo.width, min(top + 256, photo.height))).tobytes())
+    return seen.hexdigest()
+
+
+def _traits(body: bytes) -> list[str]:
+    image = Image.open(io.BytesIO(body), formats=["JPEG", "PNG", "WEBP"])  # the header alone
+    traits = []
+    if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: phones add a preview to a JPEG
+        traits.append("animation")
+    if image.has_transparency_data:
+        traits.append("transparency")
+    if image.mode == "CMYK":
+        traits.append("CMYK")
+    if image.mode in ("1", "L", "LA", "I", "I;16", "F"):
+        traits.append("greyscale")
+    return traits
+
+
+def _unreadable(looks: list[Look]) -> list[Finding]:
+    reasons = sorted({each.problem for each in looks if each.problem})
+    return [
+        _about(ERROR, reason, f"{reason}; replace the file or remove it", [x for x in looks if x.problem == reason])
+        for reason in reasons
+    ]
+
+
+def _imbalance(photos: Photos) -> list[Finding]:
+    targets = [photo.target for photo in photos.splits["train"]]
+    counts = {target: targets.count(target) for target in sorted(set(targets))}
+    if not counts:
+        return []
+    least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    if counts[most] <= MAX_IMBALANCE * counts[least]:
+        return []
+    few = sum(counts[most] > MAX_IMBALANCE * count for count in counts.values())
+    text = (
+        f"train has {counts[most]} photos of {photos.classes[most]} and {counts[least]} of {photos.classes[least]}: "
+        f"look at each class's own accuracy, or find more photos of {few} class{'es' if few > 1 else ''}"
+    )
+    return [Finding(WARNING, "imbalance", text)]
+
+
+def _ignored(photos: Photos) -> Finding:
+    names = []
+    for path in photos.ignored:
+        split = next(split for split, folder in photos.folders.items() if path.is_relative_to(folder))
+        names.append((photos.name(split, path),))
+    endings = ", ".join(sorted({path.suffix.lower() or "no ending" for path in photos.ignored})[:5])
+    return Finding(
+        WARNING,
+        "ignored file",
+        f"not a JPEG, PNG or WebP file in a class's folder ({endings}), and left out",
+        tuple(names),
+    )
+
+
+def _about(severity: str, kind: str, text: str, looks: list[Look]) -> Finding:
+    return Finding(severity, kind, text, tuple((each.name,) for each in looks))
