@@ -42,8 +42,8 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
     parser.add_argument(
         "--augment",
         choices=["light", "photo", "none"],
-        help="in full mode: light turns, shifts and scales a little and never mirrors, so it suits digits too; photo "
-        "crops at random and mirrors half of the photos; none (default: light)",
+        help="in full mode and for --views: light turns, shifts and scales a little and never mirrors, so it suits "
+        "digits too; photo crops at random and mirrors half of the photos; none (default: light; none for one view)",
     )
     parser.add_argument("--epochs", type=whole(1), help="passes over the photos (default: 10 for full, 30 for head)")
     parser.add_argument(
@@ -63,9 +63,29 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
     parser.add_argument(
         "--seed", type=whole(0, 2**32 - 1), default=0, help="same seed, same machine, same model (default: 0)"
     )
+    _add_features(parser)
     _add_learning(parser)
     _add_checkpoints(parser, environment)
     parser.set_defaults(run=run)
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    section = parser.add_argument_group("what the last layer learns from (mode head)")
+    section.add_argument(
+        "--views",
+        type=whole(1, 1000),
+        default=1,
+        metavar="K",
+        help="see each photo in so many ways, as it is and varied by --augment; each costs one more pass, but only "
+        "once: an epoch takes one view of each photo, the next epoch the next one (default: %(default)s)",
+    )
+    section.add_argument(
+        "--features",
+        type=Path,
+        metavar="DIR",
+        help="keeps what the frozen layers compute, for all fits and searches with the same photos; may be removed at "
+        "any time (default: features in KENNEL_CACHE or the user's cache)",
+    )
 
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:

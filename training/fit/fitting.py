@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -19,8 +19,10 @@ from training.fit import distributed
 from training.fit.calibration import fit_temperature
 from training.fit.checkpoints import Checkpoints
 from training.fit.evaluation import measure
+from training.fit.features import FeatureBank, Views
+from training.fit.frozen import last_layer
 from training.fit.full import train_full
-from training.fit.head import train_head
+from training.fit.head import answer, train_head
 from training.fit.loading import device
 from training.fit.options import Options, Plan, plan
 from training.fit.prediction import predict_together
@@ -57,16 +59,22 @@ def fit(options: Options) -> None:
         sets = {split: PixelDataset(each, recipe.rule) for split, each in found.splits.items()}
         train = PixelDataset(found.splits["train"], recipe.rule, chosen.augment, options.seed)
         recipe.classifier.to(device())
+        precision = options.precision or distributed.share(choose_precision(recipe.rule.crop))
         if chosen.mode == "full":
-            precision = options.precision or distributed.share(choose_precision(recipe.rule.crop))
             checkpoints = _checkpoints(options, chosen, recipe, seen, precision)
             outcome = train_full(recipe, train, sets["valid"], chosen.schedule, precision, checkpoints, stop)
         else:
-            outcome = train_head(recipe, train, sets["valid"], chosen.schedule)
+            views = Views(options.views, chosen.augment, options.seed)
+            bank = FeatureBank(recipe, found, options.features or wheel_cache() / "features", precision, views)
+            head = last_layer(recipe)
+            outcome = replace(train_head(head, bank["train"], bank["valid"], chosen.schedule), speed=bank.facts)
         temperature = fit_temperature(outcome.validation_logits, outcome.validation_targets)
         validation = measure(outcome.validation_logits, outcome.validation_targets, temperature)
         say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}")
-        logits, targets = predict_together(recipe.classifier, sets["test"], "Testing")
+        if chosen.mode == "full":
+            logits, targets = predict_together(recipe.classifier, sets["test"], "Testing")
+        else:
+            logits, targets = answer(head, bank["test"])
         test = measure(logits, targets, temperature)
         console.print(f"test_accuracy={test.accuracy:.4f} test_loss={test.loss:.4f}", markup=False)
         if not distributed.primary():

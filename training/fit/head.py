@@ -3,45 +3,44 @@
 import torch
 from torch import Tensor, nn
 
-from training.data.photos import PixelDataset
-from training.errors import TrainingError
-from training.fit.evaluation import predict
+from training.fit.features import Features
 from training.fit.loading import device
 from training.fit.loop import Learner, Outcome, best_epoch
 from training.fit.schedule import Schedule, order
-from training.model.network import Recipe
 
 
-def train_head(recipe: Recipe, train: PixelDataset, valid: PixelDataset, schedule: Schedule) -> Outcome:
-    """Train the last layer alone, on features that the frozen rest computes once for each photo.
+def train_head(head: nn.Module, train: Features, valid: Features, schedule: Schedule) -> Outcome:
+    """Train what takes features to logits; it ends with the weights of the best epoch.
+
+    Where photos have several views, an epoch takes one of each: the next photo's next view, the next epoch's next, so
+    each epoch has some of all, and a photo shows all of its own in as many epochs. Every process of a group does this
+    alone and alike, which takes less time than telling each other.
 
     Raises
     ------
     TrainingError
-        The last layer is not a linear one that takes the features of the rest, or the loss is not finite any more.
+        The loss is not finite any more.
     """
-    network = recipe.classifier.network
-    head = network.get_submodule(recipe.head)
-    if not isinstance(head, nn.Linear):
-        raise TrainingError(f"{recipe.architecture} has no linear last layer to train alone; use --mode full")
-    network.set_submodule(recipe.head, nn.Identity())
-    try:
-        features, targets = (each.to(device()) for each in predict(recipe.classifier, train, "Features"))
-        valid_features, valid_targets = predict(recipe.classifier, valid, "Features")
-    finally:
-        network.set_submodule(recipe.head, head)
-    batch_size = min(schedule.batch_size, len(train))
-    step = Learner(head, schedule, -(-len(train) // batch_size))
+    head.to(device())
+    rows, targets = train.rows.to(device()), train.targets.to(device())
+    views, photos = rows.shape[:2]
+    batch_size = min(schedule.batch_size, photos)
+    step = Learner(head, schedule, -(-photos // batch_size))
 
     def epoch(number: int) -> float:
         head.train()
-        items = order(len(train), schedule.seed, number)
-        batches = [items[i : i + batch_size] for i in range(0, len(items), batch_size)]
-        losses = [step(head(features[batch]), targets[batch]) for batch in batches]
+        items = torch.tensor(order(photos, schedule.seed, number), device=device())
+        losses = [
+            step(head(rows[(batch + number) % views, batch]), targets[batch])
+            for batch in torch.split(items, batch_size)
+        ]
         return sum(losses) / len(losses)
 
-    def validate() -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            return head(valid_features.to(device())).cpu(), valid_targets
+    return best_epoch(head, schedule, epoch, lambda: answer(head, valid))
 
-    return best_epoch(head, schedule, epoch, validate)
+
+def answer(head: nn.Module, features: Features) -> tuple[Tensor, Tensor]:
+    """Return the logits [photos, classes] of each photo as it is, and the targets [photos], in memory."""
+    head.eval()
+    with torch.no_grad():
+        return head(features.rows[0].to(device())).cpu(), features.targets

@@ -39,6 +39,8 @@ class Options:
     checkpoint_minutes: float = 5.0
     checkpoint_steps: int | None = None
     resume: bool = False
+    views: int = 1
+    features: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,15 @@ def plan(options: Options) -> Plan:
     """
     pretrained = options.weights.lower() != "none"
     mode = options.mode or ("head" if pretrained else "full")
-    augment = options.augment or ("light" if mode == "full" else "none")
+    augment = options.augment or ("light" if mode == "full" or options.views > 1 else "none")
     if mode == "head" and not pretrained:
         raise TrainingError("--mode head trains on what the rest of the network knows: give it --weights, e.g. DEFAULT")
-    if mode == "head" and augment != "none":
-        raise TrainingError("--mode head reads each photo once, as it is: leave out --augment, or use --mode full")
+    if mode == "full" and options.views > 1:
+        raise TrainingError("--views is for --mode head; --mode full varies each photo in every epoch by itself")
+    if mode == "head" and options.views == 1 and augment != "none":
+        raise TrainingError("--mode head reads each photo once, as it is: leave out --augment, or add --views 5")
+    if options.views > 1 and augment == "none":
+        raise TrainingError("--views of photos that do not vary are all the same: give --augment light or photo")
     if options.batch_norm == "frozen" and not pretrained:
         raise TrainingError("--batch-norm frozen keeps the statistics that the weights came with: give it --weights")
     if options.resume and options.checkpoints is None:

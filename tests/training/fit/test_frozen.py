@@ -1,0 +1,83 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.training.fit.small import recipe
+from training.errors import TrainingError
+from training.fit.frozen import Frozen
+from training.model.network import Recipe
+
+
+def network(architecture: str = "resnet18") -> Recipe:
+    """Return a network whose batch norm does something."""
+    made, chance = recipe(architecture), torch.Generator().manual_seed(0)
+    for module in made.classifier.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = torch.rand(module.num_features, generator=chance) - 0.5
+            module.running_var = torch.rand(module.num_features, generator=chance) + 0.5
+    return made
+
+
+def pixels(count: int) -> Tensor:
+    return torch.randint(256, (count, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def plainly(made: Recipe, photos: Tensor) -> Tensor:
+    """Return what the last layer is given."""
+    given: list[Tensor] = []
+    head = made.classifier.network.get_submodule(made.head)
+    hook = head.register_forward_hook(lambda _, inputs, __: given.append(inputs[0]))
+    with torch.no_grad():
+        made.classifier.eval()(photos)
+    hook.remove()
+    return given[0]
+
+
+@pytest.mark.parametrize(
+    "architecture", ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "regnet_y_400mf", "swin_t", "mnasnet0_5"]
+)
+def test_features_are_what_the_last_layer_is_given(architecture: str) -> None:
+    made, photos = network(architecture), pixels(3)
+    expected = plainly(made, photos)
+    features = Frozen(made, "float32")(photos)
+    assert features.shape == expected.shape
+    assert torch.allclose(features, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+def test_batch_norm_is_folded() -> None:
+    frozen = Frozen(network(), "float32")
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in frozen._classifier.modules())
+
+
+def test_bfloat16_points_where_float32_does() -> None:
+    made, photos = network(), pixels(8)
+    exact, quick = Frozen(made, "float32")(photos), Frozen(made, "bfloat16")(photos)
+    assert not torch.equal(exact, quick)
+    assert quick.dtype == torch.float32
+    assert nn.functional.cosine_similarity(exact, quick).min() >= 0.9999
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_photo_has_the_same_features_to_the_last_bit_whatever_comes_with_it(precision: str) -> None:
+    frozen, photos = Frozen(network("mobilenet_v3_small"), precision), pixels(6)
+    together = frozen(photos)
+    assert torch.equal(frozen(photos.flip(0)).flip(0), together)
+    assert torch.equal(torch.cat([frozen(photo[None]) for photo in photos]), together)
+
+
+def test_the_identity_changes_with_all_that_features_depend_on() -> None:
+    made = network()
+    same = Frozen(made, "float32").identity
+    nn.init.zeros_(made.classifier.network.get_parameter("fc.weight"))
+    assert Frozen(made, "float32").identity == same, "the head is not frozen"
+    others = {Frozen(made, "bfloat16").identity}
+    made.classifier.std += 0.1
+    others.add(Frozen(made, "float32").identity)
+    made.classifier.network.get_parameter("conv1.weight").data[0, 0, 0, 0] += 1e-6
+    others.add(Frozen(made, "float32").identity)
+    assert len(others | {same}) == 4
+
+
+def test_a_network_without_a_linear_last_layer_is_refused() -> None:
+    with pytest.raises(TrainingError, match="--mode full"):
+        Frozen(recipe("squeezenet1_1"), "float32")

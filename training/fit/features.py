@@ -1,0 +1,189 @@
+"""What the frozen part of a network makes of photos: computed once, kept, and shared by all who train on it."""
+
+import hashlib
+import os
+import random
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.console import say, track
+from training.data.photos import Photo, Photos
+from training.data.pixels import augment, fit, read_photo, to_tensor
+from training.files import sha256
+from training.fit import distributed
+from training.fit.feature_cache import FeatureCache
+from training.fit.frozen import Frozen
+from training.model.network import Recipe
+
+CHUNK = 1024
+"""Rows a file: what a process that is killed has to compute again, at most."""
+
+AHEAD = 3
+"""Batches of photos that are decoded before their turn."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """In which ways each photo is seen: first as serving sees it, then varied.
+
+    Parameters
+    ----------
+    policy
+        Of the second and all others, see ``pixels.augment``. How one varies depends on ``seed``, its number and the
+        photo's bytes.
+    """
+
+    count: int = 1
+    policy: str = "none"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Features:
+    """Of one split: ``rows`` of shape [views, photos, width], ``targets`` of shape [photos], both in memory."""
+
+    rows: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One view of one photo."""
+
+    photo: Photo
+    digest: str
+    view: int
+
+    def key(self, views: Views) -> bytes:
+        varied = f"{views.policy} {views.seed} {self.view}" if self.view else "as served"
+        return hashlib.sha256(f"{self.digest} {varied}".encode()).digest()
+
+
+@dataclass
+class FeatureBank:
+    """The features of the three splits, each computed when it is first asked for.
+
+    With several processes, each computes its share and all get everything, to the last bit what one process computes
+    (given as many threads: with another number of them, some layers of some networks sum in another order).
+
+    Parameters
+    ----------
+    precision
+        For ``train``, see ``Frozen``. The other splits are always computed in float32: they measure what is served.
+    folder
+        Where features are kept, see ``FeatureCache``.
+    """
+
+    recipe: Recipe
+    photos: Photos
+    folder: Path
+    precision: str = "float32"
+    views: Views = field(default_factory=Views)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """For the manifest."""
+    _frozen: dict[str, Frozen] = field(default_factory=dict)
+    _made: dict[str, Features] = field(default_factory=dict)
+
+    def __getitem__(self, split: str) -> Features:
+        """Return the features of ``train``, ``valid`` or ``test``.
+
+        Raises
+        ------
+        TrainingError
+            The network has no linear last layer, or a photo cannot be read.
+        """
+        if split not in self._made:
+            train = split == "train"
+            self._made[split] = self._make(
+                split, self.views if train else Views(), self._network(self.precision if train else "float32")
+            )
+        return self._made[split]
+
+    def _network(self, precision: str) -> Frozen:
+        if precision not in self._frozen:
+            self._frozen[precision] = Frozen(self.recipe, precision)
+        return self._frozen[precision]
+
+    def _make(self, split: str, views: Views, frozen: Frozen) -> Features:
+        start, photos = time.perf_counter(), self.photos.splits[split]
+        cache = FeatureCache(self.folder, frozen.identity)
+        mine = distributed.slice_of(photos)
+        with ThreadPoolExecutor(_cores()) as pool:
+            digests = list(pool.map(sha256, [photo.path for photo in mine]))
+        looks = {
+            _Look(photo, digest, view).key(views): _Look(photo, digest, view)
+            for photo, digest in zip(mine, digests, strict=True)
+            for view in range(views.count)
+        }
+        known = cache.read(looks)
+        missing = {key: look for key, look in looks.items() if key not in known}
+        known |= _compute(frozen, missing, views, cache, f"Features, {split}")
+        rows = torch.empty(len(mine), views.count, frozen.width)
+        for i, (photo, digest) in enumerate(zip(mine, digests, strict=True)):
+            for view in range(views.count):
+                rows[i, view] = known[_Look(photo, digest, view).key(views)]
+        computed = round(distributed.total([len(missing)])[0])
+        whole = distributed.gather(rows, len(photos)).transpose(0, 1).contiguous()
+        seconds = time.perf_counter() - start
+        self.facts[split] = {
+            "views": views.count,
+            "precision": frozen.precision,
+            "computed": computed,
+            "seconds": round(seconds, 2),
+        }
+        say(
+            "Features",
+            f"{split}: {len(photos)} photos"
+            + (f" in {views.count} views" if views.count > 1 else "")
+            + f", {computed} computed in {frozen.precision}, {seconds:.1f} s; "
+            f"{cache.folder} has {cache.size() / 1e6:.1f} MB",
+        )
+        return Features(whole, torch.tensor([photo.target for photo in photos]))
+
+
+def _compute(
+    frozen: Frozen, looks: dict[bytes, _Look], views: Views, cache: FeatureCache, title: str
+) -> dict[bytes, Tensor]:
+    """Return the features of each look, and keep them."""
+    made, unkept = dict[bytes, Tensor](), dict[bytes, Tensor]()
+    keys = list(looks)
+    batches = [keys[i : i + frozen.batch] for i in range(0, len(keys), frozen.batch)]
+    with ThreadPoolExecutor(_cores()) as pool:  # Pillow decodes outside the interpreter's lock
+        pixels = _decoded(pool, [[looks[key] for key in batch] for batch in batches], frozen, views)
+        for batch, seen in zip(batches, track(pixels, title, len(batches)), strict=True):
+            unkept |= dict(zip(batch, frozen(seen), strict=True))
+            if len(unkept) >= CHUNK or batch is batches[-1]:
+                cache.write(unkept)
+                made, unkept = made | unkept, {}
+    return made
+
+
+def _decoded(pool: ThreadPoolExecutor, batches: list[list[_Look]], frozen: Frozen, views: Views) -> Iterator[Tensor]:
+    ahead = deque[list[Future[Tensor]]]()
+    for batch in batches:
+        ahead.append([pool.submit(partial(_pixels, look, frozen, views)) for look in batch])
+        if len(ahead) > AHEAD:
+            yield torch.stack([each.result() for each in ahead.popleft()])
+    while ahead:
+        yield torch.stack([each.result() for each in ahead.popleft()])
+
+
+def _pixels(look: _Look, frozen: Frozen, views: Views) -> Tensor:
+    photo = read_photo(look.photo.path)
+    if look.view == 0:
+        return to_tensor(fit(photo, frozen.rule))
+    chance = random.Random(f"{views.seed} {look.view} {look.digest}")  # noqa: S311
+    return to_tensor(augment(photo, frozen.rule, views.policy, chance))
+
+
+def _cores() -> int:
+    return min(len(os.sched_getaffinity(0)), 16)
