@@ -15,10 +15,10 @@ import sys
 from collections.abc import Mapping
 
 from training.arguments import Parser
-from training.commands import fit, launch, sample
+from training.commands import fit, launch, package, sample
 from training.errors import AlreadyTold, Stopped, TrainingError
 
-COMMANDS = (sample, fit, launch)
+COMMANDS = (sample, fit, launch, package)
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:

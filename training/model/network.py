@@ -2,7 +2,8 @@
 
 import difflib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -13,10 +14,13 @@ from torch import Tensor, nn
 
 from training.data.pixels import InputRule
 from training.errors import TrainingError
+from training.model.mlp import Mlp
 from training.model.torchvision_compat import models
 
 AUXILIARY_HEADS = ("googlenet", "inception_v3")
 """Architectures with extra classifiers that only help training; they are left out."""
+
+AUXILIARY_TENSORS = ("aux1.", "aux2.", "AuxLogits.")
 
 METADATA_KEY = "kennel"
 
@@ -58,6 +62,8 @@ class Recipe:
         Name of the network's last layer, the only one that depends on the number of classes.
     weights
         Where the network's weights come from, as the manifest says it.
+    mlp
+        What stands in place of torchvision's last layer, if it is more than a layer.
     """
 
     classifier: Classifier
@@ -65,15 +71,18 @@ class Recipe:
     weights: str
     head: str
     rule: InputRule
+    mlp: Mlp | None = None
 
     def metadata(self) -> dict[str, str]:
         """Return what goes with the weights into a safetensors file, for ``create`` to read."""
-        facts = {
+        facts: dict[str, Any] = {
             "architecture": self.architecture,
             "mean": [round(x, 6) for x in self.classifier.mean.flatten().tolist()],
             "std": [round(x, 6) for x in self.classifier.std.flatten().tolist()],
             "input": vars(self.rule),
         }
+        if self.mlp:
+            facts["mlp"] = vars(self.mlp)
         return {METADATA_KEY: json.dumps(facts)}  # safetensors writes several in an order that changes from run to run
 
 
@@ -86,6 +95,7 @@ class _Source:
     mean: list[float]
     std: list[float]
     rule: InputRule
+    mlp: Mlp | None = None
 
 
 def check_architecture(name: str) -> None:
@@ -118,14 +128,64 @@ def create(architecture: str, weights: str, classes: int, image_size: int | None
     """
     check_architecture(architecture)
     source = _source(architecture, weights)
+    what = f"--weights {weights} for {architecture}"
+    return _assemble(architecture, source, classes, image_size, photo_side, what)
+
+
+def adopt(
+    architecture: str,
+    state: dict[str, Tensor],
+    label: str,
+    classes: int,
+    image_size: int | None,
+    mlp: Mlp | None,
+    *,
+    preset: str = "DEFAULT",
+    metadata: Mapping[str, str] | None = None,
+    normalised: bool | None = None,
+) -> Recipe:
+    """Build a classifier around weights that are complete, of a model that was trained elsewhere.
+
+    Parameters
+    ----------
+    state
+        Every tensor of the network, by torchvision's names; those of ``mlp`` by its own.
+    preset
+        The name of the weights of torchvision whose preprocessing the model was trained with.
+    metadata
+        Of a safetensors file; what ``Recipe.metadata`` wrote goes before ``preset``.
+    normalised
+        Whether training normalised pixels; if None, as ``metadata`` or ``preset`` has it.
+
+    Raises
+    ------
+    TrainingError
+        The weights do not fit the architecture or the image size.
+    """
+    check_architecture(architecture)
+    if metadata and METADATA_KEY in metadata:
+        source = _of_ours(label, state, json.loads(metadata[METADATA_KEY]))
+    else:
+        source = _with_preset(label, state, models.get_model_weights(architecture)[preset])
+    source = replace(source, mlp=mlp)
+    if normalised is False:
+        source = replace(source, mean=[0.0] * 3, std=[1.0] * 3)
+    return _assemble(architecture, source, classes, image_size, source.rule.crop, f"{label} for {architecture}")
+
+
+def _assemble(
+    architecture: str, source: _Source, classes: int, image_size: int | None, photo_side: int, what: str
+) -> Recipe:
     size = image_size or (min(photo_side, 224) if source.state is None else source.rule.crop)
     # The border that a resize leaves around the crop keeps its share at any size; without weights there is none.
     resize = size if source.state is None else round(source.rule.resize * size / source.rule.crop)
     rule = InputRule(resize=resize, crop=size, interpolation=source.rule.interpolation)
-    network = _build(architecture, classes, size, pretrained=source.state is not None)
-    head = _last_layer(network)
+    network = build(architecture, classes, size, pretrained=source.state is not None)
+    if source.mlp:
+        source.mlp.put(network, classes)
+    head = last_layer(network)
     if source.state is not None:
-        _load(network, source, head, f"--weights {weights} for {architecture}")
+        _load(network, source, head, what)
     classifier = Classifier(network, source.mean, source.std)
     try:
         with torch.no_grad():
@@ -134,10 +194,17 @@ def create(architecture: str, weights: str, classes: int, image_size: int | None
         raise TrainingError(
             f"{architecture} does not take {size} x {size} pixels ({_first_line(error)}); choose another --image-size"
         ) from error
-    return Recipe(classifier, architecture, source.label, head, rule)
+    return Recipe(classifier, architecture, source.label, head, rule, source.mlp)
 
 
-def _build(architecture: str, classes: int, size: int, *, pretrained: bool) -> nn.Module:
+def build(architecture: str, classes: int, size: int, *, pretrained: bool) -> nn.Module:
+    """Build torchvision's network, as it is for weights of its own or without any.
+
+    Raises
+    ------
+    TrainingError
+        It does not take photos of ``size`` pixels a side.
+    """
     options: dict[str, Any] = {}
     if architecture in AUXILIARY_HEADS:
         options = {"aux_logits": False, "init_weights": not pretrained, "transform_input": pretrained}
@@ -154,7 +221,7 @@ def _build(architecture: str, classes: int, size: int, *, pretrained: bool) -> n
     return network
 
 
-def _last_layer(network: nn.Module) -> str:
+def last_layer(network: nn.Module) -> str:
     """Return the name of the layer that gives the logits; each of torchvision's classifiers registers it last."""
     names: list[str] = [name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     return names[-1]
@@ -179,7 +246,17 @@ def _source(architecture: str, weights: str) -> _Source:
     facts = json.loads(metadata[METADATA_KEY])
     if (other := facts["architecture"]) != architecture:
         raise TrainingError(f"--weights {weights} is for {other}, not for {architecture}; add --arch {other}")
-    return _Source(path.name, state, facts["mean"], facts["std"], InputRule(**facts["input"]))
+    return _of_ours(path.name, state, facts)
+
+
+def architecture_of(metadata: Mapping[str, str]) -> str | None:
+    """Return the architecture that ``Recipe.metadata`` wrote into a safetensors file; None for others' files."""
+    return str(json.loads(metadata[METADATA_KEY])["architecture"]) if METADATA_KEY in metadata else None
+
+
+def _of_ours(label: str, state: dict[str, Tensor], facts: dict[str, Any]) -> _Source:
+    mlp = Mlp(facts["mlp"]["position"], tuple(facts["mlp"]["widths"])) if "mlp" in facts else None
+    return _Source(label, state, facts["mean"], facts["std"], InputRule(**facts["input"]), mlp)
 
 
 def _with_preset(name: str, state: dict[str, Tensor] | None, weights: Any) -> _Source:
@@ -213,8 +290,7 @@ def _load(network: nn.Module, source: _Source, head: str, what: str) -> None:
     """Load weights, without those of a head for other classes."""
     assert source.state is not None  # noqa: S101
     own = network.state_dict()
-    auxiliary = ("aux1.", "aux2.", "AuxLogits.")
-    given = {name: value for name, value in source.state.items() if not name.startswith(auxiliary)}
+    given = {name: value for name, value in source.state.items() if not name.startswith(AUXILIARY_TENSORS)}
     body = {name for name in own if name.rpartition(".")[0] != head}
     unknown = given.keys() - own.keys()
     missing = body - given.keys()

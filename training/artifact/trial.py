@@ -1,0 +1,66 @@
+"""How good a finished model is, on photos that are laid out as ``fit`` has them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from training.console import say
+from training.data import photos
+from training.data.photos import Photos, PixelDataset
+from training.errors import TrainingError
+from training.fit.calibration import fit_temperature
+from training.fit.evaluation import measure
+from training.fit.loading import device
+from training.fit.prediction import predict_together
+from training.model.network import Recipe
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was measured: ``metrics`` and ``facts`` as the manifest has them."""
+
+    temperature: float
+    metrics: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+def look(folders: dict[str, Path], names: list[str]) -> Photos:
+    """List the photos, with the classes in the order of the model's output.
+
+    Raises
+    ------
+    TrainingError
+        The classes are not the model's.
+    """
+    found = photos.find(folders)
+    for mine, others, what in (
+        (names, found.classes, "has no photos of"),
+        (found.classes, names, "has photos of"),
+    ):
+        if only := [name for name in mine if name not in others]:
+            but = "" if mine is names else ", which the model does not know"
+            raise TrainingError(f"{folders['test']} {what} {only[0]}{but} ({len(only)} such classes)")
+    order = [names.index(name) for name in found.classes]
+    splits = {
+        split: [replace(photo, target=order[photo.target]) for photo in each] for split, each in found.splits.items()
+    }
+    return replace(found, classes=tuple(names), splits=splits)
+
+
+def try_out(recipe: Recipe, found: Photos) -> Trial:
+    """Fit the temperature on the validation split, and measure the model on the test split."""
+    fingerprint = photos.survey(found).fingerprint
+    recipe.classifier.to(device())
+    sets = {split: PixelDataset(found.splits[split], recipe.rule) for split in ("valid", "test")}
+    logits, targets = predict_together(recipe.classifier, sets["valid"], "Validating")
+    temperature = fit_temperature(logits, targets)
+    validation = measure(logits, targets, temperature)
+    test = measure(*predict_together(recipe.classifier, sets["test"], "Testing"), temperature)
+    say("Test", f"accuracy {test.accuracy:.4f} on {test.images} photos; validation {validation.accuracy:.4f}")
+    images = {split: len(each) for split, each in found.splits.items()}
+    return Trial(
+        temperature,
+        {"test": asdict(test), "validation": asdict(validation)},
+        {"data": {"fingerprint": fingerprint, "images": images}},
+    )
