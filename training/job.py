@@ -8,6 +8,8 @@ reads: SM_CHANNEL_*, SM_HPS and SM_MODEL_DIR. Of Kennel's own there are
 - KENNEL_PIDS: gets the processes' ids, so that the container's entry point can hand SIGTERM on to them.
 """
 
+import contextlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -15,6 +17,24 @@ from pathlib import Path
 from training.__main__ import main
 from training.launch.delivery import deliver
 from training.launch.marker import BEGIN
+
+
+class _Loud(io.TextIOBase):
+    """Standard error in which Kennel's own words begin as the toolkit expects of an error.
+
+    It makes a FailureReason of what it finds by the name of one of Python's exceptions (sagemaker-training,
+    process.py), and of nothing else.
+    """
+
+    def __init__(self, stream: io.TextIOBase) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        self.stream.write(f"Exception: {text}" if text.startswith("kennel: ") else text)
+        return len(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
 
 
 def run(environment: dict[str, str]) -> int:
@@ -28,7 +48,8 @@ def run(environment: dict[str, str]) -> int:
     first = environment.get("RANK", "0") == "0"
     if first:
         print(BEGIN, flush=True)  # noqa: T201
-    status = main(["fit"], environment)
+    with contextlib.redirect_stderr(_Loud(sys.stderr)):  # type: ignore[arg-type]
+        status = main(["fit"], environment)
     if status == 0 and first:
         deliver(Path(environment["SM_MODEL_DIR"]), name, environment["KENNEL_RUNS"], environment["KENNEL_MODELS"])
     return status

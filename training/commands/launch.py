@@ -24,15 +24,13 @@ if TYPE_CHECKING:
     from training.launch.site import Site
     from training.tuning.space import Range
 
-HERE_ONLY = ("checkpoints", "resume")
-"""Options of ``fit`` that a run decides for itself."""
-
-NOT_OF_FIT = {"command", "data", "out", "run", *HERE_ONLY}
+NOT_OF_FIT = {"command", "data", "out", "run", "checkpoints", "resume"}
+"""Options that mean something else here, or nothing: a run keeps its checkpoints in S3 by itself."""
 
 
 class _Refuse(argparse.Action):
     def __call__(self, *arguments: Any) -> NoReturn:
-        raise argparse.ArgumentError(self, "is for `fit`: a run keeps and finds its checkpoints in S3 by itself")
+        raise argparse.ArgumentError(self, "is for `fit`: a run keeps its checkpoints in S3 by itself")
 
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
@@ -53,8 +51,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         metavar="DIR",
         help="gets model.json and launch.json (default: build)",
     )
-    for name in HERE_ONLY:
-        parser.add_argument(f"--{name}", nargs="?", action=_Refuse, help=argparse.SUPPRESS)
+    parser.add_argument("--checkpoints", nargs="?", action=_Refuse, help=argparse.SUPPRESS)
     section = parser.add_argument_group("where")
     section.add_argument("--on", choices=["sagemaker", "ec2"], default="sagemaker", help="(default: %(default)s)")
     section.add_argument("--environment", default="dev", help="whose stacks are used (default: %(default)s)")
@@ -78,6 +75,9 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         "--space", type=Path, metavar="FILE", help="what to try (default: settings/tuning/search.toml)"
     )
     section = parser.add_argument_group("what was launched before")
+    section.add_argument(
+        "--resume", metavar="RUN", help="go on from the checkpoints of a run that was stopped or failed, same options"
+    )
     section.add_argument("--detach", action="store_true", help="start it, and do not wait for it")
     section.add_argument("--attach", nargs="?", const="", metavar="RUN", help="follow a run (default: the latest)")
     section.add_argument("--stop", nargs="?", const="", metavar="RUN", help="end a run (default: the latest)")
@@ -140,6 +140,8 @@ def _check(options: argparse.Namespace) -> None:
         raise TrainingError("--on ec2 trains on one instance, with all its GPUs; --on sagemaker takes several")
     if options.on == "ec2" and options.tune:
         raise TrainingError("--tune is a SageMaker tuning job: leave out --on ec2")
+    if options.resume and options.tune:
+        raise TrainingError("--resume goes on with one training: leave out --tune")
     if options.space and not options.tune:
         raise TrainingError("--space is what --tune tries: give --tune N too")
     kind = options.instance_type
@@ -156,11 +158,13 @@ def _check(options: argparse.Namespace) -> None:
 def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "Order":
     from training.launch.aws import explained
     from training.launch.order import Order, new_name
-    from training.launch.photos import locate
+    from training.launch.photos import check_checkpoints, locate
     from training.launch.places import WEIGHTS
     from training.launch.source import upload_source
     from training.launch.upload import upload_file
 
+    if options.resume:
+        check_checkpoints(aws, site, options.resume)
     photos, weights = locate(aws, site, options.data), None
     chosen = _chosen(options)
     if _is_file(options.weights):
@@ -182,6 +186,7 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
         trials=options.tune or 0,
         parallel=options.parallel,
         weights=weights,
+        resume=options.resume,
     )
 
 

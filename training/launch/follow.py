@@ -69,6 +69,6 @@ class _Following:
 
     def _excuse(self, look: Look) -> None:
         """Show the end of a log that never came to Kennel's own words."""
-        if look.state == "failed" and self.tail is not None:
+        if look.state == "failed" and self.tail is not None and not self.tail.begun:
             for line in self.tail.before:
                 console.print(line, markup=False)

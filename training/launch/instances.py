@@ -89,7 +89,7 @@ class Instance:
                 order.weights,
                 runs=site.uri(places.RUNS),
                 models=site.uri(places.MODELS),
-                checkpoints=site.uri(f"{places.CHECKPOINTS}{order.name}/"),
+                checkpoints=site.uri(order.checkpoints),
                 log_group=site.instance_logs,
                 hours=order.hours,
                 instance_type=order.instance_type,

@@ -1,5 +1,6 @@
 """CloudWatch's logs of a run, as they come."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from training.launch.aws import Aws, code_of
 from training.launch.marker import BEGIN
 
 KEPT_LINES = 15
+TOOLKITS_OWN = re.compile(r"[\d-]+ [\d:,]+ sagemaker-training-toolkit ")
+"""What AWS's training toolkit says of itself."""
 
 
 @dataclass
@@ -29,7 +32,7 @@ class LogTail:
     prefix: str
     before: list[str] = field(default_factory=list)
     _tokens: dict[str, str] = field(default_factory=dict)
-    _begun: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
 
     def lines(self) -> Iterator[str]:
         """Return what is new, of the first host first.
@@ -71,9 +74,10 @@ class LogTail:
             self._tokens[stream] = token
 
     def _sift(self, stream: str, line: str) -> Iterator[str]:
-        if stream in self._begun:
-            yield line
+        if stream in self.begun:
+            if not TOOLKITS_OWN.match(line):
+                yield line
         elif line == BEGIN:
-            self._begun.add(stream)
+            self.begun.add(stream)
         else:
             self.before = [*self.before, line][-KEPT_LINES:]

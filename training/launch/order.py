@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from training.launch import places
 from training.launch.site import Site
 from training.tuning.space import Space
 
@@ -44,6 +45,8 @@ class Order:
         Of a tuning job.
     weights
         Address of the weights to begin with, where they are a file.
+    resume
+        Name of the run whose checkpoints this one goes on from, and keeps.
     """
 
     name: str
@@ -61,6 +64,12 @@ class Order:
     trials: int = 0
     parallel: int = 2
     weights: str | None = None
+    resume: str | None = None
+
+    @property
+    def checkpoints(self) -> str:
+        """The prefix of its checkpoints, in the bucket."""
+        return f"{places.CHECKPOINTS}{self.resume or self.name}/"
 
 
 def new_name(environment: str) -> str:

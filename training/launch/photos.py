@@ -45,6 +45,20 @@ def locate(aws: Aws, site: Site, data: str) -> str:
     return _check(aws, site, data) if data.startswith("s3://") else _upload(aws, site, Path(data))
 
 
+def check_checkpoints(aws: Aws, site: Site, run: str) -> None:
+    """Refuse to go on from a run that has left nothing to go on from.
+
+    Raises
+    ------
+    TrainingError
+        It has no checkpoint.
+    """
+    prefix = f"{places.CHECKPOINTS}{run}/"
+    with explained():
+        if not aws.s3.list_objects_v2(Bucket=site.bucket, Prefix=prefix, MaxKeys=1).get("KeyCount"):
+            raise TrainingError(f"--resume {run}: there is no checkpoint under {site.uri(prefix)}")
+
+
 def _check(aws: Aws, site: Site, data: str) -> str:
     match = places.URI.fullmatch(data)
     key = (match["key"] or "").rstrip("/") + "/" if match else ""

@@ -155,7 +155,7 @@ def _environment(order: Order, models: str) -> dict[str, str]:
 
 
 def _checkpoints(order: Order) -> dict[str, str]:
-    return {"S3Uri": order.site.uri(f"{places.CHECKPOINTS}{order.name}"), "LocalPath": CHECKPOINTS}
+    return {"S3Uri": order.site.uri(order.checkpoints), "LocalPath": CHECKPOINTS}
 
 
 def _ranges(space: Space) -> dict[str, Any]:

@@ -1,0 +1,218 @@
+"""Following a run, finding it again, and bringing its model home."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from tests.training.launch.fakes import SITE, FakeS3, aws_with, error
+from tests.training.launch.test_logs import Logs
+from training.errors import TrainingError
+from training.launch.find import find
+from training.launch.follow import follow
+from training.launch.marker import BEGIN
+from training.launch.result import bring_home
+from training.launch.run import Look
+from training.launch.sagemaker_runs import TrainingJob, TuningJob, reason
+from training.launch.state import KEPT, Started, recall, remember
+
+
+@dataclass
+class FakeRun:
+    """A run that goes through some looks, one at a time."""
+
+    looks: list[Look]
+    name: str = "job"
+    kind: str = "training"
+    log_group: str = "group"
+    restarts: int = 1
+    stopped: list[str] = field(default_factory=list)
+
+    def look(self) -> Look:
+        return self.looks.pop(0)
+
+    def stop(self) -> None:
+        self.stopped.append(self.name)
+
+    def again(self) -> bool:
+        self.restarts -= 1
+        return self.restarts >= 0
+
+    def winner(self) -> str:
+        return self.name
+
+
+RUNNING, DONE = Look("running", "Training"), Look("completed", "Completed")
+
+
+def test_states_and_lines_are_shown_until_the_end(capfd: pytest.CaptureFixture[str]) -> None:
+    aws = aws_with(logs=Logs(job_1=["pip", BEGIN, "epoch=1 valid_accuracy=0.5"]))
+    assert follow(aws, FakeRun([RUNNING, RUNNING, DONE]), 0) == DONE
+    printed = capfd.readouterr().out
+    assert printed.count("Status      Training") == 1
+    assert printed.count("epoch=1 valid_accuracy=0.5") == 1
+    assert "pip" not in printed
+
+
+def test_a_job_that_never_began_shows_its_last_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    aws = aws_with(logs=Logs(job_1=["pip cannot find onnx"]))
+    failed = Look("failed", "Failed", "why")
+    assert follow(aws, FakeRun([failed]), 0) == failed
+    assert "pip cannot find onnx" in capfd.readouterr().out
+
+
+def test_an_interrupted_run_is_started_again_but_not_for_ever() -> None:
+    interrupted = Look("interrupted", "taken away")
+    aws = aws_with(logs=Logs())
+    assert follow(aws, FakeRun([interrupted, RUNNING, DONE]), 0) == DONE
+    assert follow(aws, FakeRun([interrupted, interrupted, interrupted]), 0).state == "failed"
+
+
+def test_a_log_that_may_not_be_read_does_not_end_the_following(capfd: pytest.CaptureFixture[str]) -> None:
+    class Denied(Logs):
+        def get_log_events(self, **_: Any) -> dict[str, Any]:
+            raise error("AccessDeniedException", text="not authorized to perform logs:GetLogEvents")
+
+    assert follow(aws_with(logs=Denied(job_1=[])), FakeRun([RUNNING, DONE]), 0) == DONE
+    assert capfd.readouterr().out.count("cannot be read") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            'AlgorithmError: ExecuteUserScriptError:\nExitCode 2\nErrorMessage "Exception: kennel: valid is missing'
+            '"\nCommand "python job.py", exit code: 1',
+            "valid is missing",
+        ),
+        (
+            "CapacityError: Unable to provision\nrequested capacity",
+            "CapacityError: Unable to provision requested capacity",
+        ),
+        ("", ""),
+    ],
+)
+def test_kennels_own_words_are_found_in_a_failure_reason(said: str, expected: str) -> None:
+    assert reason({"FailureReason": said}) == expected
+
+
+def test_a_job_that_ran_too_long_has_failed_though_sagemaker_says_stopped() -> None:
+    client = boto3.client("sagemaker")
+    job: Any = {
+        "TrainingJobName": "job",
+        "TrainingJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:training-job/job",
+        "ModelArtifacts": {"S3ModelArtifacts": "s3://b/k"},
+        "TrainingJobStatus": "Stopped",
+        "SecondaryStatus": "MaxRuntimeExceeded",
+        "StoppingCondition": {},
+        "CreationTime": "2026-11-21T00:00:00Z",
+    }
+    with Stubber(client) as stub:
+        stub.add_response("describe_training_job", job, {"TrainingJobName": "job"})
+        look = TrainingJob(aws_with(sagemaker=client), "job").look()
+    assert (look.state, look.reason) == ("failed", "MaxRuntimeExceeded")
+
+
+def test_runs_are_remembered_the_latest_first(tmp_path: Path) -> None:
+    for number in range(KEPT + 5):
+        remember(tmp_path, Started(f"run-{number}", "training", "dev"))
+    runs = recall(tmp_path)
+    assert len(runs) == KEPT
+    assert runs[0].name == f"run-{KEPT + 4}"
+    assert [path.name for path in tmp_path.iterdir()] == ["launch.json"]
+
+
+def test_a_damaged_memory_is_told(tmp_path: Path) -> None:
+    (tmp_path / "launch.json").write_text('{"runs": [{"name"')
+    with pytest.raises(TrainingError, match=r"launch\.json is damaged"):
+        recall(tmp_path)
+
+
+def test_nothing_launched_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="nothing was launched from here"):
+        find(aws_with(), "", "dev", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["training", "tuning", "instance"])
+def test_the_latest_run_is_found_without_its_name(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.launch.find.find_site", lambda *_: SITE)
+    remember(tmp_path, Started("first", "training", "dev"))
+    remember(tmp_path, Started("last", kind, "dev"))
+    _, run = find(aws_with(), "", "prod", tmp_path)
+    assert (run.name, run.kind) == ("last", kind)
+
+
+def test_a_run_that_was_started_elsewhere_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.launch.find.find_site", lambda *_: SITE)
+    client = boto3.client("sagemaker")
+    s3 = FakeS3()
+    for known in (False, True):
+        with Stubber(client) as stub:
+            stub.add_client_error("describe_training_job", "ValidationException", "Requested resource not found.")
+            stub.add_client_error("describe_hyper_parameter_tuning_job", "ResourceNotFound", "can't find")
+            if known:
+                s3.objects["training/runs/far/order.json"] = b"{}"
+                assert find(aws_with(sagemaker=client, s3=s3), "far", "dev", tmp_path)[1].kind == "instance"
+            else:
+                with pytest.raises(TrainingError, match="dev has no run far in eu-west-1"):
+                    find(aws_with(sagemaker=client, s3=s3), "far", "dev", tmp_path)
+
+
+def manifest(prefix: str, content: bytes = b"artifact") -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    artifact = {"location": SITE.uri(f"{prefix}{digest}.tar.gz"), "sha256": digest, "size": len(content)}
+    return {"schema": 1, "artifact": artifact, "metrics": {"test": {"accuracy": 0.9}}}
+
+
+def test_a_jobs_manifest_comes_home_and_names_the_artifact_in_s3(tmp_path: Path) -> None:
+    made = manifest("models/")
+    s3 = FakeS3({"training/runs/job/model.json": json.dumps(made).encode()})
+    bring_home(aws_with(s3=s3), SITE, FakeRun([DONE]), tmp_path / "build")
+    assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == made
+    assert [path.name for path in (tmp_path / "build").iterdir()] == ["model.json"]
+
+
+def test_the_best_trials_artifact_is_copied_to_the_finished_ones(tmp_path: Path) -> None:
+    made = manifest("training/runs/search/")
+    digest = made["artifact"]["sha256"]
+    s3 = FakeS3(
+        {
+            "training/runs/search-002-abc/model.json": json.dumps(made).encode(),
+            f"training/runs/search/{digest}.tar.gz": b"artifact",
+        }
+    )
+    run = FakeRun([DONE], name="search-002-abc", kind="tuning")
+    bring_home(aws_with(s3=s3), SITE, run, tmp_path)
+    assert s3.objects[f"models/{digest}.tar.gz"] == b"artifact"
+    home = json.loads((tmp_path / "model.json").read_bytes())
+    assert home["artifact"]["location"] == SITE.uri(f"models/{digest}.tar.gz")
+    assert json.loads(s3.objects[f"models/{digest}.json"]) == home
+
+
+def test_a_run_without_a_manifest_leaves_the_old_one_in_place(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("old")
+    with pytest.raises(TrainingError, match="job has left no manifest"):
+        bring_home(aws_with(s3=FakeS3()), SITE, FakeRun([DONE]), tmp_path)
+    assert (tmp_path / "model.json").read_text() == "old"
+
+
+def test_a_tuning_job_without_a_good_trial_is_told() -> None:
+    client = boto3.client("sagemaker")
+    job: Any = {
+        "HyperParameterTuningJobName": "search",
+        "HyperParameterTuningJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:hyper-parameter-tuning-job/search",
+        "HyperParameterTuningJobConfig": {"Strategy": "Bayesian", "ResourceLimits": {"MaxParallelTrainingJobs": 1}},
+        "HyperParameterTuningJobStatus": "Completed",
+        "CreationTime": "2026-11-21T00:00:00Z",
+        "TrainingJobStatusCounters": {},
+        "ObjectiveStatusCounters": {},
+    }
+    with Stubber(client) as stub:
+        stub.add_response("describe_hyper_parameter_tuning_job", job, {"HyperParameterTuningJobName": "search"})
+        with pytest.raises(TrainingError, match="no trial of search has succeeded"):
+            TuningJob(aws_with(sagemaker=client), "search").winner()
