@@ -29,9 +29,14 @@ def write_archive(path: Path, onnx: bytes, card: dict[str, object], wheels: Sequ
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for name, content in sorted(members.items()):
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o644
-            tar.addfile(member, io.BytesIO(content))
+            tar.addfile(member(name, len(content)), io.BytesIO(content))
+
+
+def member(name: str, size: int) -> tarfile.TarInfo:
+    """Return what the archive says of a file: nothing of when and by whom it was written."""
+    about = tarfile.TarInfo(name)
+    about.size, about.mode = size, 0o644
+    return about
 
 
 def _json(value: object) -> bytes:

@@ -26,7 +26,7 @@ class NoAnswer(Exception):  # noqa: N818 the caller says whose mistake it is
     """The artifact does not serve; the message is the last line that it wrote."""
 
 
-def ask(folder: Path, code: Path, photos: Sequence[Path]) -> list[dict[str, Any]]:
+def ask(folder: Path, code: Path, photos: Sequence[Path], seconds: float | None = None) -> list[dict[str, Any]]:
     """Return for each photo ``probabilities``, in the order of the classes, and ``answer``, as a caller gets it.
 
     Parameters
@@ -35,18 +35,24 @@ def ask(folder: Path, code: Path, photos: Sequence[Path]) -> list[dict[str, Any]
         The unpacked artifact.
     code
         The folder of the serving code that reads it.
+    seconds
+        How long that may take; None for any time.
 
     Raises
     ------
     NoAnswer
         The model is not loaded, or a photo is not answered.
     """
-    result = subprocess.run(  # noqa: S603
-        [sys.executable, "-I", "-B", "-c", PROGRAM, str(folder), str(code)],
-        input="\n".join(json.dumps(str(path.absolute())) for path in photos),
-        capture_output=True,
-        text=True,
-    )
+    try:
+        result = subprocess.run(  # noqa: S603
+            [sys.executable, "-I", "-B", "-c", PROGRAM, str(folder), str(code)],
+            input="\n".join(json.dumps(str(path.absolute())) for path in photos),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NoAnswer(f"no answer in {seconds:.0f} s") from error
     if result.returncode:
         raise NoAnswer((result.stderr.strip().splitlines() or ["no message"])[-1])
     return [json.loads(line) for line in result.stdout.splitlines()]

@@ -98,6 +98,6 @@ class Manifest:
                 raise ValueError(f"metrics.test.accuracy is {manifest.accuracy}")
         except KeyError as error:
             raise TrainingError(f"{source} is not a manifest of this version: {error} is missing") from error
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise TrainingError(f"{source} is not a manifest of this version: {error}") from error
         return manifest

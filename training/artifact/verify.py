@@ -1,0 +1,136 @@
+"""Whether an artifact is whole, harmless and serves: every check a line, the first failure an error."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from training.artifact.asking import NoAnswer, ask
+from training.artifact.fetching import Artifact, find
+from training.artifact.layout import CARD, GRAPH, SERVING, WHEELS, own_files, pinned_requirements
+from training.artifact.manifest import Manifest
+from training.artifact.stand_ins import write_stand_ins
+from training.artifact.unpacking import File, unpack
+from training.artifact.wheel_check import check_wheels
+from training.console import console, say
+from training.errors import TrainingError
+from training.files import sha256
+
+SECONDS_TO_ANSWER = 120.0
+"""SageMaker gives a model 60 s for a request; this is for loading it and eight photos."""
+
+SIDE = 64
+
+
+def verify(location: str) -> None:
+    """Check an artifact and say what was found.
+
+    Nothing out of the archive is run: this version's own serving code reads the card and the graph.
+
+    Parameters
+    ----------
+    location
+        A ``model.tar.gz``, a manifest, or ``s3://bucket/key.tar.gz``.
+
+    Raises
+    ------
+    TrainingError
+        At the first thing that is wrong.
+    """
+    with tempfile.TemporaryDirectory(prefix="kennel-") as folder:
+        work, unpacked = Path(folder, "download"), Path(folder, "model")
+        work.mkdir()
+        with console.status("Fetching the artifact"):
+            artifact = find(location, work)
+        digest = sha256(artifact.archive)
+        say("Archive", f"{location}  {artifact.archive.stat().st_size / 1e6:.1f} MB  sha256 {digest}")
+        if artifact.manifest:
+            _check_archive(artifact, artifact.manifest, digest)
+        with console.status("Unpacking"):
+            files = unpack(artifact.archive, unpacked)
+        total = sum(each.size for each in files.values())
+        say("Files", f"{len(files)} plain files, {total / 1e6:.1f} MB unpacked, none of them a pickle")
+        card = _check_card(unpacked, files)
+        _check_code(unpacked, files, artifact.manifest is not None)
+        wheels = [unpacked / name for name in files if name.startswith(f"{WHEELS}/")]
+        say("Wheels", ", ".join(check_wheels(wheels, pinned_requirements())) + ": what AWS's container lacks")
+        with console.status("Asking it"):
+            _check_answers(unpacked, Path(folder), len(card["classes"]))
+        _check_manifest(artifact, card)
+
+
+def _check_archive(artifact: Artifact, manifest: Manifest, digest: str) -> None:
+    about, size = manifest.archive, artifact.archive.stat().st_size
+    if (about.sha256, about.size) != (digest, size):
+        raise TrainingError(
+            f"{artifact.manifest_source} is about another archive: {about.size} bytes, sha256 {about.sha256[:12]}..., "
+            f"where this one has {size} and {digest[:12]}..."
+        )
+
+
+def _check_card(unpacked: Path, files: dict[str, File]) -> dict[str, Any]:
+    for name in (GRAPH, CARD):
+        if name not in files:
+            raise TrainingError(f"the archive lacks {name}")
+    try:
+        card: dict[str, Any] = json.loads((unpacked / CARD).read_bytes())
+        if card["schema"] != 1:
+            raise TrainingError(f"{CARD} has schema {card['schema']!r}; this version reads schema 1")
+        labels = [each["label"] for each in card["classes"]]
+        height, width = card["input"]["crop"]
+        graph = File(**card["files"][GRAPH])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise TrainingError(f"{CARD} in the archive is not a model card: {error!r}") from error
+    if len(labels) < 2 or len(set(labels)) != len(labels) or not all(isinstance(each, str) for each in labels):
+        raise TrainingError(f"{CARD} in the archive does not name at least two different classes")
+    if graph != files[GRAPH]:
+        raise TrainingError(f"{GRAPH} is not the one that {CARD} in the archive vouches for: another size or sha256")
+    say("Card", f"{len(labels)} classes from {labels[0]} to {labels[-1]}; input {height} x {width} pixels")
+    say("Graph", f"{graph.size / 1e6:.1f} MB, its sha256 as the card has it")
+    return card
+
+
+def _check_code(unpacked: Path, files: dict[str, File], vouched_for: bool) -> None:
+    """Hold the code to this version's; an older one may differ if a manifest vouches for the archive."""
+    own = own_files()
+    if lacking := [name for name in ("code/inference.py", "deployment.py", "config.yaml") if name not in files]:
+        raise TrainingError(f"the archive lacks {lacking[0]}")
+    theirs = {name for name in files if name not in (GRAPH, CARD) and not name.startswith(f"{WHEELS}/")}
+    other = sorted(
+        name for name in theirs | own.keys() if name not in theirs or own.get(name) != (unpacked / name).read_bytes()
+    )
+    if other and not vouched_for:
+        raise TrainingError(
+            f"{other[0]} is not what this version of Kennel packs, and no manifest vouches for the archive; give "
+            "the model.json that came with it, or package the model anew"
+        )
+    if other:
+        say("Code", f"of another version of Kennel ({', '.join(other)}); it was not run")
+    else:
+        say("Code", f"{len(own)} files as this version of Kennel packs them")
+
+
+def _check_answers(unpacked: Path, work: Path, classes: int) -> None:
+    photos = write_stand_ins(work / "photos", SIDE)
+    try:
+        answers = ask(unpacked, SERVING, photos, SECONDS_TO_ANSWER)
+    except NoAnswer as error:
+        reason = str(error).replace(f"{unpacked}/", "").removeprefix("serving_errors.ArtifactError: ")
+        raise TrainingError(f"the model does not serve: {reason}") from error
+    for answer in answers:
+        if len(answer["probabilities"]) != classes or abs(sum(answer["probabilities"]) - 1) > 1e-3:
+            raise TrainingError("the model answers something else than a probability for each class")
+    say("Serves", f"{len(answers)} photos answered with {classes} probabilities each, which sum to 1")
+
+
+def _check_manifest(artifact: Artifact, card: dict[str, Any]) -> None:
+    manifest = artifact.manifest
+    if manifest is None:
+        say("Manifest", "none beside it: how good the model is, is not known")
+        return
+    for what, said, is_so in (("classes", manifest.classes, card["classes"]), ("input", manifest.input, card["input"])):
+        if said != is_so:
+            raise TrainingError(f"{artifact.manifest_source} and the card in the archive do not have the same {what}")
+    accuracy = manifest.accuracy
+    known = "its accuracy is not known: it cannot be deployed" if accuracy is None else f"test accuracy {accuracy:.4f}"
+    say("Manifest", f"{artifact.manifest_source}: the same hash, classes and input; {known}")
