@@ -16,6 +16,13 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def cache_folder() -> Path:
+    """Return what keeps what can be had again: ``KENNEL_CACHE``, or Kennel's folder in the user's cache."""
+    if own := os.environ.get("KENNEL_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kennel"
+
+
 @contextmanager
 def workspace(beside: Path) -> Iterator[Path]:
     """Lend an empty folder on the same file system as ``beside``, and remove it afterwards.

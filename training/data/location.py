@@ -1,4 +1,4 @@
-"""Where the photos lie: a folder, or the channels of a SageMaker job."""
+"""Where the photos lie: a folder, a prefix in S3, or the channels of a SageMaker job."""
 
 import argparse
 from collections.abc import Mapping
@@ -15,21 +15,28 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     """Declare ``--data``, as every command that reads photos has it."""
     parser.add_argument(
         "--data",
-        type=Path,
-        metavar="DIR",
-        help="holds train, valid and test, each with a folder of JPEG, PNG or WebP photos for every class "
+        metavar="DIR|s3://BUCKET/PREFIX",
+        help="holds train, valid and test, each with a folder of JPEG, PNG or WebP photos for every class; photos in "
+        "S3 are downloaded once, into KENNEL_CACHE or the user's cache "
         "(default in a SageMaker job: its channels train, valid and test, or its channel training)",
     )
 
 
-def folders(data: Path | None, environment: Mapping[str, str]) -> dict[str, Path]:
+def folders(data: str | Path | None, environment: Mapping[str, str]) -> dict[str, Path]:
     """Return each split's folder, from the argument or SageMaker's channels.
+
+    Photos in S3 are downloaded now.
 
     Raises
     ------
     TrainingError
-        Neither is given, or what is given is missing.
+        Neither is given, what is given is missing, or S3 refuses it.
     """
+    if isinstance(data, str) and data.startswith("s3://"):
+        from training.data.s3 import fetch  # boto3, which nothing else here needs
+
+        root = fetch(data)
+        return {split: root / split for split in CHANNELS}
     channels = {
         name.removeprefix("SM_CHANNEL_"): Path(path)
         for name, path in environment.items()
@@ -47,6 +54,7 @@ def folders(data: Path | None, environment: Mapping[str, str]) -> dict[str, Path
         data = next((channels[name] for name in WHOLE_DATA_CHANNELS if name in channels), None)
     if data is None:
         raise TrainingError("--data DIR is needed; `python -m training sample data/digits` writes one to begin with")
+    data = Path(data)
     if not data.is_dir():
         raise TrainingError(f"{data} is missing; `python -m training sample {data}` writes photos to begin with")
     return {split: data / split for split in CHANNELS}

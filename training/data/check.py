@@ -1,0 +1,101 @@
+"""``check``: what would falsify a result, before hours go into it."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from training.console import console, say
+from training.data.findings import ERROR, NOTE, WARNING, Finding
+from training.data.layout import Photos, explore
+from training.data.survey import Look, examine, fingerprint, look_at
+from training.files import publish, workspace
+
+COLOURS = {ERROR: "red", WARNING: "yellow", NOTE: "default"}
+SHOWN = 3
+"""Examples of each finding; the report has all."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that there is to say of a data set."""
+
+    photos: Photos
+    looks: list[Look]
+    findings: list[Finding]
+
+    @property
+    def errors(self) -> int:
+        """Return how many findings would falsify a result."""
+        return sum(each.severity == ERROR for each in self.findings)
+
+
+def check(folders: dict[str, Path], size: int | None) -> Report:
+    """Read every photo of the splits once.
+
+    Parameters
+    ----------
+    size
+        Pixels of each side of the model's input; None if it is to follow the photos, as without weights.
+    """
+    photos, faults = explore(folders)
+    looks = look_at(photos)
+    return Report(photos, looks, faults + examine(photos, looks, size))
+
+
+def show(report: Report) -> None:
+    """Print the splits as a table, then the findings, each with a few examples."""
+    table = Table("Split", box=None, pad_edge=False)
+    for title in ("Photos", "Classes", "Fewest", "Most", "Shorter side"):
+        table.add_column(title, justify="right")
+    for split, photos in report.photos.splits.items():
+        counts = Counter(photo.target for photo in photos).values()
+        sides = sorted(min(each.size) for each in report.looks if each.split == split and not each.problem)
+        table.add_row(
+            split,
+            str(len(photos)),
+            str(len(counts)),
+            str(min(counts, default=0)),
+            str(max(counts, default=0)),
+            f"{sides[0]} to {sides[-1]}, median {sides[(len(sides) - 1) // 2]}" if sides else "",
+        )
+    console.print(table)
+    for finding in report.findings:
+        count = f"{finding.count} x " if finding.photos else ""
+        console.print()
+        console.print(
+            Text(f"{finding.severity:<8}", COLOURS[finding.severity]), Text(f"{count}{finding.kind}: {finding.text}")
+        )
+        for group in finding.photos[:SHOWN]:
+            console.print(Text(f"         {' = '.join(group)}"))
+        if finding.count > SHOWN:
+            console.print(Text(f"         and {finding.count - SHOWN} more"))
+    console.print()
+    say("Photos", f"fingerprint {fingerprint(report.looks)[:16]}; {_verdict(report)}")
+
+
+def write(report: Report, file: Path) -> None:
+    """Write everything, every photo's name included, as JSON."""
+    photos = report.photos
+    content = {
+        "schema": 1,
+        "fingerprint": fingerprint(report.looks),
+        "images": {
+            split: {name: sum(photo.target == i for photo in each) for i, name in enumerate(photos.classes)}
+            for split, each in photos.splits.items()
+        },
+        "findings": [asdict(each) for each in report.findings],
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with workspace(file.absolute()) as made:
+        (made / file.name).write_text(text, encoding="utf-8", errors="backslashreplace")  # names that are no UTF-8
+        publish(made, file.absolute().parent, [file.name])
+
+
+def _verdict(report: Report) -> str:
+    counts = Counter(each.severity for each in report.findings)
+    words = [f"{counts[s]} {s}{'s' if counts[s] > 1 else ''}" for s in (ERROR, WARNING, NOTE) if counts[s]]
+    return ", ".join(words) or "nothing to object to"

@@ -1,0 +1,260 @@
+"""Photos under an ``s3://`` prefix, brought to this machine once.
+
+The cache keeps each object under a name made of its key, ETag and size, and for each state of the prefix a folder of
+hard links to them. So only new and changed objects are downloaded, an interrupted download goes on where it was, and a
+folder that a training reads never changes under it. The cache may be removed at any time.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from training.console import say, track
+from training.data.layout import EXTENSIONS, SPLITS
+from training.errors import TrainingError
+from training.files import cache_folder, workspace
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?", re.DOTALL)
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
+
+SIDE_BY_SIDE = 16
+"""Downloads. A photo is over before one connection is at full speed."""
+
+ATTEMPTS = 3
+"""At an object whose transfer breaks off; botocore itself repeats what breaks before that."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """A photo in S3.
+
+    Parameters
+    ----------
+    name
+        Its key below the prefix, such as ``train/cat/1.jpg``.
+    etag
+        Changes with every change of the content
+        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+    size
+        Bytes.
+    """
+
+    name: str
+    etag: str
+    size: int
+
+
+def fetch(address: str) -> Path:
+    """Download the photos of ``train/``, ``valid/`` and ``test/`` below a prefix, unless they are here.
+
+    Returns
+    -------
+    The folder that holds these three.
+
+    Raises
+    ------
+    TrainingError
+        The address is none, there is nothing there, AWS does not let us, or the disk is full.
+    """
+    match = ADDRESS.fullmatch(address)
+    if not match:
+        raise TrainingError(f"{address} is not the address of photos in S3, such as s3://BUCKET/PREFIX")
+    bucket, prefix = match["bucket"], (match["prefix"] or "").strip("/")
+    prefix = f"{prefix}/" if prefix else ""
+    root = cache_folder() / "s3" / bucket / _short_hash(prefix)
+    with _explained(bucket, prefix):
+        client = boto3.client(
+            "s3", config=Config(connect_timeout=10, max_pool_connections=SIDE_BY_SIDE, retries={"mode": "standard"})
+        )
+        with _alone(root):
+            return _mirror(client, bucket, prefix, root)
+
+
+def _mirror(client: "S3Client", bucket: str, prefix: str, root: Path) -> Path:
+    objects, others = _list(client, bucket, prefix)
+    folder = root / _short_hash(json.dumps([astuple(each) for each in objects]))
+    kept = {each: root / "objects" / _short_hash(json.dumps(astuple(each))) for each in objects}
+    if all(_has_size(folder / each.name, each.size) for each in objects):
+        missing = []
+    else:
+        missing = [each for each in objects if not _has_size(kept[each], each.size)]
+        _download(client, bucket, prefix, {each: kept[each] for each in missing})
+        _link({each.name: path for each, path in kept.items()}, folder)
+    say(
+        "Photos",
+        f"{len(objects)} from s3://{bucket}/{prefix} ({len(missing)} downloaded now) in {folder}"
+        + (f"; {others} objects that are no JPEG, PNG or WebP file are left there" if others else ""),
+    )
+    return folder
+
+
+def _list(client: "S3Client", bucket: str, prefix: str) -> tuple[list[Object], int]:
+    """Return the photos below a prefix, and the number of other objects."""
+    objects: list[Object] = []
+    others = 0
+    pages = client.get_paginator("list_objects_v2")
+    for split in SPLITS:
+        before = len(objects)
+        for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}{split}/"):
+            for each in page.get("Contents", []):
+                name = each["Key"].removeprefix(prefix)
+                if Path(name).suffix.lower() in EXTENSIONS:
+                    _refuse_odd(bucket, prefix, name)
+                    objects.append(Object(name, each["ETag"].strip('"'), each["Size"]))
+                elif not name.endswith("/"):  # the console's "folders" are empty objects
+                    others += 1
+        if len(objects) == before:
+            raise TrainingError(
+                f"there are no photos under s3://{bucket}/{prefix}{split}/: JPEG, PNG and WebP files in a folder for "
+                "each class count"
+            )
+    return objects, others
+
+
+def _refuse_odd(bucket: str, prefix: str, name: str) -> None:
+    """Refuse a key that as a file would lie elsewhere, or where another key's does."""
+    if any(part in ("", ".", "..") or "\0" in part for part in name.split("/")):
+        raise TrainingError(f"s3://{bucket}/{prefix}{name} cannot be a file of that name; rename or remove the object")
+
+
+def _download(client: "S3Client", bucket: str, prefix: str, missing: dict[Object, Path]) -> None:
+    """Bring objects into files, each whole or absent."""
+    if not missing:
+        return
+    folder = next(iter(missing.values())).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, free = sum(each.size for each in missing), shutil.disk_usage(folder).free
+    if needed > free:
+        raise TrainingError(
+            f"{folder} has {free / 1e9:.1f} GB left and the photos need {needed / 1e9:.1f} GB; set KENNEL_CACHE to a "
+            "folder with more room"
+        )
+
+    def bring(each: Object) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                _get(client, bucket, prefix, each, missing[each])
+            except (HTTPClientError, IncompleteReadError):
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                return
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        try:
+            for _ in track(pool.map(bring, missing), "Downloading", len(missing)):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _get(client: "S3Client", bucket: str, prefix: str, each: Object, path: Path) -> None:
+    """Download one object; botocore holds it to the checksum that S3 keeps, ``IfMatch`` to what was listed."""
+    partial = path.with_name(f"{path.name}.incomplete")
+    try:
+        answer = client.get_object(Bucket=bucket, Key=prefix + each.name, IfMatch=each.etag)
+        with partial.open("wb") as file:
+            for chunk in answer["Body"].iter_chunks(1 << 20):
+                file.write(chunk)
+        if not _has_size(partial, each.size):
+            raise TrainingError(f"s3://{bucket}/{prefix}{each.name} came with another size than S3 listed; try again")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _link(files: dict[str, Path], folder: Path) -> None:
+    """Make a folder of the files under their names, whole or absent."""
+    with workspace(folder) as made:
+        for name, path in files.items():
+            (made / name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, made / name)
+            except PermissionError:  # a file system without hard links
+                shutil.copyfile(path, made / name)
+        shutil.rmtree(folder, ignore_errors=True)  # of which something was lost
+        made.rename(folder)
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Wait until no other process of this machine works on a folder of the cache."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / "lock").open("w")
+    except OSError as error:
+        raise TrainingError(
+            f"{root} cannot be written ({error.strerror}); set KENNEL_CACHE to another folder"
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _explained(bucket: str, prefix: str) -> Iterator[None]:
+    """Turn what AWS or the way there refuses into one line that says what to do."""
+    at = f"s3://{bucket}/{prefix}"
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
+        raise TrainingError(f"{at}: no usable AWS credentials; run `aws configure`, or set AWS_PROFILE") from error
+    except ProfileNotFound as error:
+        raise TrainingError(f"{error}; set AWS_PROFILE to one that `aws configure list-profiles` shows") from error
+    except ClientError as error:
+        raise TrainingError(f"{at}: {_advise(error, bucket, prefix)}") from error
+    except BotoCoreError as error:
+        raise TrainingError(f"{at}: {' '.join(str(error).split())}") from error
+
+
+def _advise(error: ClientError, bucket: str, prefix: str) -> str:
+    code = error.response["Error"].get("Code", "")
+    if code == "NoSuchBucket":
+        return f"there is no bucket {bucket}; `aws s3 ls` lists yours"
+    if code in ("AccessDenied", "403"):
+        return (
+            f"access denied; the credentials need s3:ListBucket on arn:aws:s3:::{bucket} and s3:GetObject on "
+            f"arn:aws:s3:::{bucket}/{prefix}*, and kms:Decrypt if a key of yours encrypts the bucket"
+        )
+    if code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        return f"AWS does not take the credentials ({code}); sign in again"
+    if code in ("NoSuchKey", "PreconditionFailed", "412"):
+        return "the objects changed while they were downloaded; try again"
+    return " ".join(str(error).split())
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
