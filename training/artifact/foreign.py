@@ -64,11 +64,11 @@ def package(wish: Wish) -> None:
             trial = try_out(recipe, photos)
             chosen = photos.splits["test"]
         else:
-            trial = Trial(_temperature(before), {"test": None}, {})
+            trial = Trial(_temperature(before), None, {})
             chosen = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
             say("Test", "no photos were given: nothing is known of its accuracy, and it cannot be deployed; add --data")
         facts |= trial.facts
-        pack(work, wish.out, recipe, names, "packaged", trial.temperature, wheels, chosen, trial.metrics, facts)
+        pack(work, wish.out, recipe, names, "packaged", trial.temperature, wheels, chosen, trial.findings, facts)
 
 
 def _recognise(wish: Wish, file: Weights, work: Path) -> tuple[Recognised, str]:

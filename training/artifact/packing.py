@@ -1,5 +1,6 @@
 """The whole way of a model into its artifact: packed and proven, and only then put in place with its manifest."""
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -18,6 +19,8 @@ from training.data.photos import Photo, PixelDataset
 from training.files import publish, sha256
 from training.model.export import Calibrated, to_onnx
 from training.model.network import Recipe
+from training.report import page
+from training.report.findings import Findings
 
 PROOF_PHOTOS = 32
 VERSIONS = ("torch", "torchvision", "onnx", "onnxruntime", "Pillow", "numpy")
@@ -32,10 +35,10 @@ def pack(
     temperature: float,
     wheels: Sequence[Path],
     to_prove: Sequence[Photo],
-    metrics: Mapping[str, Any],
+    findings: Findings | None,
     facts: Mapping[str, Any],
 ) -> Manifest:
-    """Write ``model.tar.gz``, ``model.safetensors`` and ``model.json`` into ``out``.
+    """Write ``model.tar.gz``, ``model.safetensors``, ``model.json`` and, of findings, ``report.html`` into ``out``.
 
     Parameters
     ----------
@@ -45,7 +48,9 @@ def pack(
         Names, in the order of the model's output.
     to_prove
         Photos, of which the proof takes ``PROOF_PHOTOS`` from beginning to end.
-    metrics, facts
+    findings
+        What was measured, if anything was.
+    facts
         What else the manifest says.
 
     Raises
@@ -72,7 +77,7 @@ def pack(
         },
         input=recipe.rule.as_card(),
         classes=named,
-        metrics=metrics,
+        metrics={"test": None} if findings is None else findings.metrics([each["label"] for each in named]),
         facts={
             **facts,
             "export": vars(proved),
@@ -80,7 +85,13 @@ def pack(
         },
     )
     (work / "model.json").write_text(manifest.text(), encoding="utf-8")
-    publish(work, out, ["model.tar.gz", "model.safetensors", "model.json"])
+    names = ["model.tar.gz", "model.safetensors", "model.json"]
+    if findings is None:
+        (out / "report.html").unlink(missing_ok=True)  # of another model
+    else:
+        page.write(work / "report.html", json.loads(manifest.text()), findings)
+        names.insert(0, "report.html")
+    publish(work, out, names)
     say(
         "Proof",
         f"the packed artifact answers {proved.images} photos as PyTorch does, "
@@ -88,6 +99,8 @@ def pack(
     )
     about = manifest.archive
     say("Artifact", f"{out / about.location}  {about.size / 1e6:.1f} MB  sha256 {about.sha256}")
+    if findings is not None:
+        say("Report", f"{out / 'report.html'}")
     say("", "beside it: model.json (what it is and how good), model.safetensors (its weights, for --weights)")
     return manifest
 

@@ -1,7 +1,7 @@
 """How good a finished model is, on photos that are laid out as ``fit`` has them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +9,21 @@ from training.console import say
 from training.data import photos
 from training.data.photos import Photos, PixelDataset
 from training.errors import TrainingError
+from training.fit.assessment import assess
 from training.fit.calibration import fit_temperature
-from training.fit.evaluation import measure
 from training.fit.loading import device
 from training.fit.prediction import predict_together
 from training.model.network import Recipe
+from training.report.findings import Findings, photos_digest
+from training.report.thumbnails import worst
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What was measured: ``metrics`` and ``facts`` as the manifest has them."""
+    """What was measured, if anything was; ``facts`` as the manifest has them."""
 
     temperature: float
-    metrics: Mapping[str, Any]
+    findings: Findings | None
     facts: Mapping[str, Any]
 
 
@@ -50,17 +52,20 @@ def look(folders: dict[str, Path], names: list[str]) -> Photos:
 
 def try_out(recipe: Recipe, found: Photos) -> Trial:
     """Fit the temperature on the validation split, and measure the model on the test split."""
-    fingerprint = photos.survey(found).fingerprint
+    seen = photos.survey(found)
     recipe.classifier.to(device())
     sets = {split: PixelDataset(found.splits[split], recipe.rule) for split in ("valid", "test")}
     logits, targets = predict_together(recipe.classifier, sets["valid"], "Validating")
     temperature = fit_temperature(logits, targets)
-    validation = measure(logits, targets, temperature)
-    test = measure(*predict_together(recipe.classifier, sets["test"], "Testing"), temperature)
-    say("Test", f"accuracy {test.accuracy:.4f} on {test.images} photos; validation {validation.accuracy:.4f}")
+    validation = assess(logits, targets, temperature)
+    logits, targets = predict_together(recipe.classifier, sets["test"], "Testing")
+    test = assess(logits, targets, temperature)
+    mistakes = worst(found.splits["test"], logits, temperature)
+    findings = Findings("test", test, mistakes, photos_digest(seen.digests["test"]), validation)
+    say("Test", f"accuracy {test.accuracy:.4f}: {findings}")
     images = {split: len(each) for split, each in found.splits.items()}
     return Trial(
         temperature,
-        {"test": asdict(test), "validation": asdict(validation)},
-        {"data": {"fingerprint": fingerprint, "images": images}},
+        findings,
+        {"data": {"fingerprint": seen.fingerprint, "images": images, "findings": seen.findings}},
     )

@@ -1,6 +1,7 @@
 """Everything that is worth knowing of a model's answers to one split."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -88,7 +89,7 @@ class Assessment:
         size = len(mistakes)
         return [Confusion(cell // size, cell % size, int(counts[i])) for i, cell in enumerate(cells[:listed].tolist())]
 
-    def as_manifest(self, labels: list[str]) -> dict[str, Any]:
+    def as_manifest(self, labels: Sequence[str]) -> dict[str, Any]:
         """Return what the manifest says: everything but the matrix and the bins, which are in the report.
 
         Parameters

@@ -16,9 +16,9 @@ from training.data.photos import Photos, PixelDataset, Survey
 from training.errors import TrainingError
 from training.files import sha256, workspace
 from training.fit import distributed
+from training.fit.assessment import assess
 from training.fit.calibration import fit_temperature
 from training.fit.checkpoints import Checkpoints
-from training.fit.evaluation import measure
 from training.fit.features import FeatureBank, Views
 from training.fit.frozen import last_layer
 from training.fit.full import train_full
@@ -29,6 +29,8 @@ from training.fit.prediction import predict_together
 from training.fit.speed import choose_precision
 from training.fit.stopping import stopping
 from training.model.network import Recipe, check_architecture, create
+from training.report.findings import Findings, photos_digest
+from training.report.thumbnails import worst
 
 
 def fit(options: Options) -> None:
@@ -69,18 +71,20 @@ def fit(options: Options) -> None:
             head = last_layer(recipe)
             outcome = replace(train_head(head, bank["train"], bank["valid"], chosen.schedule), speed=bank.facts)
         temperature = fit_temperature(outcome.validation_logits, outcome.validation_targets)
-        validation = measure(outcome.validation_logits, outcome.validation_targets, temperature)
+        validation = assess(outcome.validation_logits, outcome.validation_targets, temperature)
         say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}")
         if chosen.mode == "full":
             logits, targets = predict_together(recipe.classifier, sets["test"], "Testing")
         else:
             logits, targets = answer(head, bank["test"])
-        test = measure(logits, targets, temperature)
+        test = assess(logits, targets, temperature)
         console.print(f"test_accuracy={test.accuracy:.4f} test_loss={test.loss:.4f}", markup=False)
         if not distributed.primary():
             return
 
-        metrics = {"test": asdict(test), "validation": asdict(validation)}
+        mistakes = worst(found.splits["test"], logits, temperature)
+        findings = Findings("test", test, mistakes, photos_digest(seen.digests["test"]), validation)
+        say("Test", str(findings))
         facts = {
             "history": [asdict(epoch) for epoch in outcome.history],
             "training": asdict(chosen.schedule)
@@ -89,10 +93,11 @@ def fit(options: Options) -> None:
             "data": {
                 "fingerprint": seen.fingerprint,
                 "images": {split: len(each) for split, each in found.splits.items()},
+                "findings": seen.findings,
             },
         }
         to_prove = found.splits["test"]
-        pack(work, options.out, recipe, found.classes, chosen.mode, temperature, wheels, to_prove, metrics, facts)
+        pack(work, options.out, recipe, found.classes, chosen.mode, temperature, wheels, to_prove, findings, facts)
 
 
 @contextmanager

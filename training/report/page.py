@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from training.fit.assessment import Assessment
 from training.fit.calibration import BINS
 from training.report import charts
 from training.report.confusion import heat_map
-from training.report.thumbnails import Mistake
+from training.report.findings import Findings
 
 HERE = Path(__file__).parent
 TABLES = {
@@ -33,26 +32,6 @@ ELSEWHERE = {"schema", "metrics", "history", "classes"}
 
 MOST_ROWS = 40
 """Of a part of the manifest."""
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a split said of a model.
-
-    Parameters
-    ----------
-    split
-        Its name: ``test``.
-    mistakes
-        The worst of them, see ``thumbnails.worst``.
-    validation
-        What the split said that chose the epoch and the temperature, if that is known.
-    """
-
-    split: str
-    assessment: Assessment
-    mistakes: list[Mistake]
-    validation: Assessment | None = None
 
 
 def write(path: Path, manifest: Mapping[str, Any], findings: Findings) -> None:

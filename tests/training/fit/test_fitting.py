@@ -18,7 +18,7 @@ from training.fit import evaluation, prediction
 from training.model.export import to_onnx
 
 Run = Callable[..., tuple[int, str, str]]
-FILES = {"model.json", "model.safetensors", "model.tar.gz"}
+FILES = {"model.json", "model.safetensors", "model.tar.gz", "report.html"}
 QUICK = ("--epochs", "1", "--batch-size", "8")
 
 
@@ -51,7 +51,7 @@ def proofless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "prove", lambda archive, photos, expected: Proof(len(photos), 1e-4, 0.0))
 
 
-def test_a_fit_writes_three_files_that_agree(fitted: Path) -> None:
+def test_a_fit_writes_four_files_that_agree(fitted: Path) -> None:
     build = fitted / "build"
     assert {path.name for path in build.iterdir()} == FILES
     assert agrees(build)

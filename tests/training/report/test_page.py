@@ -13,7 +13,8 @@ from PIL import Image
 
 from training.data.photos import Photo
 from training.fit.assessment import Assessment, assess
-from training.report.page import Findings, page, percent, write
+from training.report.findings import Findings
+from training.report.page import page, percent, write
 from training.report.thumbnails import MOST, SIDE, worst
 
 SECTIONS = {"summary", "mistakes", "confusion", "calibration", "training", "classes", "settings"}
@@ -94,7 +95,7 @@ def findings(photos: list[Photo], strength: float = 2.0) -> Findings:
     targets = torch.tensor([photo.target for photo in photos])
     made = logits(targets, 6, strength)
     found = assess(made, targets, 1.5)
-    return Findings("test", found, worst(photos, made, 1.5), found)
+    return Findings("test", found, worst(photos, made, 1.5), "", found)
 
 
 LABELS = ["Red setter", "Green dog", "Blue heeler", "Chow chow", "Akita", "Pug"]
@@ -170,7 +171,7 @@ def test_many_classes_and_mistakes_make_a_page_of_bounded_size(photos: list[Phot
     names = manifest([f"A class with a rather long name, number {number}" for number in range(1000)], epochs=500)
     names["data"] = {"many": {str(number): number for number in range(1000)}}
     shown = [Photo(photos[0].path, int(target)) for target in targets]
-    html = page(names, Findings("test", assess(made, targets, 1.0), worst(shown, made)))
+    html = page(names, Findings("test", assess(made, targets, 1.0), worst(shown, made), ""))
     assert html.count("<figure>") == MOST
     assert len(html) < 4_000_000
     assert html.count('class="wrong"') == 10_000
@@ -198,7 +199,7 @@ def test_a_model_without_a_mistake_and_without_a_manifest_has_a_page(photos: lis
     targets = torch.tensor([photo.target for photo in photos])
     found = assess(torch.nn.functional.one_hot(targets, 6) * 9.0, targets, None)
     classes = {"classes": [{"label": label} for label in LABELS]}
-    reader = read(page(classes, Findings("valid", found, [])))
+    reader = read(page(classes, Findings("valid", found, [], "")))
     assert {attributes["id"] for tag, attributes in reader.tags if tag == "section"} == SECTIONS
     assert "every photo is recognised" in reader.text
     assert "before temperature" not in reader.text
@@ -224,7 +225,7 @@ def test_curves_lie_within_their_axes(photos: list[Photo]) -> None:
 def test_the_matrix_is_drawn_cell_by_cell() -> None:
     truth, said = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 0, 1, 1, 1])
     found: Assessment = assess(torch.nn.functional.one_hot(said, 2).float(), truth, None)
-    html = page({"classes": [{"label": "cat"}, {"label": "dog"}]}, Findings("test", found, []))
+    html = page({"classes": [{"label": "cat"}, {"label": "dog"}]}, Findings("test", found, [], ""))
     titles = re.findall(r"<title>([^<]*)</title></rect>", html)
     assert titles[:3] == ["cat recognised: 2 of 3", "dog recognised: 2 of 2", "cat taken for dog: 1"]
 
