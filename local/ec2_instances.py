@@ -28,6 +28,13 @@ KEPT_SECONDS = 3600.0
 
 MINISTACK_SECONDS = 60.0
 STATE = re.compile(r"(<(?:currentState|instanceState)>\s*)<code>\d+</code>\s*<name>[a-z-]+</name>")
+INSTANCE = re.compile(r"<instanceId>(i-[0-9a-f]+)</instanceId>.*?</instanceState>", re.DOTALL)
+REASONS = {
+    "Client.UserInitiatedShutdown": "Client.UserInitiatedShutdown: User initiated shutdown",
+    "Client.InstanceInitiatedShutdown": "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
+}
+"""Why an instance ended (API reference, StateReason)."""
+
 ORDERS = {"TerminateInstances": ("shutting-down", "terminated"), "StopInstances": ("stopping", "stopped")}
 """What an order makes of an instance: its state at once, and in the end."""
 
@@ -56,6 +63,7 @@ class Ec2Instances:
         self._python = python
         self._handle = handle
         self._machines: dict[str, Machine] = {}
+        self._answers: dict[str, Response] = {}
 
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
@@ -66,6 +74,8 @@ class Ec2Instances:
         if action == "GetConsoleOutput" and p.get("InstanceId") in self._machines:
             return self._console(p["InstanceId"])
         if action == "RunInstances":
+            if known := self._answers.get(p.get("ClientToken", "")):
+                return known
             template, _, error = ec2._resolve_launch_template_data(_structure(p, "LaunchTemplate"))
             if error:
                 return error  # type: ignore[no-any-return]
@@ -80,6 +90,10 @@ class Ec2Instances:
             for instance in re.findall(r"<instanceId>(i-[0-9a-f]+)</instanceId>", answer.decode()):
                 self._boot(instance, p)
             answer = _with_state(answer, "pending")
+            if token := p.get("ClientToken"):
+                self._answers[token] = status, answer_headers, answer
+        if action == "DescribeInstances":
+            answer = INSTANCE.sub(self._with_reason, answer.decode()).encode()
         if action in ORDERS and (machines := self._machines_of(p)):
             now, at_last = ORDERS[action]
             for machine in machines:
@@ -109,6 +123,13 @@ class Ec2Instances:
         named = [value for name, value in p.items() if re.fullmatch(r"InstanceId\.\d+", name)]
         known = [self._machines[instance] for instance in named if instance in self._machines]
         return [machine for machine in known if not machine.is_over]
+
+    def _with_reason(self, described: re.Match[str]) -> str:
+        machine = self._machines.get(described[1])
+        if machine is None or machine.reason is None:
+            return described[0]
+        words = REASONS[machine.reason]
+        return f"{described[0]}<stateReason><code>{machine.reason}</code><message>{words}</message></stateReason>"
 
     def _enter(self, instance: str, state: str) -> None:
         _set_state(ec2._instances[instance], state)

@@ -10,8 +10,8 @@ from local.account import Account
 from local.container_process import ContainerProcess, inherited
 from local.errors import ServiceError
 
-SHUTDOWN_SECONDS = 10.0
-"""Between SIGTERM and SIGKILL when an instance goes down."""
+SHUTDOWN_SECONDS = 90.0
+"""Between SIGTERM and SIGKILL when an instance goes down (systemd-system.conf(5), DefaultTimeoutStopSec)."""
 
 WATCH_SECONDS = 0.1
 CONSOLE_BYTES = 64 * 1024
@@ -63,6 +63,8 @@ class Machine:
     ----------
     is_over
         Whether it has shut down.
+    reason
+        Why it shuts down, StateReason's code; None before.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Machine:
         self._enter = enter
         self._ordered = threading.Event()
         self.is_over = False
+        self.reason: str | None = None
 
     def begin(self) -> None:
         """Boot in the background."""
@@ -107,6 +110,7 @@ class Machine:
         self._enter("running")
         while not self._ordered.wait(WATCH_SECONDS) and not self._marker.exists():
             pass
+        self.reason = f"Client.{'User' if self._ordered.is_set() else 'Instance'}InitiatedShutdown"
         self._enter("shutting-down" if self._end == "terminated" else "stopping")
         if process:
             self._shut_down(process)

@@ -1,12 +1,17 @@
 """A training job's metrics: what its regular expressions find in its log."""
 
+import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from local.account import Account, Credentials
 from local.training_host import LOG_GROUP
+
+log = logging.getLogger(__name__)
 
 NAMESPACE = LOG_GROUP
 """CloudWatch's namespace of training jobs is spelled like their log group."""
@@ -58,4 +63,7 @@ class JobMetrics:
             return
         for start in range(0, len(data), MAX_DATA):
             metrics = [{**datum, "Dimensions": dimensions} for datum in data[start : start + MAX_DATA]]
-            account.client("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=metrics)
+            try:
+                account.client("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=metrics)
+            except (ClientError, BotoCoreError) as error:
+                log.warning("metrics of training job %s are lost: %s", job, error)

@@ -6,7 +6,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,8 +69,8 @@ class TrainingJob:
         Interpreter of the environment that has AWS's training toolkit.
     grace
         Seconds between SIGTERM and SIGKILL.
-    interrupt_after
-        Seconds of training after which its first hosts are taken away, as a Spot interruption does; None for never.
+    is_interrupted
+        Told the seconds that the hosts have trained; whether they are taken away now, as Spot instances are.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class TrainingJob:
         python: Path,
         *,
         grace: float,
-        interrupt_after: float | None = None,
+        is_interrupted: Callable[[float], bool],
     ) -> None:
         self.request = request
         self.name = str(request["TrainingJobName"])
@@ -94,7 +94,7 @@ class TrainingJob:
         self._directory = directory
         self._account, self._logs, self._python = account, logs, python
         self._grace = grace
-        self._interrupt_after = interrupt_after
+        self._is_interrupted = is_interrupted
         self._stopping = threading.Event()
         self._transitions: list[dict[str, Any]] = []
         self._facts: dict[str, Any] = {}
@@ -255,8 +255,7 @@ class TrainingJob:
             return "Stopped"
         if too_long:
             return "MaxRuntimeExceeded"
-        if self._interrupt_after is not None and trained > self._interrupt_after:
-            self._interrupt_after = None
+        if self._is_interrupted(trained):
             self._move("Interrupted")
             return "Interrupted"
         return None

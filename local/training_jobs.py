@@ -13,7 +13,8 @@ from local.training_job import GRACE_SECONDS, Logs, TrainingJob
 from local.training_request import check_data, check_request
 
 INTERRUPTION_TAG = "local:interrupt-after-seconds"
-"""Tag of a managed spot job: after so many seconds of training its hosts are taken away once."""
+"""Tag of a managed spot job, from its creation on or added later: after so many seconds of training its hosts are taken
+away, once."""
 
 SUMMARY = (
     "TrainingJobName",
@@ -84,8 +85,6 @@ class TrainingJobs:
 
         `facts` are further members of its description, for example ``TuningJobArn``.
         """
-        tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", ())}
-        interrupt = tags.get(INTERRUPTION_TAG) if request.get("EnableManagedSpotTraining") else None
         job = TrainingJob(
             {**request, **facts},
             self._directory / str(request["TrainingJobName"]),
@@ -93,12 +92,22 @@ class TrainingJobs:
             self._logs,
             self._python,
             grace=self._grace,
-            interrupt_after=float(interrupt) if interrupt else None,
+            is_interrupted=lambda trained: self._take_interruption(job, trained),
         )
         self._jobs[job.name] = job
         self._tags.add(job.arn, dict(request))
         job.begin()
         return job
+
+    def _take_interruption(self, job: TrainingJob, trained: float) -> bool:
+        """Return whether it is time for the interruption that a tag asks for, and remove the tag if it is."""
+        resource = {"ResourceArn": job.arn}
+        tags = {tag["Key"]: tag["Value"] for tag in self._tags.list_tags(resource)["Tags"]}
+        seconds = tags.get(INTERRUPTION_TAG)
+        if seconds is None or trained < float(seconds) or not job.request.get("EnableManagedSpotTraining"):
+            return False
+        self._tags.delete_tags({**resource, "TagKeys": [INTERRUPTION_TAG]})
+        return True
 
     def describe_training_job(self, p: Parameters) -> Parameters:
         """Return a job's request, status and outcome."""

@@ -89,6 +89,7 @@ def test_user_data_runs_with_the_template_s_role_and_shuts_the_instance_down(
     assert described["IamInstanceProfile"]["Arn"].endswith(":instance-profile/machine")
     assert described["Tags"] == [{"Key": "project", "Value": "kennel"}]
     reached(aws, instance, "terminated")
+    assert look(aws, instance)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
     where, home = json.load(aws.s3.get_object(Bucket=BUCKET, Key="allowed/where")["Body"])
     assert where == home != "/"
     assert "AccessDenied" in console(aws, instance)
@@ -118,6 +119,13 @@ def test_user_data_that_ends_leaves_the_instance_running_until_somebody_terminat
     reached(aws, instance, "terminated")
     again = aws.ec2.terminate_instances(InstanceIds=[instance])["TerminatingInstances"][0]
     assert again["CurrentState"]["Name"] == "terminated"
+    assert look(aws, instance)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+
+
+def test_the_same_request_again_starts_no_second_instance(aws: Aws) -> None:
+    one, two = (run(aws, "#!/bin/sh\nshutdown", ClientToken="once") for _ in range(2))
+    assert one == two
+    assert run(aws, "#!/bin/sh\nshutdown", ClientToken="twice") != one
 
 
 def test_every_process_hears_sigterm_when_its_instance_is_terminated(aws: Aws) -> None:

@@ -146,6 +146,8 @@ import os, pathlib, torch
 torch.distributed.init_process_group("gloo")
 total = torch.ones(1) * (torch.distributed.get_rank() + 1)
 torch.distributed.all_reduce(total)
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
 shard = sorted(path.name for path in pathlib.Path(os.environ["SM_CHANNEL_TRAIN"]).rglob("*.txt"))
 host, rank, world = (os.environ[name] for name in ("SM_CURRENT_HOST", "RANK", "WORLD_SIZE"))
 line = f"{host} rank {rank} of {world}: {total.item()} {shard}"
@@ -165,7 +167,7 @@ def test_two_hosts_meet_under_one_torchrun(aws: Aws, role: str) -> None:
     )
     aws.sagemaker.create_training_job(**job)
     described = ended(aws, "two-hosts", 120)
-    assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
+    assert described["TrainingJobStatus"] == "Completed", log_of(aws, "two-hosts")
     assert "torchrun --nnodes 2" in log_of(aws, "two-hosts")
     assert model_of(aws, described) == {
         "rank0": "algo-1 rank 0 of 2: 3.0 ['1.txt', '3.txt']",
@@ -305,13 +307,26 @@ def test_an_interrupted_spot_job_goes_on_from_its_checkpoint(aws: Aws, role: str
         "spot",
         EnableManagedSpotTraining=True,
         StoppingCondition={"MaxRuntimeInSeconds": 100, "MaxWaitTimeInSeconds": 200},
-        Tags=[{"Key": "local:interrupt-after-seconds", "Value": "4"}],
     )
+    eventually(lambda: "checkpoints/spot/2" in keys(aws, "checkpoints/spot/"))
+    arn = aws.sagemaker.describe_training_job(TrainingJobName="spot")["TrainingJobArn"]
+    aws.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "local:interrupt-after-seconds", "Value": "0"}])
     job = ended(aws, "spot")
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     states = [transition["Status"] for transition in job["SecondaryStatusTransitions"]]
     assert states[2:6] == ["Training", "Interrupted", "Starting", "Downloading"]
     assert keys(aws, "checkpoints/spot/") == ["checkpoints/spot/2", "checkpoints/spot/3"]
+
+
+@pytest.mark.parametrize(("isolated", "status"), [(True, "Completed"), (False, "Failed")])
+def test_network_isolation_withholds_credentials(aws: Aws, role: str, isolated: bool, status: str) -> None:
+    name = f"isolated-{isolated}".lower()
+    entry = {"ContainerEntrypoint": ["bash", "-c", 'test -z "$AWS_ACCESS_KEY_ID$AWS_ENDPOINT_URL"']}
+    run(aws, role, name, "", algorithm=entry, EnableNetworkIsolation=isolated)
+    job = ended(aws, name)
+    assert job["TrainingJobStatus"] == status
+    assert job["EnableNetworkIsolation"] is isolated
+    assert job.get("FailureReason") == (None if isolated else "AlgorithmError: , exit code: 1")
 
 
 # Refusals
