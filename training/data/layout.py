@@ -109,7 +109,7 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
             )
             faults.append(Finding(ERROR, "missing class", text))
     if len(names) == 1:
-        text = f"{folders['train']} has one class, {names[0]}: there is nothing to tell apart"
+        text = f"{next(iter(folders.values()))} has one class, {names[0]}: there is nothing to tell apart"
         faults.append(Finding(ERROR, "one class", text))
     by_label: dict[str, list[str]] = {}
     for name in names:

@@ -88,7 +88,7 @@ def fetch(address: str) -> Path:
     prefix = f"{prefix}/" if prefix else ""
     root = cache_folder() / "s3" / bucket / _short_hash(prefix)
     with _explained(bucket, prefix):
-        client = boto3.client(
+        client = boto3.Session().client(
             "s3", config=Config(connect_timeout=10, max_pool_connections=SIDE_BY_SIDE, retries={"mode": "standard"})
         )
         with _alone(root):

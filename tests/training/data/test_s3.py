@@ -1,0 +1,253 @@
+import io
+import re
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ResponseStreamingError
+from botocore.response import StreamingBody
+
+from tests.embedded import Aws, environment_of, free_port, run_local
+from training.data import s3
+from training.data.s3 import fetch
+from training.errors import TrainingError
+
+Run = Callable[..., tuple[int, str, str]]
+BUCKET = "photos-of-dogs"
+ADDRESS = f"s3://{BUCKET}/data/dogs"
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    state = tmp_path_factory.mktemp("embedded") / "state"
+    up = run_local("up", "--state", state, "--port", str(free_port()))
+    assert up.returncode == 0, up.stdout + up.stderr
+    try:
+        aws = Aws(environment_of(state))
+        aws.s3.create_bucket(Bucket=BUCKET)
+        yield aws
+    finally:
+        run_local("down", "--state", state)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KENNEL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def bucket(embedded: Aws, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a client of a bucket with a few files, as the ambient credentials have it."""
+    for name, value in embedded.environment.items():
+        monkeypatch.setenv(name, value)
+    for page in embedded.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+        for each in page.get("Contents", []):
+            embedded.s3.delete_object(Bucket=BUCKET, Key=each["Key"])
+    for split in ("train", "valid", "test"):
+        for name in ("cat/1.jpg", "cat/2.jpg", "dog/a b+ü.png"):
+            put(embedded.s3, f"{split}/{name}", f"{split} {name}")
+    return embedded.s3
+
+
+def put(client: Any, name: str, text: str) -> None:
+    client.put_object(Bucket=BUCKET, Key=f"data/dogs/{name}", Body=text.encode())
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record which objects are downloaded."""
+    seen: list[str] = []
+    get = s3._get
+
+    def record(client: Any, bucket: str, prefix: str, each: s3.Object, path: Path) -> None:
+        seen.append(each.name)
+        get(client, bucket, prefix, each, path)
+
+    monkeypatch.setattr(s3, "_get", record)
+    return seen
+
+
+def test_the_photos_of_a_prefix_are_brought_and_nothing_else(bucket: Any) -> None:
+    put(bucket, "train/notes.txt", "no photo")
+    put(bucket, "other/cat/1.jpg", "no split")
+    bucket.put_object(Bucket=BUCKET, Key="data/dogs/train/cat/", Body=b"")
+    bucket.put_object(Bucket=BUCKET, Key="data/dogs2/train/cat/9.jpg", Body=b"another data set")
+    expected = {
+        f"{split}/{name}": f"{split} {name}"
+        for split in ("train", "valid", "test")
+        for name in ("cat/1.jpg", "cat/2.jpg", "dog/a b+ü.png")
+    }
+    assert contents(fetch(ADDRESS)) == expected
+    assert contents(fetch(f"{ADDRESS}/")) == expected
+
+
+def test_only_what_is_new_or_changed_is_downloaded_and_what_is_gone_goes(bucket: Any, downloads: list[str]) -> None:
+    before = fetch(ADDRESS)
+    assert len(downloads) == 9
+    assert fetch(ADDRESS) == before
+    assert len(downloads) == 9
+    put(bucket, "train/cat/1.jpg", "changed; no other size".ljust(len("train cat/1.jpg"))[: len("train cat/1.jpg")])
+    put(bucket, "train/cat/3.jpg", "new")
+    bucket.delete_object(Bucket=BUCKET, Key="data/dogs/train/cat/2.jpg")
+    after = fetch(ADDRESS)
+    assert sorted(downloads[9:]) == ["train/cat/1.jpg", "train/cat/3.jpg"]
+    assert contents(after)["train/cat/1.jpg"] == "changed; no oth"
+    assert "train/cat/2.jpg" not in contents(after)
+    assert contents(before)["train/cat/1.jpg"] == "train cat/1.jpg", "a running training keeps its photos"
+
+
+def test_a_photo_lost_from_the_cache_comes_back(bucket: Any, downloads: list[str]) -> None:
+    folder = fetch(ADDRESS)
+    expected = contents(folder)
+    (folder / "train" / "cat" / "1.jpg").unlink()
+    (folder / "train" / "cat" / "2.jpg").write_text("")  # a link: the object goes with it
+    assert contents(fetch(ADDRESS)) == expected
+    assert downloads[9:] == ["train/cat/2.jpg"]
+
+
+def test_an_interrupted_download_goes_on_where_it_was(
+    bucket: Any, cache: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        get = s3._get
+
+        def stop(client: Any, bucket: str, prefix: str, each: s3.Object, path: Path) -> None:
+            if each.name.startswith("test"):
+                raise KeyboardInterrupt
+            get(client, bucket, prefix, each, path)
+
+        patch.setattr(s3, "_get", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(ADDRESS)
+    assert not [path for path in cache.rglob("*") if path.name.endswith(".incomplete")]
+    done = set(downloads)
+    assert done
+    assert len(contents(fetch(ADDRESS))) == 9
+    assert not done & set(downloads[len(done) :])
+
+
+def test_a_transfer_that_breaks_off_is_repeated_and_leaves_no_half(
+    bucket: Any, monkeypatch: pytest.MonkeyPatch, downloads: list[str]
+) -> None:
+    chunks = StreamingBody.iter_chunks
+    broken: list[int] = []
+
+    def break_off(body: StreamingBody, size: int) -> Iterator[bytes]:
+        if len(broken) < 2:
+            broken.append(1)
+            yield b"trai"
+            raise ResponseStreamingError(error="reset by peer")
+        yield from chunks(body, size)
+
+    monkeypatch.setattr(StreamingBody, "iter_chunks", break_off)
+    assert contents(fetch(ADDRESS))["train/cat/1.jpg"] == "train cat/1.jpg"
+    assert len(downloads) == 11
+
+
+def test_a_transfer_of_another_size_than_listed_is_refused(
+    bucket: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StreamingBody, "iter_chunks", lambda *_: iter([b"short"]))
+    with pytest.raises(TrainingError, match="another size"):
+        fetch(ADDRESS)
+    assert not list((cache / "s3").rglob("*.jpg"))
+
+
+def test_an_object_that_changes_while_it_is_downloaded_is_refused(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    get = s3._get
+
+    def change(client: Any, bucket_name: str, prefix: str, each: s3.Object, path: Path) -> None:
+        put(bucket, each.name, "changed " + each.name)
+        get(client, bucket_name, prefix, each, path)
+
+    monkeypatch.setattr(s3, "_get", change)
+    with pytest.raises(TrainingError, match="changed while they were downloaded; try again"):
+        fetch(ADDRESS)
+
+
+@pytest.mark.parametrize(
+    "name", ["train/../../../../escaped.jpg", "train/cat//1.jpg", "train/./1.jpg", "train/cat/\0.jpg", "train//x/1.jpg"]
+)
+def test_a_key_that_would_lie_elsewhere_as_a_file_is_refused(
+    name: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = {"Contents": [{"Key": f"data/dogs/{name}", "ETag": '"1"', "Size": 1}]}
+    body = {"Body": StreamingBody(io.BytesIO(b"x"), 1)}
+
+    class Client:
+        def client(self, *_: object, **__: object) -> "Client":
+            return self
+
+        def get_paginator(self, _: str) -> Any:
+            return self
+
+        def paginate(self, **_: str) -> list[dict[str, Any]]:
+            return [listed]
+
+        def get_object(self, **_: str) -> dict[str, Any]:
+            return body
+
+    monkeypatch.setattr(boto3, "Session", Client)
+    with pytest.raises(TrainingError, match="cannot be a file of that name"):
+        fetch(ADDRESS)
+    assert {path.name for path in cache.rglob("*") if path.is_file()} == {"lock"}
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3://A/b", "s3:///photos", "s3://a/b"])
+def test_what_is_no_address_is_refused(address: str, run: Run) -> None:
+    status, _, errors = run("check", "--data", address)
+    assert status == 2
+    assert re.fullmatch(r"kennel: .* is not the address of photos in S3, such as s3://BUCKET/PREFIX\n", errors)
+
+
+def test_an_empty_prefix_is_named(bucket: Any, run: Run) -> None:
+    status, _, errors = run("check", "--data", f"s3://{BUCKET}/data/cats")
+    assert status == 2
+    assert errors.startswith(f"kennel: there are no photos under s3://{BUCKET}/data/cats/train/: ")
+
+
+def test_a_missing_bucket_is_named(bucket: Any, run: Run) -> None:
+    status, _, errors = run("check", "--data", "s3://nobodys-bucket/dogs")
+    assert (status, errors.count("\n")) == (2, 1)
+    assert "there is no bucket nobodys-bucket" in errors
+
+
+def test_what_is_denied_names_the_permissions(
+    bucket: Any, embedded: Aws, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    embedded.iam.create_user(UserName="stranger")
+    key = embedded.iam.create_access_key(UserName="stranger")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    status, _, errors = run("check", "--data", ADDRESS)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert f"s3:ListBucket on arn:aws:s3:::{BUCKET} and s3:GetObject on arn:aws:s3:::{BUCKET}/data/dogs/*" in errors
+
+
+def test_without_credentials_it_says_how_to_have_them(cache: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(cache / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(cache / "none"))
+    status, _, errors = run("check", "--data", ADDRESS)
+    assert status == 2
+    assert errors == f"kennel: {ADDRESS}/: no usable AWS credentials; run `aws configure`, or set AWS_PROFILE\n"
+
+
+def test_without_a_network_it_is_one_line(bucket: Any, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, not listening
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        status, _, errors = run("check", "--data", ADDRESS)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert "Could not connect" in errors
