@@ -138,7 +138,7 @@ def examine(photos: Photos, looks: list[Look], size: int | None = None) -> list[
 
 TRAITS = {
     "animation": (WARNING, "moving pictures, of which the first counts"),
-    "transparency": (NOTE, "with transparent pixels, which are shown on white, here as when serving"),
+    "alpha channel": (NOTE, "what is transparent is shown on white, here as when serving"),
     "CMYK": (NOTE, "in the colours of print, converted to RGB without a profile, here as when serving"),
     "greyscale": (NOTE, "in shades of grey; the model sees three equal channels"),
 }
@@ -185,7 +185,7 @@ def _traits(body: bytes) -> list[str]:
     if image.format != "MPO" and getattr(image, "is_animated", False):  # MPO: phones add a preview to a JPEG
         traits.append("animation")
     if image.has_transparency_data:
-        traits.append("transparency")
+        traits.append("alpha channel")
     if image.mode == "CMYK":
         traits.append("CMYK")
     if image.mode in ("1", "L", "LA", "I", "I;16", "F"):
