@@ -2,11 +2,15 @@
 
 import json
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 
+from local.errors import ServiceError
+from local.tags import Tags
+from local.training_jobs import TrainingJobs
 from tests.embedded import Aws, eventually
 from tests.local.jobs import (
     BUCKET,
@@ -354,6 +358,13 @@ def test_a_request_that_cannot_run_is_refused(aws: Aws, role: str, changes: dict
     assert words in refusal(aws, request(aws, role, "refused", "", **changes))
     with pytest.raises(ClientError, match=r"Requested resource not found\."):
         aws.sagemaker.describe_training_job(TrainingJobName="refused")
+
+
+def test_without_the_toolkit_s_environment_a_request_says_what_is_missing(aws: Aws, role: str, tmp_path: Path) -> None:
+    nobody, python = cast(Any, None), tmp_path / "bin" / "python"
+    jobs = TrainingJobs(nobody, nobody, Tags(), tmp_path, python, 1)
+    with pytest.raises(ServiceError, match="bin/python, which does not exist: make the environment of local/requirem"):
+        jobs.create_training_job(request(aws, role, "nowhere", ""))
 
 
 def test_a_name_is_used_once(aws: Aws, role: str, whole: dict[str, Any]) -> None:
