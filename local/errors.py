@@ -37,6 +37,10 @@ class InstanceError(Exception):
     """An endpoint instance could not be started; the message is what AWS puts into ``FailureReason``."""
 
 
+class DeploymentError(Exception):
+    """An update has to be taken back though its instances are healthy; the message goes into ``FailureReason``."""
+
+
 def validation_error(message: str) -> ServiceError:
     """Return the error that most AWS services answer to a request they cannot accept."""
     return ServiceError("ValidationException", message)

@@ -45,7 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         answer = {"model": name, "pid": os.getpid(), "headers": dict(self.headers), "environment": dict(os.environ)}
         attributes = {"X-Amzn-SageMaker-Custom-Attributes": "seen=1"}
         self.close_connection = wish.get("hang_up", False)
-        self.answer(wish.get("status", 200), json.dumps(answer).encode(), **attributes)
+        self.answer(wish.get("status", 500 if name == "failing" else 200), json.dumps(answer).encode(), **attributes)
 
 address = os.environ["BIND_HOST"], int(os.environ["SAGEMAKER_BIND_TO_PORT"])
 http.server.ThreadingHTTPServer(address, Handler).serve_forever()
@@ -53,7 +53,10 @@ http.server.ThreadingHTTPServer(address, Handler).serve_forever()
 
 
 def artifact(name: str) -> bytes:
-    """Return a model.tar.gz whose server answers with its name; ``broken`` and ``silent`` never become healthy."""
+    """Return a model.tar.gz whose server answers with its name; ``broken`` and ``silent`` never become healthy.
+
+    ``failing`` does, and answers every request with a 500.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for path, text in {"name": name, "code/server.py": SERVER}.items():
