@@ -117,7 +117,7 @@ def _of_variant(settings: Settings, metrics: VariantMetrics, variant: str) -> It
         of=3,
         variant=variant,
     )
-    can_scale = settings.endpoint.serverless is None and scaling.maximum_instances > scaling.minimum_instances
+    can_scale = settings.endpoint.scales and scaling.maximum_instances > scaling.minimum_instances
     if limits.minutes_at_maximum and can_scale:
         yield Watch(
             "endpoint-at-maximum",

@@ -116,11 +116,12 @@ class Dashboard(Construct):
         )
 
     def _fleet(self) -> list[cloudwatch.IWidget]:
-        scaling = self._settings.endpoint.scaling
+        scaling, scales = self._settings.endpoint.scaling, self._settings.endpoint.scales
+        limits = {"minimum": scaling.minimum_instances, "maximum": scaling.maximum_instances}
         instances = _graph(
             "Instances in use (no traffic: no data)",
             [v.instances() for v in self._variants],
-            lines={"minimum": scaling.minimum_instances, "maximum": scaling.maximum_instances},
+            lines=limits if scales else {},
         )
         if scaling.metric == "concurrency":
             name, statistic, target = "ConcurrentRequestsPerModel", "Average", scaling.concurrent_requests_per_instance
@@ -129,7 +130,7 @@ class Dashboard(Construct):
         load = _graph(
             f"What scaling follows: {name}",
             [v.request(name, statistic, label=v.variant_name) for v in self._variants],
-            lines={"scaling target": target} if target else {},
+            lines={"scaling target": target} if target and scales else {},
         )
         hosts = _graph(
             "Instances (percent; 100 for each processor)",

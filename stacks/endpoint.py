@@ -63,7 +63,7 @@ class EndpointStack(Stack):
         )
         if alarms:
             self._allow_rollback([model.role for model in models.values()], alarms, endpoint)
-        if not settings.endpoint.serverless:
+        if settings.endpoint.scales:
             role = scaling_role(self)
             for variant in variants:
                 VariantScaling(

@@ -141,6 +141,7 @@ CASES: dict[str, tuple[Samples, Samples]] = {
 }
 """For each alarm, a period that must end in ALARM when it goes on, and one that must not."""
 HOURS = 300
+CHANGE = "Changing an instance type or a variant"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -220,7 +221,7 @@ def test_alarms_speak_to_the_topic_and_link_to_their_section_of_the_runbook(
 
 def test_the_runbook_has_a_section_for_each_alarm_and_no_other() -> None:
     sections = re.findall(r"^## (.+)$", (ROOT / "docs/runbook.md").read_text(), flags=re.MULTILINE)
-    assert sorted(sections) == sorted([*CASES, "Budget", "The topic's key"])
+    assert sorted(sections) == sorted([*CASES, "Budget", CHANGE, "The topic's key"])
 
 
 def test_the_topic_takes_messages_over_tls_from_this_accounts_alarms_and_budgets_only(
@@ -348,6 +349,14 @@ def test_what_is_switched_off_is_not_there(tmp_path: Path, dev: Settings) -> Non
     settings = dev.model_copy(update={"monitoring": dev.monitoring.model_copy(update=off)})
     kinds = {item["Type"] for item in synthesised(tmp_path, settings)["Resources"].values()}
     assert kinds == {"AWS::SNS::Topic", "AWS::SNS::TopicPolicy"}
+
+
+def test_without_scaling_no_alarm_and_no_line_tells_of_its_limits(tmp_path: Path, dev: Settings) -> None:
+    scaling = dev.endpoint.scaling.model_copy(update={"enabled": False})
+    settings = dev.model_copy(update={"endpoint": dev.endpoint.model_copy(update={"scaling": scaling})})
+    template = synthesised(tmp_path, settings)
+    assert "endpoint-at-maximum" not in alarms(template, "dev")
+    assert "annotations" not in graph(template, "Instances in use")
 
 
 def test_an_alarm_is_metric_math_only_where_it_needs_two_metrics(monitoring: Callable[[str], Template]) -> None:

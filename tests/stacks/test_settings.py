@@ -50,7 +50,7 @@ def test_an_unchanged_copy_is_valid(tmp_path: Path) -> None:
         ("startup_timeout_seconds", 3601, "less than or equal to 3600"),
         ("minimum_instances", 5, "maximum_instances = 4"),
         ("maximum_instances", 0, "greater than or equal to 1"),
-        ("invocations_per_instance", 0, "greater than 0"),
+        ("invocations_per_instance", 0, "greater than or equal to 0.01"),
         ("scale_out_cooldown_seconds", 30, "greater than or equal to 60"),
         ("memory_mb", 64, "greater than or equal to 128"),
         ("timeout_seconds", 25, "set it to 27 or more"),
