@@ -19,7 +19,16 @@ from hypercorn.config import Config
 from ministack import app
 from ministack.core import tls
 
-from local import alarm_gaps, budget_type, cloudformation_types, lambda_gaps, ministack_hooks, property_gaps, s3_gaps
+from local import (
+    alarm_gaps,
+    budget_type,
+    cloudformation_types,
+    iam_gaps,
+    lambda_gaps,
+    ministack_hooks,
+    property_gaps,
+    s3_gaps,
+)
 from local.account import Account, Credentials
 from local.autoscaler import Autoscaler
 from local.autoscaling_api import ApplicationAutoScaling
@@ -98,7 +107,7 @@ def _start_services(account: Account, state: State, time_scale: float) -> None:
     updates = BlueGreen(clock, RollbackAlarms(account, time_scale))
     sagemaker = SageMaker(account, state.temporary / "instances", logs, updates)
     scaling = ApplicationAutoScaling(sagemaker, account)
-    for gaps in (s3_gaps, lambda_gaps, alarm_gaps, property_gaps, budget_type):
+    for gaps in (s3_gaps, lambda_gaps, alarm_gaps, property_gaps, iam_gaps, budget_type):
         gaps.register()
     ministack_hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics), scaling)
     cloudformation_types.register(sagemaker, scaling)
