@@ -45,6 +45,8 @@ class HttpApi(Construct):
     ----------
     url
         Where photos are posted to.
+    api_id
+        What CloudWatch knows the API by.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class HttpApi(Construct):
             format=json.dumps({field: f"$context.{field}" for field in ACCESS_LOG_FIELDS}),
         )
         self.url = f"{api.api_endpoint}{PATH}"
+        self.api_id = api.api_id
 
 
 def _cors(settings: HttpApiSettings) -> apigatewayv2.CorsPreflightOptions | None:

@@ -10,6 +10,8 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
+from stacks.alarms import HTTP_API
+from stacks.api import ApiStack
 from stacks.monitoring import MonitoringStack
 from stacks.settings import Settings, load_settings
 from stacks.settings.variants import VariantSettings
@@ -45,6 +47,19 @@ def monitoring(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Temp
 
 def of_type(template: Template, kind: str) -> list[Template]:
     return [item["Properties"] for item in template["Resources"].values() if item["Type"] == kind]
+
+
+@pytest.fixture(scope="session")
+def http_api_alarms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    """Return the alarms that prod's ApiStack holds."""
+    settings = load_settings("prod", ROOT / "settings")
+    folder = tmp_path_factory.mktemp("api")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        app = cdk.App(outdir=str(folder), context=json.loads((ROOT / "cdk.json").read_text())["context"])
+        ApiStack(app, "Api", settings=settings)
+        app.synth()
+    return alarms(json.loads((folder / "Api.template.json").read_text()), "prod")
 
 
 def alarms(template: Template, environment: str) -> dict[str, Template]:
@@ -126,6 +141,15 @@ def function(
     }
 
 
+def http_api(count: int = 100, *, failed: int = 0, refused: int = 0, milliseconds: float = 50) -> Samples:
+    """Return what API Gateway publishes of some requests: 0 or 1 for each, and milliseconds."""
+    return {
+        "5xx": [1.0] * failed + [0.0] * (count - failed),
+        "4xx": [1.0] * refused + [0.0] * (count - refused),
+        "Latency": [min(milliseconds, 30_000)] * count,
+    }
+
+
 QUEUED = {"ApproximateNumberOfMessagesVisible": [0.0, 1.0]}
 CASES: dict[str, tuple[Samples, Samples]] = {
     "endpoint-errors": (endpoint(failed=0.2), endpoint(count=1000, failed=0.002)),
@@ -138,6 +162,9 @@ CASES: dict[str, tuple[Samples, Samples]] = {
     "function-near-timeout": (function(seconds=28), function(seconds=5)),
     "function-spillover": (function(spilt=40), function(spilt=2)),
     "url-errors": (function(refused=10), function()),
+    "http-api-errors": (http_api(failed=10), http_api(refused=90)),
+    "http-api-refusals": (http_api(300, refused=150), http_api(300, refused=50)),
+    "http-api-latency": (http_api(milliseconds=29_000), http_api(milliseconds=1000)),
 }
 """For each alarm, a period that must end in ALARM when it goes on, and one that must not."""
 HOURS = 300
@@ -145,16 +172,44 @@ CHANGE = "Changing an instance type or a variant"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_every_alarm_fires_when_it_must_and_only_then(monitoring: Callable[[str], Template], environment: str) -> None:
-    for name, alarm in alarms(monitoring(environment), environment).items():
+def test_every_alarm_fires_when_it_must_and_only_then(
+    monitoring: Callable[[str], Template], http_api_alarms: dict[str, Template], environment: str
+) -> None:
+    others = http_api_alarms if environment == "prod" else {}
+    for name, alarm in {**alarms(monitoring(environment), environment), **others}.items():
         bad, good = CASES[name]
         assert state(alarm, [bad] * HOURS) == "ALARM", name
         assert state(alarm, [good] * HOURS) == "OK", name
         assert state(alarm, [bad] * HOURS + [good] * alarm["EvaluationPeriods"]) == "OK", f"{name} never ends"
 
 
-def test_prod_has_every_alarm(monitoring: Callable[[str], Template]) -> None:
-    assert set(alarms(monitoring("prod"), "prod")) == set(CASES)
+def test_prod_has_every_alarm(monitoring: Callable[[str], Template], http_api_alarms: dict[str, Template]) -> None:
+    assert set(alarms(monitoring("prod"), "prod")) | set(http_api_alarms) == set(CASES)
+    assert set(http_api_alarms) == set(HTTP_API)
+
+
+def test_the_http_apis_alarms_read_its_metrics_tell_the_topic_and_link_to_the_runbook(
+    http_api_alarms: dict[str, Template],
+) -> None:
+    for name, alarm in http_api_alarms.items():
+        (dimension,) = alarm["Dimensions"]
+        assert (alarm["Namespace"], dimension["Name"]) == ("AWS/ApiGateway", "ApiId")
+        assert set(dimension["Value"]) == {"Ref"}
+        assert alarm["AlarmActions"] == alarm["OKActions"]
+        (action,) = alarm["AlarmActions"]
+        assert action["Fn::Join"][1][-1].endswith(":kennel-prod-alarms")
+        assert alarm["AlarmDescription"].endswith(f". Runbook: docs/runbook.md#{name}")
+
+
+def test_the_dashboard_shows_the_http_api_through_its_alarms_where_there_is_one(
+    monitoring: Callable[[str], Template],
+) -> None:
+    def shown(environment: str) -> list[str]:
+        found = [w["properties"].get("annotations", {}) for w in dashboard(monitoring(environment))]
+        return [arn for notes in found if isinstance(notes, dict) for arn in notes.get("alarms", [])]
+
+    assert [arn.rpartition(":")[2] for arn in shown("prod")] == [f"kennel-prod-{name}" for name in HTTP_API]
+    assert shown("dev") == []
 
 
 def test_alarms_read_the_metrics_where_aws_publishes_them(monitoring: Callable[[str], Template]) -> None:
@@ -297,7 +352,7 @@ def test_the_dashboard_names_this_environment_and_takes_the_region_of_its_stack(
     for widget in dashboard(monitoring(environment)):
         if widget["type"] == "metric":
             assert widget["properties"]["region"] == "?", "a token: the stack's region"
-            assert name in json.dumps(widget["properties"]["metrics"])
+            assert name in json.dumps(widget["properties"])
         assert widget["x"] + widget["width"] <= 24
 
 
