@@ -15,11 +15,18 @@ INSTANCES = 3
 LONG = 3600
 """Seconds of bake that no test sits out: half a minute here."""
 
+ALARMS = {
+    "5xx": {"MetricName": "Invocation5XXErrors", "Statistic": "Average", "Threshold": 0.05},
+    "errors": {"MetricName": "InvocationModelErrors", "Statistic": "Average", "Threshold": 0.5},
+    "latency": {"MetricName": "ModelLatency", "ExtendedStatistic": "p99", "Threshold": 300_000},
+}
+"""The kinds of alarm that the stacks guard an update with (`stacks/guardrails.py`)."""
 
-def template(endpoint: str, artifact: str, wait: int) -> dict[str, Any]:
-    """Return an endpoint with a canary of one instance in three, guarded by an alarm on its new fleet's 5XX."""
+
+def template(endpoint: str, artifact: str, wait: int, kind: str = "5xx") -> dict[str, Any]:
+    """Return an endpoint with a canary of one instance in three, guarded by an alarm on its new fleet."""
     resources = endpoint_resources(endpoint, artifact, instances=INSTANCES)
-    name = f"{endpoint}-5xx"
+    name = f"{endpoint}-{kind}"
     dimensions = {
         "EndpointName": endpoint,
         "VariantName": "AllTraffic",
@@ -30,13 +37,11 @@ def template(endpoint: str, artifact: str, wait: int) -> dict[str, Any]:
         "Properties": {
             "AlarmName": name,
             "Namespace": "AWS/SageMaker",
-            "MetricName": "Invocation5XXErrors",
+            **ALARMS[kind],
             "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
-            "Statistic": "Average",
             "Period": 60,
             "EvaluationPeriods": 3,
             "DatapointsToAlarm": 2,
-            "Threshold": 0.05,
             "ComparisonOperator": "GreaterThanThreshold",
             "TreatMissingData": "notBreaching",
         },
@@ -163,3 +168,17 @@ def test_a_model_that_fails_requests_is_rolled_back_by_its_alarm_and_a_good_one_
     assert len(pids) == INSTANCES
     history = aws.cloudwatch.describe_alarm_history(AlarmName=f"{endpoint}-5xx")["AlarmHistoryItems"]
     assert any("to ALARM" in item["HistorySummary"] for item in history)
+
+
+@pytest.mark.parametrize(("artifact", "kind"), [("failing", "5xx"), ("refusing", "errors"), ("slow", "latency")])
+def test_each_kind_of_alarm_takes_the_model_back_that_it_is_for(
+    aws: Aws, endpoint: str, artifact: str, kind: str
+) -> None:
+    with Traffic(lambda: ask(aws, endpoint)) as traffic:
+        begin(aws, endpoint, template(endpoint, artifact, LONG, kind))
+        assert aws.settled(endpoint) == "UPDATE_ROLLBACK_COMPLETE"
+        failed, answered = len(traffic.failures), len(traffic.answers)
+        eventually(lambda: len(traffic.answers) > answered + 20)
+    assert f"in state ALARM: {endpoint}-{kind}." in describe(aws, endpoint)["FailureReason"]
+    assert len(traffic.failures) == failed
+    assert {answer["model"] for answer in traffic.answers[answered + 5 :]} == {"one"}
