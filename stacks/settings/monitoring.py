@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.section import Section
+from stacks.settings.section import PRINTABLE, Section
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", re.ASCII)
@@ -27,9 +27,10 @@ class MonitoringSettings(Section):
 
     dashboard: bool
     alarms: bool
-    emails: list[Annotated[str, Field(max_length=254)]] = Field(max_length=MOST_EMAILS)
-    runbook_url: str = Field(min_length=1, max_length=500)
-    topic_kms_key_arn: str | None = None
+    emails: list[Annotated[str, Field(max_length=254), PRINTABLE]] = Field(max_length=MOST_EMAILS)
+    # An alarm's description has 1024 characters at most (CloudWatch API reference, PutMetricAlarm).
+    runbook_url: Annotated[str, Field(min_length=1, max_length=500), PRINTABLE]
+    topic_kms_key_arn: str | None = Field(default=None, max_length=2048)
     endpoint_error_percentage: float = Field(gt=0, lt=100)
     # SageMaker ends an invocation after 60 s, so a higher threshold could never be crossed.
     endpoint_latency_p99_milliseconds: int = Field(gt=0, lt=60_000)
