@@ -67,7 +67,9 @@ class MonitoringStack(Stack):
 
     def _let_in(self, topic: sns.Topic, settings: Settings) -> sns.TopicPolicy:
         """Say who may publish, over TLS only; people of the account need IAM permissions as for anything else."""
-        statements = [policies.tell_of_alarms(self, settings.environment)]
+        statements = []
+        if settings.monitoring.alarms:
+            statements.append(policies.tell_of_alarms(self, settings.environment))
         if settings.monitoring.monthly_budget_usd:
             statements.append(policies.tell_of_budget(self, settings.environment))
         document = iam.PolicyDocument(statements=statements)

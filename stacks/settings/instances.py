@@ -48,6 +48,12 @@ MOST_INSTANCES = 10_000
 """Far above any quota: what is more is a slip, and no number that CloudFormation reads."""
 
 
+def has_local_storage(instance_type: str) -> bool:
+    """Tell whether an instance brings disks of its own: CPU generations with them carry a ``d`` after the number."""
+    match = _INSTANCE_TYPE.fullmatch(instance_type)
+    return bool(match and "d" in match["options"])
+
+
 def architecture_of(instance_type: str) -> Literal["arm64", "x86_64"]:
     """Return the processor of an instance type: Graviton generations carry a ``g`` after the number."""
     match = _INSTANCE_TYPE.fullmatch(instance_type)

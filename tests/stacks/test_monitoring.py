@@ -289,7 +289,7 @@ def test_the_topic_takes_messages_over_tls_from_this_accounts_alarms_and_budgets
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     allowed = {s["Principal"]["Service"]: s for s in statements if s["Effect"] == "Allow"}
     assert set(allowed) == {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
-    for service, ends in (("cloudwatch", ":alarm:kennel-prod-*"), ("budgets", ":*")):
+    for service, ends in (("cloudwatch", ":alarm:kennel-prod-*"), ("budgets", ":budget/*")):
         statement = allowed[f"{service}.amazonaws.com"]
         assert statement["Action"] == "sns:Publish"
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}

@@ -8,24 +8,23 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_lambda as lambda_
 
-from tests.stacks.gates.checkers import CONTEXT, IGNORED, ROOT, Template, cdk_validation, cfn_lint, own_invariants
+from tests.stacks.environments import EVERY
+from tests.stacks.gates.checkers import CONTEXT, IGNORED, Template, cdk_validation, cfn_lint, own_invariants
 
-ENVIRONMENTS = sorted(file.stem for file in (ROOT / "settings").glob("*.toml"))
 
-
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", EVERY)
 def test_cfn_lint_has_nothing_to_say(templates: Callable[[str], dict[str, Template]], environment: str) -> None:
     found = {stack: cfn_lint(template) for stack, template in templates(environment).items()}
     assert {stack: faults for stack, faults in found.items() if faults} == {}
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", EVERY)
 def test_the_cdk_has_nothing_to_say(templates: Callable[[str], dict[str, Template]], environment: str) -> None:
     found = {stack: cdk_validation(template) for stack, template in templates(environment).items()}
     assert {stack: faults for stack, faults in found.items() if faults} == {}
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", EVERY)
 def test_the_invariants_hold(templates: Callable[[str], dict[str, Template]], environment: str) -> None:
     found = {stack: own_invariants(template, environment) for stack, template in templates(environment).items()}
     assert {stack: faults for stack, faults in found.items() if faults} == {}
