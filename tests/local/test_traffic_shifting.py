@@ -32,7 +32,9 @@ def policy(kind: str, size: int = 0, unit: str = "CAPACITY_PERCENT", wait: int =
         (policy("CANARY", 30), 10, [(3, "canary", 60), (10, "full", 120)]),
         (policy("CANARY", 50), 3, [(1, "canary", 60), (3, "full", 120)]),
         (policy("CANARY", 10), 2, [(1, "canary", 60), (2, "full", 120)]),
+        (policy("CANARY", 50), 1, [(1, "full", 120)]),
         (policy("CANARY", 2, "INSTANCE_COUNT"), 4, [(2, "canary", 60), (4, "full", 120)]),
+        (policy("LINEAR", 50), 1, [(1, "full", 120)]),
         (policy("LINEAR", 50), 2, [(1, "linear", 60), (2, "full", 120)]),
         (policy("LINEAR", 33), 3, [(1, "linear", 60), (2, "linear", 60), (3, "full", 120)]),
         (policy("LINEAR", 40), 5, [(2, "linear", 60), (4, "linear", 60), (5, "full", 120)]),
@@ -60,7 +62,7 @@ def test_of_two_variants_the_one_with_fewer_steps_waits_for_the_other() -> None:
         (policy("CANARY"), 2, "CanarySize is required"),
         (policy("LINEAR"), 2, "LinearStepSize is required"),
         (policy("CANARY", 51), 10, "at most 50%"),
-        (policy("CANARY", 50), 1, r"at most 50% of the variant's 1 instance\(s\)"),
+        (policy("CANARY", 1, "INSTANCE_COUNT"), 1, r"at most 50% of the variant's 1 instance\(s\)"),
         (policy("CANARY", 2, "INSTANCE_COUNT"), 3, "at most 50%"),
         (policy("LINEAR", 9), 20, "10-50%"),
         (policy("LINEAR", 1, "INSTANCE_COUNT"), 11, "10-50%"),
@@ -168,7 +170,7 @@ def test_an_update_that_takes_too_long_is_taken_back(limit: float, provisioning:
     ("config", "message"),
     [
         ({"RollingUpdatePolicy": {}}, "does not simulate RollingUpdatePolicy"),
-        ({"BlueGreenUpdatePolicy": policy("CANARY", 50)}, "at most 50%"),
+        ({"BlueGreenUpdatePolicy": policy("CANARY", 51)}, "at most 50%"),
     ],
 )
 def test_a_policy_that_cannot_be_carried_out_is_refused(config: dict[str, Any], message: str) -> None:
