@@ -85,7 +85,7 @@ class HttpApi(Construct):
             "Stage",
             http_api=api,
             auto_deploy=True,
-            detailed_metrics_enabled=True,
+            # Without metrics by route: they are charged for, and say of the one route what the API's own do.
             throttle=apigatewayv2.ThrottleSettings(rate_limit=settings.rate_per_second, burst_limit=settings.burst),
         )
         # The L2 takes an interface here, which Python would have to implement as a class of its own.
