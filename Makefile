@@ -150,6 +150,6 @@ SERVING := training/serving
 	@touch $@
 
 node_modules/ready: package-lock.json
-	@echo 'The CDK command line ...'
+	@echo 'The CDK command line, and the IAM simulator of the tests ...'
 	@env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
 	@touch $@
