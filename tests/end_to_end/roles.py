@@ -275,7 +275,7 @@ def _serving(environment: Environment) -> dict[str, Try]:
         ),
         "Report a failure": Try("sqs", "send_message", {"QueueUrl": queue, "MessageBody": "tried"}),
         "Read failures": Try("sqs", "receive_message", {"QueueUrl": queue, "VisibilityTimeout": 0}),
-        "Stop the scaling": Try(
+        "Look at the scaling": Try(
             "application-autoscaling", "describe_scalable_targets", {"ServiceNamespace": "sagemaker"}
         ),
     }
