@@ -38,8 +38,8 @@ STACK_SOURCES := app.py cdk.json $(wildcard stacks/*.py stacks/*/*.py lambda_src
 
 .PHONY: demo
 demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
-	$(call say,Start the embedded AWS)
-	@$(LOCAL) up
+	$(call say,Start the embedded AWS (a minute of alarms, bakes and scaling passes in a second))
+	@$(LOCAL) up --time-scale 60
 	$(call say,Deploy the stacks (cdk bootstrap and cdk deploy --all))
 	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(DEMO_ASSEMBLY) && \
 	  $(CDK) deploy --app $(DEMO_ASSEMBLY) --all --require-approval never --outputs-file build/outputs.json
@@ -150,6 +150,6 @@ SERVING := training/serving
 	@touch $@
 
 node_modules/ready: package-lock.json
-	@echo 'The CDK command line ...'
+	@echo 'The CDK command line, and the IAM simulator of the tests ...'
 	@env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
 	@touch $@

@@ -28,11 +28,14 @@ def build(app: cdk.App) -> None:
     ConfigurationError
         A setting or the model artifact cannot be deployed.
     """
-    settings = load_settings(app.node.try_get_context("environment") or "dev")
+    context = app.node.try_get_context
+    environment, manifest, model = (context(name) for name in ("environment", "manifest", "model"))
+    # What is given and empty is a slip (an unset variable of a script), and never the default.
+    settings = load_settings("dev" if environment is None else str(environment))
     artifact = load_artifact(
-        Path(app.node.try_get_context("manifest") or MANIFEST),
+        MANIFEST if manifest is None else Path(str(manifest)),
         minimum_accuracy=settings.model.minimum_accuracy,
-        location=app.node.try_get_context("model"),
+        location=None if model is None else str(model),
     )
     name, common = settings.environment, every_stack(settings)
     storage = StorageStack(app, f"KennelStorage-{name}", settings=settings, **common)

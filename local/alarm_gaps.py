@@ -38,9 +38,14 @@ OPERATORS: dict[type[ast.AST], Callable[[float, float], float]] = {
     ast.NotEq: operator.ne,
 }
 
+watched: dict[str, float] = {}
+"""Alarms by name that an update of an endpoint watches, with the seconds of its clock in a real one: their periods
+are shorter by that, and they are evaluated whenever they are described, so that silence counts too."""
+
 
 def register() -> None:
     """Replace ministack's record of a template's alarm, and its evaluation of alarms."""
+    cloudwatch._describe_alarms = _evaluate_watched_before(cloudwatch._describe_alarms)
     provisioners._cw_metric_alarm_record = _with_metric_math(provisioners._cw_metric_alarm_record)
     cloudwatch._evaluate_alarm = _leave_others(cloudwatch._evaluate_alarm)
 
@@ -69,7 +74,10 @@ def _leave_others(evaluate_otherwise: Callable[[Parameters], None]) -> Callable[
     def evaluate(alarm: Parameters) -> None:
         if alarm.get("ComparisonOperator") not in COMPARISONS:
             evaluate_otherwise(alarm)
-        elif (state := state_of(alarm, time.time())) not in (None, alarm["StateValue"]):
+        elif (state := state_of(alarm, time.time(), watched.get(alarm["AlarmName"], 1.0))) not in (
+            None,
+            alarm["StateValue"],
+        ):
             old, reason = alarm["StateValue"], f"Threshold Crossed: {alarm['EvaluationPeriods']} periods evaluated."
             alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
             cloudwatch._record_history(alarm["AlarmName"], old, state, reason)
@@ -79,13 +87,28 @@ def _leave_others(evaluate_otherwise: Callable[[Parameters], None]) -> Callable[
     return evaluate
 
 
-def state_of(alarm: Parameters, now: float) -> str | None:
+def _evaluate_watched_before(describe: Callable[..., Any]) -> Callable[..., Any]:
+    def evaluate_and_describe(*arguments: Any) -> Any:
+        for name in list(watched):
+            if alarm := cloudwatch._alarms.get(name):
+                cloudwatch._evaluate_alarm(alarm)
+        return describe(*arguments)
+
+    return evaluate_and_describe
+
+
+def state_of(alarm: Parameters, now: float, scale: float = 1.0) -> str | None:
     """Return the state of an alarm at a moment, None where it keeps the one that it has.
 
     Periods are counted back from now instead of from the full minute, so that nobody waits for a minute to end.
+
+    Parameters
+    ----------
+    scale
+        How many of the alarm's seconds pass in a second of `now`.
     """
     periods = int(alarm["EvaluationPeriods"])
-    values = [value(alarm, start, end) for start, end in _windows(alarm, now, periods)]
+    values = [value(alarm, start, end) for start, end in _windows(alarm, now, periods, scale)]
     treatment = alarm.get("TreatMissingData", "missing")
     if all(point is None for point in values) and treatment not in ("breaching", "notBreaching"):
         return None if treatment == "ignore" else "INSUFFICIENT_DATA"
@@ -94,9 +117,9 @@ def state_of(alarm: Parameters, now: float) -> str | None:
     return "ALARM" if breaching >= int(alarm.get("DatapointsToAlarm") or periods) else "OK"
 
 
-def _windows(alarm: Parameters, now: float, periods: int) -> Iterator[tuple[float, float]]:
+def _windows(alarm: Parameters, now: float, periods: int, scale: float) -> Iterator[tuple[float, float]]:
     stats = [query["MetricStat"]["Period"] for query in alarm.get("Metrics", ()) if "MetricStat" in query]
-    period = float(max(stats, default=alarm.get("Period", 60)))
+    period = max(stats, default=alarm.get("Period", 60)) / scale
     for index in range(periods):
         yield now - (index + 1) * period, now - index * period
 

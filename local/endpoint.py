@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.errors import InstanceError, ServiceError, validation_error
+from local.blue_green import BlueGreen
+from local.errors import DeploymentError, InstanceError, ServiceError, validation_error
 from local.fleet import Fleet
 from local.instance import InstanceSpec
 from local.names import arn
+from local.variant import Pending, Variant
 
 log = logging.getLogger(__name__)
 
@@ -24,30 +26,6 @@ code with hosting services": four minutes)."""
 
 REASON_LENGTH = 1024
 """Longest FailureReason that DescribeEndpoint returns (API reference)."""
-
-
-@dataclass
-class Variant:
-    """A production variant that serves."""
-
-    name: str
-    instance_type: str
-    image: str
-    weight: float
-    desired: int
-    fleet: Fleet
-
-    def describe(self) -> dict[str, Any]:
-        """Return the ``ProductionVariantSummary``."""
-        image = {"SpecifiedImage": self.image, "ResolvedImage": self.image} if self.image else {}
-        return {
-            "VariantName": self.name,
-            "DeployedImages": [image] if image else [],
-            "CurrentWeight": self.weight,
-            "DesiredWeight": self.weight,
-            "CurrentInstanceCount": len(self.fleet.instances),
-            "DesiredInstanceCount": self.desired,
-        }
 
 
 @dataclass(frozen=True)
@@ -65,6 +43,11 @@ class Deployment:
         """The configuration's name."""
         return str(self.config["EndpointConfigName"])
 
+    @property
+    def roles(self) -> set[str]:
+        """The models' execution roles."""
+        return {str(model["ExecutionRoleArn"]) for model in self.models.values()}
+
 
 @dataclass
 class Endpoint:
@@ -74,15 +57,19 @@ class Endpoint:
     ----------
     make_fleet
         Makes the fleet of a variant from its configuration and what its instances start from.
+    updates
+        Carries out deployment policies.
     """
 
     name: str
     make_fleet: Callable[[Mapping[str, Any], InstanceSpec], Fleet]
+    updates: BlueGreen
     status: str = "Creating"
     config_name: str = ""
     failure: str | None = None
     deployment_config: Mapping[str, Any] | None = None
     variants: dict[str, Variant] = field(default_factory=dict)
+    pending: Pending | None = None
     created: float = field(default_factory=time.time)
     modified: float = field(default_factory=time.time)
     settled: threading.Event = field(default_factory=threading.Event)
@@ -105,6 +92,8 @@ class Endpoint:
         }
         if self.failure:
             answer["FailureReason"] = self.failure[:REASON_LENGTH]
+        if pending := self.pending:
+            answer["PendingDeploymentSummary"] = pending.describe()
         if self.deployment_config:
             answer["LastDeploymentConfig"] = dict(self.deployment_config)
         return answer
@@ -121,19 +110,29 @@ class Endpoint:
             raise validation_error(f'Cannot update in-progress endpoint "{self.arn}".')
 
     def choose(self, name: str | None) -> Variant:
-        """Choose the variant of a request: the one it targets, else by weight.
+        """Choose the variant of a request: the one it targets, else by weight; in an update, old or new by share.
 
         Raises
         ------
         ServiceError
             There is no such variant.
         """
-        variants = list(self.variants.values())
+        pending = self.pending
+        shifted = pending is not None and random.random() < pending.share  # noqa: S311 - routing needs no secret
+        variants = pending.variants if pending and shifted else self.variants
         if name is None:
-            return random.choices(variants, [variant.weight or 1e-9 for variant in variants])[0]  # noqa: S311
-        if name not in self.variants:
+            weights = [variant.weight or 1e-9 for variant in variants.values()]
+            return random.choices(list(variants.values()), weights)[0]  # noqa: S311
+        known = {**self.variants, **variants}
+        if name not in known:
             raise ServiceError("ValidationError", f"Variant {name} not found for endpoint {self.name}.")
-        return self.variants[name]
+        return known[name]
+
+    def count_serving(self, name: str) -> int:
+        """Return how many instances serve a variant, in an update those of both fleets."""
+        pending = self.pending
+        groups = [self.variants, pending.variants] if pending else [self.variants]
+        return sum(len(variants[name].fleet.serving) for variants in groups if name in variants)
 
     def begin(self, status: str, change: Callable[[], None]) -> None:
         """Set a status and make a change in the background; `settled` is set when it is over."""
@@ -141,7 +140,7 @@ class Endpoint:
         def run() -> None:
             try:
                 change()
-            except InstanceError as error:
+            except (InstanceError, DeploymentError) as error:
                 self.failure = str(error)
                 log.warning("endpoint %s: %s", self.name, error)
             except Exception:
@@ -157,7 +156,10 @@ class Endpoint:
         threading.Thread(target=run, name=f"endpoint-{self.name}", daemon=True).start()
 
     def deploy(self, deployment: Deployment, retained: frozenset[str]) -> None:
-        """Roll to a configuration: the new fleets become healthy, take over, and the old ones drain.
+        """Roll to a configuration: the new fleets become healthy, take over as the policy says, and the old ones drain.
+
+        The whole new fleet is provisioned before any of it takes traffic (SageMaker guide, "Use canary traffic
+        shifting"). An endpoint's creation has nothing to shift from.
 
         Parameters
         ----------
@@ -166,22 +168,43 @@ class Endpoint:
 
         Raises
         ------
-        InstanceError
-            A new instance did not become healthy; the old fleets go on serving.
+        InstanceError, DeploymentError
+            A new instance did not become healthy, or an alarm or the policy's time-out took the update back; the old
+            fleets go on serving.
         """
-        new: dict[str, Variant] = {}
+        started = time.monotonic()
+        new = Pending(deployment.name)
         try:
             for config in deployment.config["ProductionVariants"]:
                 variant = self._make_variant(config, deployment, retained)
-                new[variant.name] = variant
+                variant.fleet.active = 0
+                new.variants[variant.name] = variant
+            self.pending = new
+            for variant in new.variants.values():
                 variant.fleet.resize(variant.desired)
+            if self.variants:
+                counts = {variant.name: variant.desired for variant in new.variants.values()}
+                self.updates.shift(self.deployment_config or {}, counts, new.activate, started)
         except BaseException:
-            for variant in new.values():
+            self.pending = None
+            for variant in new.variants.values():
                 variant.fleet.stop()
             raise
-        old, self.variants, self.config_name = self.variants, new, deployment.name
+        for variant in new.variants.values():
+            variant.fleet.active = None
+        old, self.variants, self.config_name = self.variants, new.variants, deployment.name
+        self.pending = None
         for variant in old.values():
             variant.fleet.stop()
+
+    def counts(self, deployment: Deployment, retained: frozenset[str]) -> dict[str, int]:
+        """Return the instances that each variant of a configuration would get."""
+        configs = deployment.config["ProductionVariants"]
+        return {config["VariantName"]: self._desired(config, retained) for config in configs}
+
+    def _desired(self, config: Mapping[str, Any], retained: frozenset[str]) -> int:
+        old = self.variants.get(config["VariantName"])
+        return old.desired if old and "DesiredInstanceCount" in retained else int(config["InitialInstanceCount"])
 
     def _make_variant(self, config: Mapping[str, Any], deployment: Deployment, retained: frozenset[str]) -> Variant:
         model = deployment.models[config["ModelName"]]
@@ -194,15 +217,15 @@ class Endpoint:
         )
         variant = Variant(
             name=config["VariantName"],
+            config=deployment.name,
             instance_type=config["InstanceType"],
             image=model["PrimaryContainer"].get("Image", ""),
             weight=config.get("InitialVariantWeight", 1.0),
-            desired=config["InitialInstanceCount"],
+            desired=self._desired(config, retained),
             fleet=self.make_fleet(config, spec),
         )
-        if old := self.variants.get(variant.name):
-            variant.desired = old.desired if "DesiredInstanceCount" in retained else variant.desired
-            variant.weight = old.weight if "DesiredWeight" in retained else variant.weight
+        if (old := self.variants.get(variant.name)) and "DesiredWeight" in retained:
+            variant.weight = old.weight
         return variant
 
     def resize(self, counts: Mapping[str, int]) -> None:
@@ -223,14 +246,16 @@ class Endpoint:
                 raise
 
     def heal(self) -> None:
-        """Replace crashed instances of every variant.
+        """Replace crashed instances of every variant, in an update those of the new fleets too.
 
         Raises
         ------
         InstanceError
             A replacement did not start.
         """
-        for variant in list(self.variants.values()):
+        pending = self.pending
+        new = pending.variants.values() if pending else ()
+        for variant in (*self.variants.values(), *new):
             variant.fleet.heal()
 
     def stop(self) -> None:

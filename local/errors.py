@@ -41,6 +41,10 @@ class JobError(Exception):
     """A training job failed; the message is what AWS puts into ``FailureReason``."""
 
 
+class DeploymentError(Exception):
+    """An update has to be taken back though its instances are healthy; the message goes into ``FailureReason``."""
+
+
 def validation_error(message: str) -> ServiceError:
     """Return the error that most AWS services answer to a request they cannot accept."""
     return ServiceError("ValidationException", message)

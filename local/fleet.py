@@ -15,6 +15,7 @@ class Fleet:
     """A changing set of running instances.
 
     Requests read `instances`, which is replaced as a whole and never modified; changes are made one at a time.
+    `active` is how many of them take requests, None for all.
 
     Parameters
     ----------
@@ -27,11 +28,17 @@ class Fleet:
 
     def __init__(self, make: Callable[[], Instance], *, least_outstanding: bool = False) -> None:
         self.instances: tuple[Instance, ...] = ()
+        self.active: int | None = None
         self._make = make
         self._least_outstanding = least_outstanding
         self._changing = threading.Lock()
         self._size = 0
         self._stopped = False
+
+    @property
+    def serving(self) -> tuple[Instance, ...]:
+        """The instances that take requests."""
+        return self.instances[: self.active]
 
     def pick(self) -> Instance:
         """Choose an instance for a request.
@@ -41,7 +48,7 @@ class Fleet:
         InstanceGoneError
             There is none at the moment.
         """
-        instances = self.instances
+        instances = self.serving
         if not instances:
             raise InstanceGoneError("no instance")
         if self._least_outstanding:

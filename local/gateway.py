@@ -19,20 +19,35 @@ from hypercorn.config import Config
 from ministack import app
 from ministack.core import tls
 
-from local import alarm_gaps, budget_type, cloudformation_types, lambda_gaps, ministack_hooks, property_gaps, s3_gaps
+from local import (
+    alarm_gaps,
+    budget_type,
+    cloudformation_types,
+    iam_gaps,
+    lambda_gaps,
+    ministack_hooks,
+    property_gaps,
+    s3_gaps,
+)
 from local.account import Account, Credentials
 from local.autoscaler import Autoscaler
 from local.autoscaling_api import ApplicationAutoScaling
+from local.blue_green import BlueGreen
 from local.clock import ScaledClock
 from local.container_logs import ContainerLogs
 from local.ec2_instances import Ec2Instances
 from local.invocation_metrics import InvocationMetrics
 from local.names import ACCOUNT, REGION
+from local.rollback_alarms import RollbackAlarms
 from local.sagemaker_control import SageMaker
 from local.sagemaker_runtime import SageMakerRuntime
 from local.state import Running, State, write_atomically
+from local.target_tracking import POINT_SECONDS
 from local.training_jobs import TrainingJobs
 from local.tuning_jobs import TuningJobs
+
+PUBLISH_SECONDS = 1.0
+"""How often metrics are published: each minute of the scaled clock, as SageMaker does, and not seldomer than this."""
 
 GRACE_SECONDS = 1.0
 """How long requests in progress may take to finish once the gateway has been told to stop."""
@@ -93,22 +108,25 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     """Register our services with ministack and start their background threads, which end with the process."""
     stop = threading.Event()
     metrics, logs = InvocationMetrics(), ContainerLogs(account)
-    sagemaker = SageMaker(account, state.temporary / "instances", logs)
+    clock = ScaledClock(time_scale)
+    updates = BlueGreen(clock, RollbackAlarms(account, time_scale))
+    sagemaker = SageMaker(account, state.temporary / "instances", logs, updates)
     jobs = TrainingJobs(account, logs, sagemaker.tags, state.temporary / "training", training_python, time_scale)
     sagemaker.add(jobs)
     sagemaker.add(TuningJobs(jobs, sagemaker.tags))
     scaling = ApplicationAutoScaling(sagemaker, account)
-    for gaps in (s3_gaps, lambda_gaps, alarm_gaps, property_gaps, budget_type):
+    for gaps in (s3_gaps, lambda_gaps, alarm_gaps, property_gaps, iam_gaps, budget_type):
         gaps.register()
     ministack_hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics), scaling)
     cloudformation_types.register(sagemaker, scaling)
     machines = Ec2Instances(account, state.temporary / "ec2", training_python, app.SERVICE_HANDLERS["ec2"])
     app.SERVICE_HANDLERS["ec2"] = machines.handle
-    autoscaler = Autoscaler(scaling, sagemaker, metrics, account, ScaledClock(time_scale))
+    autoscaler = Autoscaler(scaling, sagemaker, metrics, account, clock)
+    publish_seconds = min(PUBLISH_SECONDS, POINT_SECONDS / time_scale)
     for name, loop in (
         ("heal", lambda: sagemaker.watch_instances(stop)),
         ("logs", lambda: logs.ship_forever(stop)),
-        ("metrics", lambda: metrics.publish_forever(account.client("cloudwatch"), stop)),
+        ("metrics", lambda: metrics.publish_forever(account.client("cloudwatch"), publish_seconds, stop)),
         ("autoscaler", lambda: autoscaler.run_forever(stop)),
     ):
         threading.Thread(target=loop, name=name, daemon=True).start()

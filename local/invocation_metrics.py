@@ -9,7 +9,6 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-PUBLISH_SECONDS = 1.0
 DATA_PER_CALL = 1000
 """Most data in one PutMetricData call (CloudWatch API reference)."""
 
@@ -23,13 +22,13 @@ class Invocation:
     Parameters
     ----------
     config
-        The endpoint configuration that the endpoint ran.
+        The endpoint configuration of the fleet that answered.
     status
         What the model answered, 0 for nothing in time.
     model_microseconds, overhead_microseconds
         Time in the model's server, and around it.
     instances
-        Size of the variant's fleet at the time.
+        How many instances served the variant at the time.
     """
 
     endpoint: str
@@ -42,7 +41,7 @@ class Invocation:
 
 
 class InvocationMetrics:
-    """Collects invocations; publishes them to ``AWS/SageMaker`` once a second.
+    """Collects invocations; publishes them to ``AWS/SageMaker``.
 
     Names and units: SageMaker guide, "Endpoint invocation metrics".
     """
@@ -64,9 +63,9 @@ class InvocationMetrics:
             taken, self._per_instance = self._per_instance, Counter()
         return dict(taken)
 
-    def publish_forever(self, cloudwatch: Any, stop: threading.Event) -> None:
-        """Publish until `stop` is set."""
-        while not stop.wait(PUBLISH_SECONDS):
+    def publish_forever(self, cloudwatch: Any, seconds: float, stop: threading.Event) -> None:
+        """Publish every `seconds` until `stop` is set."""
+        while not stop.wait(seconds):
             with self._lock:
                 batch, self._unpublished = self._unpublished, []
             data = metric_data(batch, time.time())

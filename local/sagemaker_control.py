@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from local.account import Account
+from local.blue_green import BlueGreen
 from local.endpoint import Deployment, Endpoint
 from local.errors import InstanceError, NotFoundError, validation_error
 from local.fleet import Fleet
@@ -39,9 +40,11 @@ class SageMaker(JsonService):
         Directory for the instances' files.
     logs
         Takes what the instances print.
+    updates
+        Carries out deployment policies.
     """
 
-    def __init__(self, account: Account, instances: Path, logs: LogSink) -> None:
+    def __init__(self, account: Account, instances: Path, logs: LogSink, updates: BlueGreen) -> None:
         self.tags = Tags()
         super().__init__("sagemaker", self.tags, Notebooks(account, self.tags))
         self.endpoints: dict[str, Endpoint] = {}
@@ -51,6 +54,7 @@ class SageMaker(JsonService):
         self._account = account
         self._instances = instances
         self._logs = logs
+        self._updates = updates
 
     # Models
 
@@ -127,8 +131,8 @@ class SageMaker(JsonService):
         """Start an endpoint in the background."""
         name = p["EndpointName"]
         deployment = self._deployment(p["EndpointConfigName"])
-        self._require_alarms(deployment, p.get("DeploymentConfig", {}))
-        endpoint = Endpoint(name, self._make_fleet, config_name=deployment.name)
+        endpoint = Endpoint(name, self._make_fleet, self._updates, config_name=deployment.name)
+        self._check_policy(endpoint, deployment, frozenset(), p.get("DeploymentConfig"))
         if name in self.endpoints:
             raise validation_error(f'Cannot create already existing endpoint "{endpoint.arn}".')
         self.endpoints[name] = endpoint
@@ -142,13 +146,13 @@ class SageMaker(JsonService):
         endpoint = self._endpoint(p["EndpointName"])
         deployment = self._deployment(p["EndpointConfigName"])
         endpoint.require_idle()
-        self._require_alarms(deployment, p.get("DeploymentConfig", {}))
         self._refuse_to_break_scaling(endpoint, deployment)
         excluded = {entry["VariantPropertyType"] for entry in p.get("ExcludeRetainedVariantProperties", ())}
-        retained = RETAINABLE - excluded if p.get("RetainAllVariantProperties") else frozenset()
-        if not p.get("RetainDeploymentConfig"):
-            endpoint.deployment_config = p.get("DeploymentConfig")
-        endpoint.begin("Updating", lambda: endpoint.deploy(deployment, frozenset(retained)))
+        retained = frozenset(RETAINABLE - excluded if p.get("RetainAllVariantProperties") else ())
+        config = endpoint.deployment_config if p.get("RetainDeploymentConfig") else p.get("DeploymentConfig")
+        self._check_policy(endpoint, deployment, retained, config)
+        endpoint.deployment_config = config
+        endpoint.begin("Updating", lambda: endpoint.deploy(deployment, retained))
         return {"EndpointArn": endpoint.arn}
 
     def update_endpoint_weights_and_capacities(self, p: Parameters) -> Parameters:
@@ -220,24 +224,15 @@ class SageMaker(JsonService):
             least_outstanding=strategy == "LEAST_OUTSTANDING_REQUESTS",
         )
 
-    def _require_alarms(self, deployment: Deployment, config: Parameters) -> None:
-        """Refuse alarms of an auto-rollback that do not exist or that the execution role may not read.
-
-        Source: SageMaker guide, "Auto-Rollback Configuration and Monitoring" (the words are our own).
-        """
-        names = [alarm["AlarmName"] for alarm in config.get("AutoRollbackConfiguration", {}).get("Alarms", ())]
-        if not names:
-            return
-        found = self._account.client("cloudwatch").describe_alarms(AlarmNames=names)
-        known = {alarm["AlarmName"] for alarm in (*found["MetricAlarms"], *found["CompositeAlarms"])}
-        if missing := [name for name in names if name not in known]:
-            raise validation_error(f"Alarms of AutoRollbackConfiguration do not exist: {', '.join(missing)}.")
-        for role in {str(model["ExecutionRoleArn"]) for model in deployment.models.values()}:
-            credentials = self._account.assume(role, "sagemaker", "SageMaker")
-            for name in names:
-                alarm = arn("cloudwatch", f"alarm:{name}")
-                if not self._account.allows(credentials, "cloudwatch:DescribeAlarms", alarm):
-                    raise validation_error(f"Role {role} is not allowed cloudwatch:DescribeAlarms on {alarm}.")
+    def _check_policy(
+        self,
+        endpoint: Endpoint,
+        deployment: Deployment,
+        retained: frozenset[str],
+        config: Mapping[str, Any] | None,
+    ) -> None:
+        """Refuse a deployment configuration that does not fit the fleets, or whose alarms cannot be read."""
+        self._updates.check(config or {}, endpoint.counts(deployment, retained), deployment.roles)
 
     def _refuse_to_break_scaling(self, endpoint: Endpoint, deployment: Deployment) -> None:
         """Refuse to remove a scaled variant or to change its instance type, as AWS does (in words of our own)."""
@@ -255,7 +250,7 @@ class SageMaker(JsonService):
         rest: dict[str, float] = {}
         while not stop.wait(HEAL_SECONDS):
             for endpoint in list(self.endpoints.values()):
-                if endpoint.status != "InService" or rest.get(endpoint.name, 0) > time.monotonic():
+                if endpoint.status not in ("InService", "Updating") or rest.get(endpoint.name, 0) > time.monotonic():
                     continue
                 try:
                     endpoint.heal()

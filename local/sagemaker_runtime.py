@@ -11,13 +11,14 @@ from typing import Any
 
 import urllib3
 
-from local.endpoint import Endpoint, Variant
+from local.endpoint import Endpoint
 from local.errors import ServiceError
 from local.instance import InstanceGoneError, ServerEndedError
 from local.invocation_metrics import Invocation, InvocationMetrics
 from local.json_service import Response, error_body
 from local.names import ACCOUNT, REGION
 from local.sagemaker_control import SageMaker
+from local.variant import Variant
 
 PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 MAXIMUM_BYTES = 25 * 1024 * 1024
@@ -87,11 +88,11 @@ class SageMakerRuntime:
                 Invocation(
                     endpoint=endpoint.name,
                     variant=variant.name,
-                    config=endpoint.config_name,
+                    config=variant.config,
                     status=answer.status,
                     model_microseconds=(time.perf_counter() - sent) * 1e6,
                     overhead_microseconds=(sent - started) * 1e6,
-                    instances=max(1, len(variant.fleet.instances)),
+                    instances=max(1, endpoint.count_serving(variant.name)),
                 )
             )
             if not 200 <= answer.status < 300:

@@ -4,7 +4,7 @@ They watch everything that answers, for as long as it does. The guardrails, part
 fleet of an update and take it back without asking anybody.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -12,14 +12,21 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from stacks.metrics import FIVE_MINUTES, MINUTE, FunctionMetrics, VariantMetrics, queue_depth
-from stacks.names import failure_queue_name
+from stacks.metrics import FIVE_MINUTES, MINUTE, FunctionMetrics, VariantMetrics, http_api_metric, queue_depth
+from stacks.names import alarm_name, failure_queue_name
 from stacks.settings import Settings
 from stacks.settings.monitoring import MINUTES
 
 ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
 AT_LEAST = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
 BELOW = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
+
+HTTP_API = (HTTP_API_ERRORS, HTTP_API_REFUSALS, HTTP_API_LATENCY) = (
+    "http-api-errors",
+    "http-api-refusals",
+    "http-api-latency",
+)
+"""The alarms on the HTTP API; the dashboard, in another stack, finds them by these names."""
 
 
 @dataclass(frozen=True)
@@ -53,25 +60,18 @@ class Alarms(Construct):
     """An alarm for each condition; all of them say so to one topic when they begin and when they end."""
 
     def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        settings: Settings,
-        variants: Sequence[VariantMetrics],
-        function: FunctionMetrics,
-        topic: sns.ITopic,
+        self, scope: Construct, construct_id: str, *, settings: Settings, watches: Iterable[Watch], topic: sns.ITopic
     ) -> None:
         super().__init__(scope, construct_id)
         action = actions.SnsAction(topic)
         self.alarms = []
-        for watch in _watches(settings, variants, function):
+        for watch in watches:
             name = "-".join(filter(None, (watch.runbook, watch.variant)))
             alarm = cloudwatch.Alarm(
                 self,
                 name,
                 # The topic lets alarms of this name's prefix in; people know an alarm by it.
-                alarm_name=f"kennel-{settings.environment}-{name}",
+                alarm_name=alarm_name(settings.environment, name),
                 alarm_description=f"{watch.summary}. Runbook: {settings.monitoring.runbook_url}#{watch.runbook}",
                 metric=watch.metric,
                 comparison_operator=watch.comparison,
@@ -85,7 +85,8 @@ class Alarms(Construct):
             self.alarms.append(alarm)
 
 
-def _watches(settings: Settings, variants: Sequence[VariantMetrics], function: FunctionMetrics) -> Iterator[Watch]:
+def watches(settings: Settings, variants: Sequence[VariantMetrics], function: FunctionMetrics) -> Iterator[Watch]:
+    """Yield what is worth knowing of the endpoint and the function."""
     for metrics, variant in zip(variants, settings.endpoint.production_variants, strict=True):
         name = variant.name if len(variants) > 1 else ""
         yield from _of_variant(settings, metrics, name)
@@ -117,7 +118,7 @@ def _of_variant(settings: Settings, metrics: VariantMetrics, variant: str) -> It
         of=3,
         variant=variant,
     )
-    can_scale = settings.endpoint.serverless is None and scaling.maximum_instances > scaling.minimum_instances
+    can_scale = settings.endpoint.scales and scaling.maximum_instances > scaling.minimum_instances
     if limits.minutes_at_maximum and can_scale:
         yield Watch(
             "endpoint-at-maximum",
@@ -149,25 +150,19 @@ def _silence(minutes: int, metrics: VariantMetrics, variant: str) -> Watch:
 
 def _of_function(settings: Settings, metrics: FunctionMetrics) -> Iterator[Watch]:
     limits, api = settings.monitoring, settings.api
-
-    def count(runbook: str, summary: str, metric: cloudwatch.IMetric, threshold: int) -> Watch:
-        return Watch(
-            runbook, f"{summary} in five minutes: {threshold} or more", metric, AT_LEAST, threshold, points=1, of=1
-        )
-
-    yield count(
+    yield _count(
         "function-errors",
         "Crashes and timeouts of the function",
         metrics.of_function("Errors", "Sum", FIVE_MINUTES),
         limits.function_errors,
     )
-    yield count(
+    yield _count(
         "function-throttles",
         "Invocations that Lambda refused for want of concurrency",
         metrics.of_function("Throttles", "Sum", FIVE_MINUTES),
         limits.function_throttles,
     )
-    yield count(
+    yield _count(
         "failed-events",
         "Failed asynchronous invocations in the queue",
         queue_depth(failure_queue_name(settings.environment)),
@@ -184,16 +179,47 @@ def _of_function(settings: Settings, metrics: FunctionMetrics) -> Iterator[Watch
         of=5,
     )
     if api.provisioned_concurrency:
-        yield count(
+        yield _count(
             "function-spillover",
             "Invocations that found no provisioned environment",
             metrics.of_alias("ProvisionedConcurrencySpilloverInvocations", "Sum", FIVE_MINUTES),
             limits.function_spillovers,
         )
     if api.function_url:
-        yield count(
+        yield _count(
             "url-errors",
             "Requests that the function's URL answered with 5xx",
             metrics.of_alias("Url5xxCount", "Sum", FIVE_MINUTES),
             limits.url_errors,
         )
+
+
+def http_api_watches(settings: Settings, api_id: str) -> Iterator[Watch]:
+    """Yield what is worth knowing of the HTTP API, whose metrics only its stack can name: they go by its id."""
+    limits = settings.monitoring
+    yield _count(
+        HTTP_API_ERRORS,
+        "Requests that the HTTP API answered with 5xx",
+        http_api_metric(api_id, "5xx", "Sum", FIVE_MINUTES),
+        limits.http_api_errors,
+    )
+    yield _count(
+        HTTP_API_REFUSALS,
+        "Requests that the HTTP API answered with 4xx",
+        http_api_metric(api_id, "4xx", "Sum", FIVE_MINUTES),
+        limits.http_api_refusals,
+    )
+    yield Watch(
+        HTTP_API_LATENCY,
+        f"One request in a hundred waits more than {limits.http_api_latency_p99_milliseconds} ms for the HTTP API",
+        http_api_metric(api_id, "Latency", "p99", FIVE_MINUTES),
+        ABOVE,
+        limits.http_api_latency_p99_milliseconds,
+        points=3,
+        of=3,
+    )
+
+
+def _count(runbook: str, summary: str, metric: cloudwatch.IMetric, threshold: int) -> Watch:
+    text = f"{summary} in five minutes: {threshold} or more"
+    return Watch(runbook, text, metric, AT_LEAST, threshold, points=1, of=1)

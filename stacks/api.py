@@ -7,13 +7,15 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from stacks import policies
+from stacks.alarms import Alarms, http_api_watches
 from stacks.http_api import HttpApi
 from stacks.log_group import log_group
-from stacks.names import failure_queue_name
+from stacks.names import alarm_topic_arn, failure_queue_name
 from stacks.settings import Settings
 from stacks.settings.api import AsynchronousSettings, ConcurrencyScalingSettings
 
@@ -56,6 +58,10 @@ class ApiStack(Stack):
                 access_log=log_group(self, "AccessLog", name=log_name, settings=api),
             )
             CfnOutput(self, "HttpApiUrl", value=http_api.url)
+            if settings.monitoring.alarms:
+                topic = sns.Topic.from_topic_arn(self, "AlarmTopic", alarm_topic_arn(self, settings.environment))
+                watched = http_api_watches(settings, http_api.api_id)
+                Alarms(self, "HttpApiAlarms", settings=settings, watches=watched, topic=topic)
 
     def _function(self, settings: Settings, failures: sqs.Queue) -> lambda_.Function:
         api = settings.api

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stacks.errors import ConfigurationError
-from stacks.settings import describe
+from stacks.settings import describe, shown
 
 MANIFEST = Path("build/model.json")
 TRAIN = "run `python -m training fit --data DIR` to make one"
@@ -82,23 +82,27 @@ def load_artifact(manifest: Path = MANIFEST, *, minimum_accuracy: float, locatio
     accuracy = fields.metrics.test.accuracy
     if accuracy < minimum_accuracy:
         raise ConfigurationError(
-            f"{manifest}: test accuracy {accuracy:.4f} is below model.minimum_accuracy = {minimum_accuracy}: "
+            f"{shown(manifest)}: test accuracy {accuracy:.4f} is below model.minimum_accuracy = {minimum_accuracy}: "
             "train a better model, or lower the setting"
         )
-    where = location or fields.artifact.location
+    where = fields.artifact.location if location is None else location
     if where.startswith("s3://"):
         match = S3_URI.fullmatch(where)
         if not match:
-            raise ConfigurationError(f"{where}: not an artifact's address; use s3://BUCKET/KEY.tar.gz")
+            raise ConfigurationError(f"{shown(where)}: not an artifact's address; use s3://BUCKET/KEY.tar.gz")
         return Artifact(fields.artifact.sha256, bucket=match["bucket"], key=match["key"])
-    path = Path(location) if location else manifest.parent / where
-    if not path.is_file():
-        raise ConfigurationError(f"{path}: the artifact that {manifest} names is not there; {TRAIN}")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    path = manifest.parent / where if location is None else Path(location)
+    named = f"the artifact that {shown(manifest) if location is None else '-c model'} names"
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ConfigurationError(f"{shown(path)}: {named} is not there; {TRAIN}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{shown(path)}: {named} cannot be read: {_reason(error)}") from None
     if digest != fields.artifact.sha256:
         raise ConfigurationError(
-            f"{path}: sha256 {digest[:12]}... is not the {fields.artifact.sha256[:12]}... of {manifest}: "
+            f"{shown(path)}: sha256 {digest[:12]}... is not the {fields.artifact.sha256[:12]}... of {shown(manifest)}: "
             f"the two do not belong together; {TRAIN}"
         )
     return Artifact(digest, path=path)
@@ -108,8 +112,16 @@ def _read(manifest: Path) -> _Manifest:
     try:
         data: Any = manifest.read_bytes()
     except FileNotFoundError:
-        raise ConfigurationError(f"{manifest}: there is no model artifact yet; {TRAIN}") from None
+        raise ConfigurationError(f"{shown(manifest)}: there is no model artifact yet; {TRAIN}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{shown(manifest)}: the manifest cannot be read: {_reason(error)}") from None
     try:
         return _Manifest.model_validate_json(data)
     except ValidationError as error:
-        raise ConfigurationError(f"{manifest}: not a manifest of this version: {describe(error)}; {TRAIN}") from None
+        fault = f"not a manifest of this version: {describe(error)}; {TRAIN}"
+        raise ConfigurationError(f"{shown(manifest)}: {fault}") from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Say why a file cannot be opened; a ValueError is a zero byte in its name."""
+    return str(error.strerror) if isinstance(error, OSError) else str(error)

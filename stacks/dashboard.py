@@ -6,12 +6,14 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
+from stacks.alarms import HTTP_API
 from stacks.metrics import FIVE_MINUTES, MINUTE, FunctionMetrics, VariantMetrics, log_bytes, queue_depth
-from stacks.names import failure_queue_name
+from stacks.names import alarm_arn, failure_queue_name
 from stacks.settings import Settings
 
 WIDTH, HEIGHT = 24, 6
 PERCENTILES = ("p50", "p90", "p99")
+HTTP_API_TITLES = ("HTTP API: 5xx (five minutes)", "HTTP API: 4xx (five minutes)", "HTTP API: latency, p99 (ms)")
 Metrics = Sequence[cloudwatch.IMetric]
 
 
@@ -41,6 +43,7 @@ class Dashboard(Construct):
                 [self._model_latency(), self._overhead(), self._duration()],
                 self._serverless() if settings.endpoint.serverless else self._fleet(),
                 [self._concurrency(), self._provisioned(), self._spillover()],
+                self._http_api(),
                 [*([] if settings.endpoint.serverless else [self._instance_hours()]), *self._use()],
             ],
         )
@@ -116,11 +119,12 @@ class Dashboard(Construct):
         )
 
     def _fleet(self) -> list[cloudwatch.IWidget]:
-        scaling = self._settings.endpoint.scaling
+        scaling, scales = self._settings.endpoint.scaling, self._settings.endpoint.scales
+        limits: dict[str, float] = {"minimum": scaling.minimum_instances, "maximum": scaling.maximum_instances}
         instances = _graph(
             "Instances in use (no traffic: no data)",
             [v.instances() for v in self._variants],
-            lines={"minimum": scaling.minimum_instances, "maximum": scaling.maximum_instances},
+            lines=limits if scales else {},
         )
         if scaling.metric == "concurrency":
             name, statistic, target = "ConcurrentRequestsPerModel", "Average", scaling.concurrent_requests_per_instance
@@ -129,7 +133,7 @@ class Dashboard(Construct):
         load = _graph(
             f"What scaling follows: {name}",
             [v.request(name, statistic, label=v.variant_name) for v in self._variants],
-            lines={"scaling target": target} if target else {},
+            lines={"scaling target": target} if target and scales else {},
         )
         hosts = _graph(
             "Instances (percent; 100 for each processor)",
@@ -187,6 +191,22 @@ class Dashboard(Construct):
             "Spill-over: invocations without a provisioned environment (a minute)",
             [self._function.of_alias("ProvisionedConcurrencySpilloverInvocations", "Sum", label="spill-over")],
         )
+
+    def _http_api(self) -> list[cloudwatch.IWidget]:
+        """Show the HTTP API's metrics through its alarms: they have names, and its metrics only an id."""
+        if self._settings.api.http_api is None or not self._settings.monitoring.alarms:
+            return []
+        environment = self._settings.environment
+        return [
+            cloudwatch.AlarmWidget(
+                title=title,
+                alarm=cloudwatch.Alarm.from_alarm_arn(self, name, alarm_arn(self, environment, name)),
+                left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
+                width=WIDTH // 3,
+                height=HEIGHT,
+            )
+            for name, title in zip(HTTP_API, HTTP_API_TITLES, strict=True)
+        ]
 
     def _instance_hours(self) -> cloudwatch.GraphWidget:
         minimum = self._settings.endpoint.scaling.minimum_instances

@@ -17,6 +17,7 @@ from stacks.guardrails import Guardrails
 from stacks.hosting import HostedModel
 from stacks.scaling import VariantScaling, scaling_role
 from stacks.settings import Settings
+from stacks.settings.instances import has_local_storage
 from stacks.settings.variants import Variant
 
 Config = sagemaker.CfnEndpointConfig
@@ -46,6 +47,7 @@ class EndpointStack(Stack):
             production_variants=[_variant(settings, variant, models[variant.name]) for variant in variants],
             shadow_production_variants=[_variant(settings, shadow, models[shadow.name])] if shadow else None,
             data_capture_config=self._capture(settings),
+            kms_key_id=_volume_key(settings),
         )
         alarms = [] if settings.endpoint.serverless else self._guard(settings, config)
         endpoint = sagemaker.CfnEndpoint(
@@ -63,7 +65,7 @@ class EndpointStack(Stack):
         )
         if alarms:
             self._allow_rollback([model.role for model in models.values()], alarms, endpoint)
-        if not settings.endpoint.serverless:
+        if settings.endpoint.scales:
             role = scaling_role(self)
             for variant in variants:
                 VariantScaling(
@@ -125,6 +127,19 @@ def _artifact(settings: Settings, variant: Variant, artifact: Artifact) -> Artif
     if variant.manifest is None:
         return artifact
     return load_artifact(Path(variant.manifest), minimum_accuracy=settings.model.minimum_accuracy)
+
+
+def _volume_key(settings: Settings) -> str | None:
+    """Return the key for the instances' volumes, or None where SageMaker would refuse one.
+
+    Disks that an instance brings are encrypted by its hardware, and a key is then an error for all variants; without
+    instances there is no volume. Source: SageMaker API reference, CreateEndpointConfig, KmsKeyId.
+    """
+    endpoint = settings.endpoint
+    variants = [*endpoint.production_variants, *([endpoint.shadow_variant] if endpoint.shadow_variant else [])]
+    if endpoint.serverless or any(has_local_storage(variant.instance_type) for variant in variants):
+        return None
+    return settings.storage.kms_key_arn
 
 
 def _variant(

@@ -67,7 +67,10 @@ class HostedModel(Construct):
         self.model.node.add_dependency(access)
 
     def _bucket_access(self, settings: Settings, artifact: Artifact) -> list[iam.PolicyStatement]:
-        """Return what capture needs, and the key of the bucket where the role puts or finds something in it."""
+        """Return what capture needs, and the key of the bucket where the role puts or finds something in it.
+
+        An artifact that the CDK uploads lies in the bootstrap's asset bucket, under the bootstrap's own encryption.
+        """
         captures = settings.endpoint.capture_percentage > 0
         statements = []
         if captures:

@@ -45,6 +45,8 @@ class HttpApi(Construct):
     ----------
     url
         Where photos are posted to.
+    api_id
+        What CloudWatch knows the API by.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class HttpApi(Construct):
             "Stage",
             http_api=api,
             auto_deploy=True,
-            detailed_metrics_enabled=True,
+            # Without metrics by route: they are charged for, and say of the one route what the API's own do.
             throttle=apigatewayv2.ThrottleSettings(rate_limit=settings.rate_per_second, burst_limit=settings.burst),
         )
         # The L2 takes an interface here, which Python would have to implement as a class of its own.
@@ -99,6 +101,7 @@ class HttpApi(Construct):
             format=json.dumps({field: f"$context.{field}" for field in ACCESS_LOG_FIELDS}),
         )
         self.url = f"{api.api_endpoint}{PATH}"
+        self.api_id = api.api_id
 
 
 def _cors(settings: HttpApiSettings) -> apigatewayv2.CorsPreflightOptions | None:

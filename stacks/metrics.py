@@ -100,6 +100,20 @@ class FunctionMetrics:
         )
 
 
+def http_api_metric(api_id: str, name: str, statistic: str, period: Duration = MINUTE) -> cloudwatch.Metric:
+    """Return a metric of an HTTP API, such as ``5xx`` (requests) or ``Latency`` (milliseconds).
+
+    Source: API Gateway guide, "Working with metrics for HTTP APIs": they have the API's id, and no name.
+    """
+    return cloudwatch.Metric(
+        namespace="AWS/ApiGateway",
+        metric_name=name,
+        statistic=statistic,
+        period=period,
+        dimensions_map={"ApiId": api_id},
+    )
+
+
 def queue_depth(queue_name: str) -> cloudwatch.Metric:
     """Return how many messages wait in a queue (SQS guide, "Available CloudWatch metrics")."""
     return cloudwatch.Metric(

@@ -10,7 +10,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from stacks import names, policies
-from stacks.alarms import Alarms
+from stacks.alarms import Alarms, watches
 from stacks.api import ALIAS
 from stacks.budget import Budget
 from stacks.dashboard import Dashboard
@@ -35,7 +35,7 @@ class MonitoringStack(Stack):
         policy = self._let_in(topic, settings)
         alarms = []
         if monitoring.alarms:
-            made = Alarms(self, "Alarms", settings=settings, variants=variants, function=function, topic=topic)
+            made = Alarms(self, "Alarms", settings=settings, watches=watches(settings, variants, function), topic=topic)
             alarms = made.alarms
         if monitoring.dashboard:
             shown = Dashboard(self, "Dashboard", settings=settings, variants=variants, function=function, alarms=alarms)
@@ -67,7 +67,9 @@ class MonitoringStack(Stack):
 
     def _let_in(self, topic: sns.Topic, settings: Settings) -> sns.TopicPolicy:
         """Say who may publish, over TLS only; people of the account need IAM permissions as for anything else."""
-        statements = [policies.tell_of_alarms(self, settings.environment)]
+        statements = []
+        if settings.monitoring.alarms:
+            statements.append(policies.tell_of_alarms(self, settings.environment))
         if settings.monitoring.monthly_budget_usd:
             statements.append(policies.tell_of_budget(self, settings.environment))
         document = iam.PolicyDocument(statements=statements)

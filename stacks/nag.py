@@ -52,9 +52,18 @@ def _folder(path: str, prefix: str, reason: str) -> Accepted:
     return _wildcard(path, f"{BUCKET}/{prefix}/*", reason)
 
 
+def _interfaces(path: str) -> Accepted:
+    return _wildcard(
+        path,
+        "arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:network-interface/*",
+        "In a VPC: an interface has no id before it exists; its subnet and security groups are named.",
+    )
+
+
 HOST = "KennelEndpoint-{environment}/*Hosting/Role/Resource"
 HOST_ACCESS = "KennelEndpoint-{environment}/*Hosting/Access*/Resource"
 JOB = "KennelTraining-{environment}/JobRole/Resource"
+NOTEBOOK = "KennelTraining-{environment}/Notebook"
 INSTANCE = "KennelTraining-{environment}/Instance/Role/Resource"
 FUNCTION = "KennelApi-{environment}/Role/Resource"
 
@@ -71,13 +80,37 @@ ACCEPTED = (
     _streams(HOST, "/aws/sagemaker/Endpoints/kennel-{environment}"),
     _folder(HOST, "capture", "SageMaker makes up the keys under which it captures requests."),
     _wildcard(
-        JOB, "*", "ecr:GetAuthorizationToken and cloudwatch:PutMetricData (held to one namespace) support no resource."
+        JOB,
+        "*",
+        "ecr:GetAuthorizationToken, cloudwatch:PutMetricData (held to one namespace) and, in a VPC, ec2:Describe... "
+        "support no resource.",
     ),
+    _interfaces(JOB),
     _streams(JOB, "/aws/sagemaker/TrainingJobs"),
     _folder(JOB, "data", "A job reads a folder of photos, whose names nobody knows here."),
     _folder(JOB, "models", "A job writes its artifact under its own name, which is given when it starts."),
     _folder(JOB, "training", "A job writes its results under its own name, which is given when it starts."),
     _folder(JOB, "training/checkpoints", "A job that was interrupted replaces and removes its own checkpoints."),
+    _wildcard(f"{NOTEBOOK}/Role/Resource", "*", "In a VPC: the ec2:Describe... actions support no resource."),
+    _interfaces(f"{NOTEBOOK}/Role/Resource"),
+    _streams(f"{NOTEBOOK}/Role/Resource", "/aws/sagemaker/NotebookInstances"),
+    _folder(f"{NOTEBOOK}/Role/Resource", "data", "People look at a folder of photos, whose names nobody knows here."),
+    _folder(f"{NOTEBOOK}/Role/Resource", "training", "People keep their work in a folder, under names of their own."),
+    Accepted(
+        f"{NOTEBOOK}/Instance",
+        "AwsSolutions-SM1",
+        "training.network is not set, so that there is no VPC to put the workbench in.",
+    ),
+    Accepted(
+        f"{NOTEBOOK}/Instance",
+        "AwsSolutions-SM2",
+        "SageMaker encrypts the volume with a key of its own; storage.kms_key_arn puts one of yours there.",
+    ),
+    Accepted(
+        f"{NOTEBOOK}/Instance",
+        "AwsSolutions-SM3",
+        "Without a VPC SageMaker demands direct internet access; training.network switches it off.",
+    ),
     _wildcard(INSTANCE, "*", "ssmmessages (Session Manager) and ecr:GetAuthorizationToken support no resource."),
     _wildcard(
         INSTANCE,

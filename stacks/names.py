@@ -35,6 +35,21 @@ def failure_queue_name(environment: str) -> str:
     return f"kennel-{environment}-failures"
 
 
+def alarm_name(environment: str, name: str) -> str:
+    """Return the name of an alarm, by which people know it and the topic lets it in."""
+    return f"kennel-{environment}-{name}"
+
+
+def alarm_arn(scope: Construct, environment: str, name: str) -> str:
+    """Return the ARN of an alarm."""
+    return Stack.of(scope).format_arn(
+        service="cloudwatch",
+        resource="alarm",
+        resource_name=alarm_name(environment, name),
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+
+
 def alarm_arns(scope: Construct, environment: str) -> str:
     """Return the ARN pattern of an environment's alarms, all of which are named ``kennel-<environment>-...``."""
     return Stack.of(scope).format_arn(

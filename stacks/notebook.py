@@ -68,8 +68,8 @@ class Notebook(Construct):
             policies.write_notebook_logs(self),
             policies.stop_notebook(self, name),
         ]
-        if settings.training.network:
-            statements += join_network(self, settings.training.network)
+        if network := settings.training.network:
+            statements += join_network(self, network.subnet_ids[:1], network.security_group_ids)
         return iam.Role(
             self,
             "Role",

@@ -56,7 +56,7 @@ class TrainingStack(Stack):
             policies.publish_training_metrics(),
         ]
         if network:
-            statements += join_network(self, network)
+            statements += join_network(self, network.subnet_ids, network.security_group_ids)
         return iam.Role(
             self,
             "JobRole",

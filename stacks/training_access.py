@@ -1,11 +1,12 @@
 """What several roles of the TrainingStack share: the bucket's prefixes and the VPC."""
 
+from collections.abc import Sequence
+
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from stacks import names, policies
 from stacks.settings import Settings
-from stacks.settings.training import NetworkSettings
 
 
 def train_from_bucket(scope: Construct, settings: Settings) -> list[iam.PolicyStatement]:
@@ -26,11 +27,12 @@ def use_bucket_key(scope: Construct, settings: Settings) -> list[iam.PolicyState
     return [policies.use_key(scope, key, write=True)] if key else []
 
 
-def join_network(scope: Construct, network: NetworkSettings) -> list[iam.PolicyStatement]:
-    """Let SageMaker put network interfaces into the VPC of the settings."""
+def join_network(
+    scope: Construct, subnet_ids: Sequence[str], security_group_ids: Sequence[str]
+) -> list[iam.PolicyStatement]:
+    """Let SageMaker put network interfaces into these subnets."""
     return [
         policies.describe_network(),
-        policies.create_network_interfaces(scope, network.subnet_ids, network.security_group_ids),
-        policies.manage_network_interfaces(scope, network.subnet_ids),
-        policies.remove_network_interface_permissions(scope),
+        policies.create_network_interfaces(scope, subnet_ids, security_group_ids),
+        policies.manage_network_interfaces(scope, subnet_ids),
     ]

@@ -1,15 +1,19 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_without_an_artifact_the_app_ends_with_one_line_that_says_which_command_makes_one(tmp_path: Path) -> None:
+def refusal(**context: str) -> str:
+    """Run the app as the CDK CLI does; return the one line with which it ends."""
     run = subprocess.run(
         [sys.executable, "-B", "app.py"],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "CDK_CONTEXT_JSON": f'{{"manifest": "{tmp_path}/model.json"}}'},
+        env={"PATH": "/usr/bin:/bin", "CDK_CONTEXT_JSON": json.dumps(context)},
         capture_output=True,
         text=True,
         check=False,
@@ -17,4 +21,20 @@ def test_without_an_artifact_the_app_ends_with_one_line_that_says_which_command_
     assert run.returncode == 1
     (line,) = [line for line in run.stderr.splitlines() if "!!" not in line]
     assert line.startswith("kennel: ")
-    assert "python -m training fit" in line
+    return line
+
+
+def test_without_an_artifact_the_app_ends_with_one_line_that_says_which_command_makes_one(tmp_path: Path) -> None:
+    assert "python -m training fit" in refusal(manifest=f"{tmp_path}/model.json")
+
+
+@pytest.mark.parametrize(
+    ("context", "says"),
+    [
+        ({"environment": ""}, "-c environment=: not the name of an environment"),
+        ({"environment": "dev\nprod"}, "-c environment='dev\\nprod': not the name"),
+        ({"manifest": "model\0.json"}, "'model\\x00.json': the manifest cannot be read"),
+    ],
+)
+def test_odd_context_ends_the_app_with_one_line_and_no_traceback(context: dict[str, str], says: str) -> None:
+    assert says in refusal(**context)

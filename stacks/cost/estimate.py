@@ -14,6 +14,7 @@ BOOTSTRAP = "CDK bootstrap bucket"
 
 NOT_COUNTED = (
     "AWS's free tiers (most accounts pay less than this at low traffic), savings plans, tax",
+    "requests past the HTTP API, where there is one: all are taken to come through it",
     "data sent to the internet, data in and out of the endpoint, the disk that SageMaker gives each instance",
     "old versions of objects, access logs in S3, requests to keys, images in your own ECR",
     "scheduled scaling actions, a second fleet during blue/green deployments, training and tuning jobs",

@@ -22,7 +22,14 @@ def estimate_text(priced: Estimate) -> str:
             (f"  {line.usage.item}", _quantity(line), _unit_price(line), *(_dollars(cost) for cost in line.costs))
         )
     rows.append(("Total", "", "", *(total_text(total) for total in priced.totals)))
-    parts = [aligned(rows, right=3), "", *_per_million(priced), *_unknown(priced), *_assumed(priced.assumptions)]
+    parts = [
+        *_columns(priced.assumptions),
+        aligned(rows, right=3),
+        "",
+        *_per_million(priced),
+        *_unknown(priced),
+        *_assumed(priced.assumptions),
+    ]
     return "\n".join([*parts, *_sources(priced)]) + "\n"
 
 
@@ -88,6 +95,15 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _columns(assumptions: Assumptions) -> list[str]:
+    return [
+        "What the synthesised stacks cost in a month: with no request (at 0), with "
+        f"{assumptions.requests_typical:,.0f} (typical),",
+        f"and with {assumptions.requests_peak:,.0f} while every fleet is at its maximum (peak).",
+        "",
+    ]
+
+
 def _per_million(priced: Estimate) -> list[str]:
     added = priced.per_million_requests
     return [] if added is None else [f"A million requests add {total_text(added)} to what stands.", ""]
@@ -122,5 +138,8 @@ def _sources(priced: Estimate) -> list[str]:
         for name, source in priced.prices.sources.items()
         if name in used
     ]
-    heading = f"Prices: {priced.prices.region}, on demand, {priced.prices.date}; the price file says who read them."
+    heading = (
+        f"Prices: {priced.prices.region}, on demand, {priced.prices.date}; the price file says who read them.\n"
+        "Second-hand is somebody's copy of AWS's price: look at AWS's page before you rely on it."
+    )
     return [heading, *([aligned(list(dict.fromkeys(rows)), right=9)] if rows else [])]

@@ -14,12 +14,7 @@ from stacks.policies.hosting import (
     write_capture,
     write_endpoint_logs,
 )
-from stacks.policies.network import (
-    create_network_interfaces,
-    describe_network,
-    manage_network_interfaces,
-    remove_network_interface_permissions,
-)
+from stacks.policies.network import create_network_interfaces, describe_network, manage_network_interfaces
 from stacks.policies.notebook import stop_notebook, write_notebook_logs
 from stacks.policies.notifications import tell_of_alarms, tell_of_budget
 from stacks.policies.training_instance import open_session_channels, register_instance, write_instance_logs
@@ -42,7 +37,6 @@ __all__ = [
     "read_artifact",
     "read_objects",
     "register_instance",
-    "remove_network_interface_permissions",
     "sagemaker_principal",
     "send_failures",
     "send_traces",

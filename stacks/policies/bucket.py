@@ -10,10 +10,7 @@ from constructs import Construct
 def use_key(scope: Construct, key_arn: str, *, write: bool) -> iam.PolicyStatement:
     """Use a customer-managed key for objects of the bucket, through Amazon S3 only.
 
-    Readers decrypt; writers also make data keys, and decrypt to complete a multipart upload. Who needs it: each
-    role that touches the bucket where ``storage.kms_key_arn`` is set. The hosting role needs it only for an artifact
-    at an ``s3://`` location in that bucket: an artifact that the CDK uploads lies in the bootstrap's asset bucket,
-    under the bootstrap's own encryption.
+    Readers decrypt; writers also make data keys, and decrypt to complete a multipart upload.
 
     Source: S3 guide, "Using server-side encryption with AWS KMS keys"; KMS guide, ``kms:ViaService``.
     """

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -46,26 +45,18 @@ def create_network_interfaces(
 
 
 def manage_network_interfaces(scope: Construct, subnet_ids: Sequence[str]) -> iam.PolicyStatement:
-    """Let SageMaker's hosts attach the interfaces in these subnets, and remove them after the job.
+    """Let SageMaker's hosts attach the interfaces in these subnets, and take both back after the job.
 
-    Source: SageMaker guide, "SageMaker AI roles"; Service Authorization Reference, Amazon EC2 (``ec2:Subnet``).
+    Source: SageMaker guide, "SageMaker AI roles"; Service Authorization Reference, Amazon EC2 (all three actions
+    are on a network interface, with ``ec2:Subnet``).
     """
     return iam.PolicyStatement(
         sid="ManageNetworkInterfaces",
-        actions=["ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface"],
+        actions=[
+            "ec2:CreateNetworkInterfacePermission",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DeleteNetworkInterfacePermission",
+        ],
         resources=[ec2_arn(scope, "network-interface/*")],
         conditions={"ArnEquals": {"ec2:Subnet": [ec2_arn(scope, f"subnet/{name}") for name in subnet_ids]}},
-    )
-
-
-def remove_network_interface_permissions(scope: Construct) -> iam.PolicyStatement:
-    """Take back what a host was allowed; the action supports no resource, so the region narrows it.
-
-    Source: SageMaker guide, "SageMaker AI roles"; Service Authorization Reference, Amazon EC2 (``ec2:Region``).
-    """
-    return iam.PolicyStatement(
-        sid="RemoveNetworkInterfacePermissions",
-        actions=["ec2:DeleteNetworkInterfacePermission"],
-        resources=["*"],
-        conditions={"StringEquals": {"ec2:Region": Stack.of(scope).region}},
     )

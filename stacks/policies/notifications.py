@@ -1,6 +1,6 @@
 """Who may publish to the topic of alarms."""
 
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -25,12 +25,13 @@ def tell_of_alarms(scope: Construct, environment: str) -> iam.PolicyStatement:
 
 
 def tell_of_budget(scope: Construct, environment: str) -> iam.PolicyStatement:
-    """Let this account's budgets publish to the alarm topic; AWS names no single budget in its example.
+    """Let this account's budgets publish to the alarm topic; a budget's name is CloudFormation's.
 
-    Source: Cost Management guide, "Creating an Amazon SNS topic for budget notifications".
+    Source: Cost Management guide, "Creating an Amazon SNS topic for budget notifications" and "Cross-service confused
+    deputy prevention" (the value of ``aws:SourceArn``).
     """
     stack = Stack.of(scope)
-    budgets = stack.format_arn(service="budgets", region="", resource="*", arn_format=ArnFormat.NO_RESOURCE_NAME)
+    budgets = stack.format_arn(service="budgets", region="", resource="budget", resource_name="*")
     return iam.PolicyStatement(
         sid="TellOfBudget",
         principals=[iam.ServicePrincipal("budgets.amazonaws.com")],

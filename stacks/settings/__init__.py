@@ -1,6 +1,8 @@
 """The typed, validated form of ``settings/<environment>.toml``: one file for each of its tables."""
 
+import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -16,6 +18,11 @@ from stacks.settings.training import TrainingSettings
 
 SHOWN_CHARACTERS = 120
 """How much of a wrong value is shown."""
+SHOWN_PATH = 300
+"""How much of a wrong name or path."""
+
+# The bucket is named after it, the account and the region, and S3 takes 63 characters.
+ENVIRONMENT = re.compile(r"^[a-z][a-z0-9-]{0,25}[a-z0-9]$")
 
 
 class ModelSettings(Section):
@@ -27,8 +34,7 @@ class ModelSettings(Section):
 class Settings(Section):
     """Every number that a user may change, for one environment."""
 
-    # The bucket is named after it, the account and the region, and S3 takes 63 characters.
-    environment: str = Field(pattern=r"^[a-z][a-z0-9-]{0,25}[a-z0-9]$")
+    environment: str = Field(pattern=ENVIRONMENT.pattern)
     account: AccountSettings
     model: ModelSettings
     storage: StorageSettings
@@ -63,6 +69,11 @@ def load_settings(environment: str, folder: Path = Path("settings")) -> Settings
     ConfigurationError
         The file is missing, is not TOML, or a setting is out of bounds; one line names the field.
     """
+    if not ENVIRONMENT.fullmatch(environment):
+        raise ConfigurationError(
+            f"-c environment={shown(environment)}: not the name of an environment: use 2 to 27 lower-case letters, "
+            "digits and hyphens, a letter first and no hyphen last"
+        )
     path = folder / f"{environment}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -71,6 +82,8 @@ def load_settings(environment: str, folder: Path = Path("settings")) -> Settings
         raise ConfigurationError(
             f"{path}: no such settings file (there are: {known}); choose one with -c environment=NAME"
         ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         # Not UTF-8, not TOML, a number of thousands of digits, or thousands of brackets.
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
@@ -86,19 +99,24 @@ def describe(error: ValidationError) -> str:
     for fault in error.errors():
         field = ".".join(map(_in_line, fault["loc"])) or "(whole file)"
         message = fault["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(fault["input"], dict) else f" = {_shortened(fault['input'])}"
-        lines.append(f"{field}{shown}: {message}")
+        value = "" if isinstance(fault["input"], dict) else f" = {_shortened(repr, fault['input'])}"
+        lines.append(f"{field}{value}: {message}")
     return "; ".join(lines)
 
 
-def _in_line(key: str | int) -> str:
+def shown(text: object) -> str:
+    """Return a name or a path for one line of a message: quoted where it could not be printed, and not too long."""
+    return _shortened(_in_line, text, SHOWN_PATH)
+
+
+def _in_line(key: object) -> str:
     """Return a key as it is, or quoted where TOML's escapes have put a line break or the like into it."""
-    return str(key) if str(key).isprintable() else repr(key)
+    return str(key) if str(key).isprintable() else repr(str(key))
 
 
-def _shortened(value: object) -> str:
+def _shortened(write: Callable[[object], str], value: object, most: int = SHOWN_CHARACTERS) -> str:
     try:
-        shown = repr(value)
+        text = write(value)
     except ValueError:  # Python writes no decimal number of more than 4300 digits.
         return "(a number too long to show)"
-    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}..."
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -21,7 +21,8 @@ class AccountSettings(Section):
     """Tags, the permissions boundary of every role (a policy's ARN, or its name), termination protection."""
 
     termination_protection: bool
-    permissions_boundary: str | None = None
+    # The longest ARN: IAM API reference, arnType.
+    permissions_boundary: str | None = Field(default=None, max_length=2048)
     tags: dict[str, str] = Field(default_factory=dict, max_length=MAXIMUM_TAGS)
 
     @field_validator("permissions_boundary")

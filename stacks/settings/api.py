@@ -5,13 +5,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.section import KeyArn, LogRetentionDays, Section
+from stacks.settings.section import PRINTABLE, KeyArn, LogRetentionDays, Section
 
 HTTP_API_TIMEOUT_SECONDS = 29
 """The longest that an HTTP API waits for an integration, as the CDK accepts it (AWS's quota is 30 s)."""
 
 ORIGIN = re.compile(r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
 ISSUER = re.compile(r"https://[^\s/?#*]+(/[^\s?#*]*)?")
+
+Audience = Annotated[str, Field(min_length=1, max_length=256), PRINTABLE]
 
 
 class ConcurrencyScalingSettings(Section):
@@ -41,12 +43,15 @@ class HttpApiSettings(Section):
     """An HTTP API in front of the function: who may call it, how often, and from which web pages."""
 
     authorizer: Literal["iam", "jwt"]
-    jwt_issuer: str | None = None
-    jwt_audience: list[Annotated[str, Field(min_length=1)]] = Field(default=[])
+    # The longest URI: API Gateway V2 API reference, JWTConfiguration. Audiences: quotas of HTTP APIs.
+    jwt_issuer: Annotated[str, Field(max_length=2048), PRINTABLE] | None = None
+    jwt_audience: list[Annotated[str, Field(min_length=1, max_length=256), PRINTABLE]] = Field(
+        default=[], max_length=50
+    )
     # A region's default quotas for all of an account's APIs (API Gateway quotas): more would never bind.
     rate_per_second: int = Field(ge=1, le=10_000)
     burst: int = Field(ge=1, le=5_000)
-    cors_origins: list[str] = Field(default=[])
+    cors_origins: list[Annotated[str, Field(max_length=300)]] = Field(default=[], max_length=100)
 
     @field_validator("cors_origins")
     @classmethod

@@ -53,6 +53,11 @@ class EndpointSettings(Section):
         return architecture_of(self.instance_type)
 
     @property
+    def scales(self) -> bool:
+        """Whether Application Auto Scaling decides the number of instances."""
+        return self.serverless is None and self.scaling.enabled
+
+    @property
     def production_variants(self) -> list[Variant]:
         """The variants that answer requests, each with what it does not set itself taken from the endpoint."""
         variants = self.variants or [VariantSettings(name=VARIANT, weight=1)]

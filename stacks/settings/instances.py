@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 _INSTANCE_TYPE = re.compile(r"ml\.(?P<family>[a-z]+)(?P<generation>\d+)(?P<options>[a-z-]*)\.(?P<size>[a-z0-9]+)")
 
@@ -42,7 +42,16 @@ def _can_scale_and_serve(value: str) -> str:
     return value
 
 
-InstanceType = Annotated[str, AfterValidator(_can_scale_and_serve)]
+InstanceType = Annotated[str, AfterValidator(_can_scale_and_serve), Field(max_length=32)]
+
+MOST_INSTANCES = 10_000
+"""Far above any quota: what is more is a slip, and no number that CloudFormation reads."""
+
+
+def has_local_storage(instance_type: str) -> bool:
+    """Tell whether an instance brings disks of its own: CPU generations with them carry a ``d`` after the number."""
+    match = _INSTANCE_TYPE.fullmatch(instance_type)
+    return bool(match and "d" in match["options"])
 
 
 def architecture_of(instance_type: str) -> Literal["arm64", "x86_64"]:

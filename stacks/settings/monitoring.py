@@ -5,15 +5,19 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.section import Section
+from stacks.settings.section import PRINTABLE, Section
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", re.ASCII)
+MOST_EMAILS = 100
+"""Each is a resource of the stack, and people beyond so many are better told by a mailing list."""
 MINUTES = 5
 """The alarms on silence and on a full fleet count whole periods of this length."""
 
 # An alarm looks back over a day at most (CloudWatch API reference, PutMetricAlarm, EvaluationPeriods).
 Window = Annotated[int, Field(ge=0, le=1440, multiple_of=MINUTES)]
+# More happens in no five minutes, and the alarm could never ring.
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 # A budget has five notifications (Budgets API reference, CreateBudget), and the forecast takes one.
 Percentages = Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(min_length=1, max_length=4)]
 
@@ -23,20 +27,26 @@ class MonitoringSettings(Section):
 
     dashboard: bool
     alarms: bool
-    emails: list[str]
-    runbook_url: str = Field(min_length=1, max_length=500)
-    topic_kms_key_arn: str | None = None
+    emails: list[Annotated[str, Field(max_length=254), PRINTABLE]] = Field(max_length=MOST_EMAILS)
+    # An alarm's description has 1024 characters at most (CloudWatch API reference, PutMetricAlarm).
+    runbook_url: Annotated[str, Field(min_length=1, max_length=500), PRINTABLE]
+    topic_kms_key_arn: str | None = Field(default=None, max_length=2048)
     endpoint_error_percentage: float = Field(gt=0, lt=100)
     # SageMaker ends an invocation after 60 s, so a higher threshold could never be crossed.
     endpoint_latency_p99_milliseconds: int = Field(gt=0, lt=60_000)
-    function_errors: int = Field(ge=1)
-    function_throttles: int = Field(ge=1)
-    function_spillovers: int = Field(ge=1)
-    url_errors: int = Field(ge=1)
+    function_errors: Count
+    function_throttles: Count
+    function_spillovers: Count
+    url_errors: Count
+    # Of [api.http_api]. It gives an answer up after 30 s (API Gateway quotas), so a higher threshold is never crossed.
+    http_api_errors: Count = 5
+    http_api_refusals: Count = 100
+    http_api_latency_p99_milliseconds: int = Field(default=10_000, ge=1, lt=30_000)
     function_duration_percentage: int = Field(ge=1, lt=100)
     minutes_at_maximum: Window
     minutes_without_traffic: Window
-    monthly_budget_usd: float = Field(ge=0)
+    # What is more is a slip, and no number that CloudFormation passes on as it is written.
+    monthly_budget_usd: float = Field(ge=0, le=1_000_000_000)
     budget_percentages: Percentages
 
     @field_validator("emails")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from stacks.settings.instances import MOST_INSTANCES
 from stacks.settings.section import Section
 
 # Target tracking reads one-minute metrics, so a shorter cooldown never binds.
@@ -20,18 +21,23 @@ CRON = {
 }
 """Bounds and words of each field (Application Auto Scaling guide, "Schedule recurring scaling actions using cron")."""
 
-MOST_INSTANCES = 10_000
-"""Far above any quota: what is more is a slip, and no number that CloudFormation reads."""
+# What lies outside no instance reaches, or every one does; AWS takes 8.5e-109 to 1.2e108 (Application Auto Scaling API
+# reference, TargetTrackingScalingPolicyConfiguration).
+Tracked = Annotated[float, Field(ge=0.01, le=1_000_000)]
+
+MOST_ACTIONS = 200
+"""Scheduled actions of one scalable target (Application Auto Scaling guide, "Quotas")."""
 
 
 class ScheduledAction(Section):
     """New bounds at a time: ``cron`` has the six fields of AWS (minutes hours days months weekdays years)."""
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9]{0,62}$")
-    cron: str
-    time_zone: str = Field(default="Etc/UTC", pattern=r"^[A-Za-z_]+(/[A-Za-z0-9_+-]+){0,2}$")
+    # "cron(...)" has 1600 characters at most (Application Auto Scaling API reference, PutScheduledAction).
+    cron: str = Field(max_length=1594)
+    time_zone: str = Field(default="Etc/UTC", max_length=64, pattern=r"^[A-Za-z_]+(/[A-Za-z0-9_+-]+){0,2}$")
     # Both are needed: an action that sets one of them leaves the other as the action before it did.
-    minimum_instances: int = Field(ge=1)
+    minimum_instances: int = Field(ge=1, le=MOST_INSTANCES)
     maximum_instances: int = Field(ge=1, le=MOST_INSTANCES)
 
     @field_validator("cron")
@@ -62,14 +68,17 @@ class ScalingSettings(Section):
     instance has in hand, every ten seconds.
     """
 
-    minimum_instances: int = Field(ge=1)
+    # Off, what is running keeps its count. An instance type changes, and a variant goes or gets another name, only
+    # while nothing scales it (SageMaker guide, "Update endpoints that use auto scaling").
+    enabled: bool = True
+    minimum_instances: int = Field(ge=1, le=MOST_INSTANCES)
     maximum_instances: int = Field(ge=1, le=MOST_INSTANCES)
     metric: Literal["invocations", "concurrency"] = "invocations"
-    invocations_per_instance: float = Field(gt=0)
-    concurrent_requests_per_instance: float | None = Field(default=None, gt=0)
+    invocations_per_instance: Tracked
+    concurrent_requests_per_instance: Tracked | None = None
     scale_out_cooldown_seconds: Cooldown
     scale_in_cooldown_seconds: Cooldown
-    schedule: list[ScheduledAction] = Field(default=[])
+    schedule: list[ScheduledAction] = Field(default=[], max_length=MOST_ACTIONS)
 
     @property
     def smallest_fleet(self) -> int:

@@ -4,10 +4,21 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+
+def _is_printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("it holds a line break or another character that cannot be printed: remove it")
+    return value
+
+
+PRINTABLE = AfterValidator(_is_printable)
+"""What can stand in one line of a template, a log or a message: no line breaks, no control characters."""
+
 KeyArn = Annotated[
     str,
     Field(
-        pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
+        max_length=2048,
+        pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$",
     ),
 ]
 """A customer-managed key (KMS API reference, KeyMetadata). An alias does not do: IAM policies can only name a key."""

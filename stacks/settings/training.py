@@ -25,6 +25,8 @@ Id = r"^{}-([0-9a-f]{{8}}|[0-9a-f]{{17}})$"
 SubnetId = Annotated[str, Field(pattern=Id.format("subnet"))]
 SecurityGroupId = Annotated[str, Field(pattern=Id.format("sg"))]
 
+InstanceTypeName = Annotated[str, Field(max_length=32)]
+
 
 class NetworkSettings(Section):
     """A VPC that exists: SageMaker jobs and the workbench run in its subnets, with its security groups.
@@ -43,8 +45,9 @@ class InstanceSettings(Section):
     """The EC2 launch template: instance type, image, disk (GB), spot or on demand."""
 
     enabled: bool
-    type: str
-    image_parameter: str
+    type: InstanceTypeName
+    # The longest parameter name: Systems Manager API reference, PutParameter.
+    image_parameter: str = Field(max_length=1011)
     # The Deep Learning AMI's own snapshot takes most of it (gp3 ends at 65,536 GiB).
     disk_gb: int = Field(ge=100, le=65536)
     spot: bool
@@ -78,7 +81,7 @@ class NotebookSettings(Section):
     """The workbench: a SageMaker notebook instance that stops itself after idle minutes; disk in GB."""
 
     enabled: bool
-    type: str
+    type: InstanceTypeName
     # SageMaker API reference, CreateNotebookInstance, VolumeSizeInGB.
     disk_gb: int = Field(ge=5, le=16384)
     idle_minutes: int = Field(ge=15, le=1440)

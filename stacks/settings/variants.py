@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from stacks.settings.instances import InstanceType
-from stacks.settings.section import Section
+from stacks.settings.instances import MOST_INSTANCES, InstanceType
+from stacks.settings.section import PRINTABLE, Section
 
 ECR_IMAGE = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<domain>amazonaws\.com(?:\.cn)?)"
@@ -22,10 +22,11 @@ def _known_container(value: str) -> str:
     return value
 
 
-ContainerName = Annotated[str, AfterValidator(_known_container)]
+# The longest image URI: SageMaker API reference, ContainerDefinition, Image.
+ContainerName = Annotated[str, AfterValidator(_known_container), Field(max_length=255)]
 # SageMaker API reference, ProductionVariant.
 VariantName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
-Manifest = Annotated[str, Field(pattern=r"\.json$")]
+Manifest = Annotated[str, Field(pattern=r"\.json$", max_length=1000), PRINTABLE]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class ShadowSettings(_Overrides):
     Its instances do not scale, and no alarm on it rolls an update back.
     """
 
-    instances: int = Field(default=1, ge=1)
+    instances: int = Field(default=1, ge=1, le=MOST_INSTANCES)
     sampling_percentage: int = Field(ge=1, le=100)
 
 

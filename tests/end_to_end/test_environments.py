@@ -3,88 +3,111 @@
 import base64
 import dataclasses
 import json
-import shutil
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.embedded import ROOT, eventually
-from tests.end_to_end.project import Deployment, Model, model_servers, synthesised
+from tests.embedded import eventually
+from tests.end_to_end.environment import NOUNS, Environment, copied_project
+from tests.end_to_end.project import Deployment, Model, model_servers
+from tests.end_to_end.roles import (
+    FOLDERS,
+    OTHER,
+    ROLES,
+    Caller,
+    allowed,
+    assumed,
+    roles_of,
+    set_trust,
+    tries,
+    trust_of,
+)
 
-NOUNS = ("Storage", "Training", "Endpoint", "Api", "Monitoring")
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A kind of change.
+
+    Attributes
+    ----------
+    make
+        Changes the project.
+    moves
+        Which of the described properties become others; all the rest must stay.
+    second_model
+        Whether the second model is rolled out with it.
+    """
+
+    make: Callable[[Environment], None] = lambda environment: None
+    moves: frozenset[str] = frozenset()
+    second_model: bool = False
+
+
 CHANGES = {
-    ("endpoint.scaling", "minimum_instances"): 1,
-    ("endpoint.scaling", "invocations_per_instance"): -300,
-    ("api", "provisioned_concurrency"): 1,
-    ("api", "memory_mb"): 128,
+    "scaling target": Change(
+        lambda environment: environment.add("endpoint.scaling", "invocations_per_instance", -300),
+        frozenset({"tracking"}),
+    ),
+    "concurrency": Change(
+        lambda environment: environment.add("api", "provisioned_concurrency", 1), frozenset({"provisioned"})
+    ),
+    "function code": Change(Environment.change_code, frozenset({"code", "function version"})),
+    "model": Change(moves=frozenset({"config", "model", "artifact"}), second_model=True),
+    # From two instances on the traffic is shifted by a canary.
+    "instance count": Change(
+        lambda environment: environment.add("endpoint.scaling", "minimum_instances", 1),
+        frozenset({"config", "variant", "bounds", "deployment"}),
+    ),
 }
-"""What an update adds to a number of the settings."""
-
-
-@dataclasses.dataclass
-class Environment:
-    """One environment, deployed from a copy of the project whose settings and code a test may change."""
-
-    aws: Deployment
-    project: Path
-    model: Model
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return tomllib.loads(self._file.read_text())
-
-    @property
-    def _file(self) -> Path:
-        return self.project / "settings" / f"{self.aws.settings}.toml"
-
-    def change(self, table: str, key: str, by: int) -> None:
-        """Add to a number in a table of the settings file."""
-        before, header, after = self._file.read_text().partition(f"[{table}]\n")
-        lines = after.splitlines(keepends=True)
-        (index,) = [i for i, line in enumerate(lines) if line.startswith(f"{key} = ")][:1]
-        old = self.settings
-        for part in table.split("."):
-            old = old[part]
-        lines[index] = f"{key} = {old[key] + by}\n"
-        self._file.write_text(before + header + "".join(lines))
-
-    def roll_out(self, model: Model) -> None:
-        self.model = synthesised(
-            model.folder,
-            self.project / f"cdk.out.{model.sha256[:8]}",
-            environment=self.aws.settings,
-            project=self.project,
-        )
-        self.aws.roll_out(self.model)
+"""One at a time, in this order, in dev; all at once in prod."""
 
 
 @pytest.fixture(scope="module", params=["dev", "prod"])
 def environment(
     request: pytest.FixtureRequest, bootstrapped: Deployment, first: Model, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Environment]:
-    project = tmp_path_factory.mktemp(request.param)
-    for path in ROOT.iterdir():
-        if path.name in ("settings", "lambda_src"):
-            shutil.copytree(path, project / path.name)
-        elif not path.name.startswith(("cdk.out", ".git")):
-            (project / path.name).symlink_to(path)
+    project = copied_project(tmp_path_factory.mktemp(request.param))
     environment = Environment(dataclasses.replace(bootstrapped, settings=request.param), project, first)
+    if request.param == "dev":  # off in the settings of both; one with it, one without
+        environment.change("training.notebook", "enabled", True)
     environment.roll_out(first)
     yield environment
-    for name in remaining(environment.aws):  # where a test has failed
+    for name in environment.remaining():  # where a test has failed
         environment.aws.cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=False)
         environment.aws.cloudformation.delete_stack(StackName=name)
-    eventually(lambda: remaining(environment.aws) == [], 60)
+    eventually(lambda: environment.remaining() == [], 60)
 
 
-def remaining(aws: Deployment) -> list[str]:
-    """Return the environment's stacks that are there."""
-    names = [str(stack["StackName"]) for stack in aws.cloudformation.describe_stacks()["Stacks"]]
-    return [name for name in names if name.endswith(f"-{aws.settings}")]
+@pytest.fixture
+def administrator(aws: Deployment) -> Iterator[Caller]:
+    """A user whose policy allows everything."""
+    name, everything = "administrator", {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [everything]}
+    aws.iam.create_user(UserName=name)
+    aws.iam.put_user_policy(UserName=name, PolicyName="Everything", PolicyDocument=json.dumps(policy))
+    key = aws.iam.create_access_key(UserName=name)["AccessKey"]
+    yield Caller(aws, key["AccessKeyId"], key["SecretAccessKey"])
+    aws.iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    aws.iam.delete_user_policy(UserName=name, PolicyName="Everything")
+    aws.iam.delete_user(UserName=name)
+
+
+@pytest.fixture
+def things_to_touch(environment: Environment) -> Iterator[None]:
+    """An object under each prefix, and another bucket with one; nothing of them stays."""
+    s3, own = environment.aws.s3, f"{environment.aws.name}-123456789012-us-east-1"
+    s3.create_bucket(Bucket=OTHER)
+    keys = [(own, f"{folder}/tried") for folder in FOLDERS] + [(OTHER, "data/a")]
+    for bucket, key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"tried")
+    yield
+    for bucket in (own, OTHER):
+        listed = s3.list_object_versions(Bucket=bucket)
+        for item in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
+            s3.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
+    s3.delete_bucket(Bucket=OTHER)
 
 
 def test_every_stack_is_created_tagged_and_protected_as_set(environment: Environment) -> None:
@@ -128,35 +151,11 @@ def test_the_launch_template_lets_nobody_in(environment: Environment) -> None:
     assert group["IpPermissions"] == []
 
 
-def endpoint_properties(environment: Environment) -> dict[str, Any]:
-    """Describe the endpoint and what scales it."""
-    aws = environment.aws
-    endpoint = aws.sagemaker.describe_endpoint(EndpointName=aws.name)
-    config = aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
-    (variant,) = config["ProductionVariants"]
-    model = aws.sagemaker.describe_model(ModelName=variant["ModelName"])
-    resource = {"ServiceNamespace": "sagemaker"}
-    scaling = aws.application_autoscaling
-    (target,) = scaling.describe_scalable_targets(**resource)["ScalableTargets"]
-    (policy,) = scaling.describe_scaling_policies(**resource)["ScalingPolicies"]
-    return {
-        "config": config["EndpointConfigName"],
-        "status": endpoint["EndpointStatus"],
-        "deployment": endpoint.get("LastDeploymentConfig"),
-        "capture": config.get("DataCaptureConfig"),
-        "variant": variant,
-        "isolated": model["EnableNetworkIsolation"],
-        "artifact": model["PrimaryContainer"]["Environment"]["MODEL_ARTIFACT_SHA256"],
-        "bounds": (target["MinCapacity"], target["MaxCapacity"]),
-        "tracking": policy["TargetTrackingScalingPolicyConfiguration"],
-    }
-
-
 def check_endpoint(environment: Environment) -> None:
     """Compare the endpoint with the settings."""
     aws, settings = environment.aws, environment.settings["endpoint"]
     scaling = settings["scaling"]
-    found = endpoint_properties(environment)
+    found = environment.endpoint()
     assert found["status"] == "InService"
     assert found["artifact"] == environment.model.sha256
     assert found["isolated"] == settings["network_isolation"]
@@ -277,31 +276,136 @@ def test_diff_after_deploy_shows_nothing(environment: Environment) -> None:
     assert "Number of stacks with differences: 0" in printed
 
 
-def test_changed_model_counts_target_code_and_concurrency_are_updated_in_place(
-    environment: Environment, photos: Path, second: Model
+def test_nobody_but_its_service_assumes_a_role(environment: Environment, administrator: Caller) -> None:
+    """A user who may do everything may not.
+
+    What the embedded AWS cannot decide: it lets the account's root assume a role that a service may assume without
+    a condition, and its Lambda and EC2 take any role.
+    """
+    roles, expected = roles_of(environment), set(ROLES)
+    if not environment.section("training.notebook")["enabled"]:
+        expected.remove("notebook")
+    assert set(roles) == expected
+    for role in roles.values():
+        arn = environment.aws.iam.get_role(RoleName=role)["Role"]["Arn"]
+        with pytest.raises(ClientError, match=r"AccessDenied.*sts:AssumeRole"):
+            administrator.client("sts").assume_role(RoleArn=arn, RoleSessionName="tried")
+
+
+def test_sagemaker_assumes_only_its_own_roles_and_for_this_account(environment: Environment) -> None:
+    """SageMaker assumes a model's role when the model is created.
+
+    The embedded AWS has one account, so the account that a role's trust expects is changed, not the one that asks.
+    """
+    aws, roles = environment.aws, roles_of(environment)
+    container = aws.sagemaker.describe_model(ModelName=environment.endpoint()["model"])["PrimaryContainer"]
+
+    def is_assumed(role: str) -> bool:
+        arn = aws.iam.get_role(RoleName=role)["Role"]["Arn"]
+        try:
+            aws.sagemaker.create_model(ModelName=OTHER, PrimaryContainer=container, ExecutionRoleArn=arn)
+        except ClientError as error:
+            if "Could not assume role" not in str(error):
+                raise
+            return False
+        aws.sagemaker.delete_model(ModelName=OTHER)
+        return True
+
+    sagemakers = {kind for kind, role in roles.items() if is_assumed(role)}
+    assert sagemakers == set(roles) - {"function", "instances"}
+    for kind in sagemakers:
+        (statement,) = trust_of(aws, roles[kind])["Statement"]
+        asked = {key: operator for operator, keys in statement["Condition"].items() for key in keys}
+        assert set(asked) == {"aws:SourceAccount", "aws:SourceArn"}
+        for key, operator in asked.items():
+            stranger = statement["Condition"][operator][key].replace("123456789012", "999999999999")
+            changed = {**statement["Condition"], operator: {key: stranger}}
+            set_trust(aws, roles[kind], {"Version": "2012-10-17", "Statement": [{**statement, "Condition": changed}]})
+            assert not is_assumed(roles[kind]), (kind, changed)
+        set_trust(aws, roles[kind], {"Version": "2012-10-17", "Statement": [statement]})
+        assert is_assumed(roles[kind])
+
+
+@pytest.mark.usefixtures("things_to_touch")
+def test_each_role_does_what_it_may_and_is_refused_all_else(environment: Environment, administrator: Caller) -> None:
+    roles, may = roles_of(environment), allowed(environment)
+    everything = tries(environment, "administrator")
+    refused = [n for n, t in everything.items() if t.administrator and not administrator.is_let_in(t)]
+    assert refused == [], "nobody may do it, so that a role may not says nothing"
+    wrong = []
+    for kind, role in roles.items():
+        caller = assumed(environment, role, administrator)
+        assert may[kind] <= set(everything)
+        for name, attempt in tries(environment, kind).items():
+            if caller.is_let_in(attempt) != (name in may[kind]):
+                wrong.append(f"{kind} {'may not' if name in may[kind] else 'may'}: {name}")
+    assert wrong == []
+
+
+@pytest.mark.timeout(900)  # a handful of deployments
+def test_each_kind_of_change_moves_what_it_should_and_nothing_else(
+    environment: Environment, photos: Path, second: Model, subtests: pytest.Subtests
 ) -> None:
-    aws, before = environment.aws, endpoint_properties(environment)
-    functions = aws.make("lambda")
-    code = functions.get_function_configuration(FunctionName=aws.name, Qualifier="live")["CodeSha256"]
-    arn = aws.sagemaker.describe_endpoint(EndpointName=aws.name)["EndpointArn"]
-    for (table, key), by in CHANGES.items():
-        environment.change(table, key, by)
-    with (environment.project / "lambda_src" / "handler.py").open("a") as handler:
-        handler.write('\nCHANGED = "by a test"\n')
-    environment.roll_out(second)
+    in_turn = [[kind] for kind in CHANGES]
+    for kinds in in_turn if environment.aws.settings == "dev" else [list(CHANGES)]:
+        with subtests.test(" + ".join(kinds)):
+            check_change(environment, kinds, photos, second)
+
+
+def instances(environment: Environment) -> int:
+    name = environment.aws.name
+    (variant,) = environment.aws.sagemaker.describe_endpoint(EndpointName=name)["ProductionVariants"]
+    return int(variant["CurrentInstanceCount"])
+
+
+def bound(environment: Environment, least: int, most: int) -> None:
+    environment.aws.application_autoscaling.register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId=f"endpoint/{environment.aws.name}/variant/AllTraffic",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        MinCapacity=least,
+        MaxCapacity=most,
+    )
+
+
+def resize(environment: Environment, count: int) -> None:
+    """Bring the fleet to a size as the autoscaler does."""
+    environment.aws.sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName=environment.aws.name,
+        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": count}],
+    )
+    eventually(lambda: instances(environment) == count and environment.endpoint()["status"] == "InService")
+
+
+def check_change(environment: Environment, kinds: list[str], photos: Path, second: Model) -> None:
+    """Make changes and compare what has moved; an instance more than the least stays through a new model."""
+    aws, changes = environment.aws, [CHANGES[kind] for kind in kinds]
+    before = environment.endpoint() | environment.function()
+    least, most = before["bounds"]
+    if kinds == ["model"]:
+        bound(environment, least + 1, most)  # so that the autoscaler does not take the instance back
+        resize(environment, least + 1)
+    for change in changes:
+        change.make(environment)
+    environment.roll_out(second if any(change.second_model for change in changes) else environment.model)
+    if kinds == ["model"]:
+        assert instances(environment) == least + 1
+        resize(environment, least)
+        bound(environment, least, most)
+    after = environment.endpoint() | environment.function()
+    moved = {name for name in after if after[name] != before[name]}
+    expected = frozenset().union(*(change.moves for change in changes))
+    assert moved == (expected if least == 1 else expected - {"deployment"})
     check_endpoint(environment)
     check_api(environment)
-    assert endpoint_properties(environment)["config"] != before["config"]
-    assert aws.sagemaker.describe_endpoint(EndpointName=aws.name)["EndpointArn"] == arn
-    assert functions.get_function_configuration(FunctionName=aws.name, Qualifier="live")["CodeSha256"] != code
     photo = sorted((photos / "test").glob("*/*.png"))[0]
     answer = aws.predict({"image": base64.b64encode(photo.read_bytes()).decode()})
     assert answer["statusCode"] == 200
-    assert answer["body"]["artifact_sha256"] == second.sha256
+    assert answer["body"]["artifact_sha256"] == environment.model.sha256
 
 
 def test_a_failed_update_is_rolled_back_to_every_property(environment: Environment, photos: Path) -> None:
-    aws, before = environment.aws, endpoint_properties(environment)
+    aws, before = environment.aws, environment.endpoint()
     stack = aws.stack("Endpoint")
     template = json.loads((environment.model.assembly / f"{stack}.template.json").read_text())
     (model,) = [item for item in template["Resources"].values() if item["Type"] == "AWS::SageMaker::Model"]
@@ -309,7 +413,7 @@ def test_a_failed_update_is_rolled_back_to_every_property(environment: Environme
     aws.cloudformation.update_stack(StackName=stack, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"])
     assert aws.settled(stack) == "UPDATE_ROLLBACK_COMPLETE"
     assert "kennel-nobody" in aws.reasons(stack)
-    assert endpoint_properties(environment) == before
+    assert environment.endpoint() == before
     photo = sorted((photos / "test").glob("*/*.png"))[0]
     assert aws.ask_endpoint(photo)["artifact_sha256"] == environment.model.sha256
 
@@ -324,7 +428,7 @@ def test_destroy_needs_the_protection_lifted_and_leaves_what_is_retained(environ
                 StackName=aws.stack(noun), EnableTerminationProtection=False
             )
     aws.cdk("destroy", "--all", "--force", "--app", environment.model.assembly)
-    assert remaining(aws) == []
+    assert environment.remaining() == []
     assert aws.sagemaker.list_endpoints(NameContains=aws.name)["Endpoints"] == []
     assert aws.cloudwatch.describe_alarms(AlarmNamePrefix=aws.name)["MetricAlarms"] == []
     eventually(lambda: model_servers(aws) == [])

@@ -23,9 +23,9 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
 
 @pytest.fixture(scope="session")
 def artifacts(aws: Aws) -> str:
-    """A bucket with the artifacts ``one``, ``two``, ``broken`` and ``damaged``."""
+    """A bucket with the artifacts that `harness.artifact` makes, and ``damaged``."""
     aws.s3.create_bucket(Bucket="artifacts")
-    for name in ("one", "two", "broken"):
+    for name in ("one", "two", "failing", "refusing", "slow", "broken"):
         aws.s3.put_object(Bucket="artifacts", Key=f"{name}.tar.gz", Body=artifact(name))
     aws.s3.put_object(Bucket="artifacts", Key="damaged.tar.gz", Body=artifact("one")[:200])
     return "artifacts"

@@ -39,13 +39,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         wish = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
-        time.sleep(wish.get("sleep", 0))
+        time.sleep(wish.get("sleep", name == "slow" and 0.5))
         if wish.get("exit"):
             os._exit(3)
         answer = {"model": name, "pid": os.getpid(), "headers": dict(self.headers), "environment": dict(os.environ)}
         attributes = {"X-Amzn-SageMaker-Custom-Attributes": "seen=1"}
         self.close_connection = wish.get("hang_up", False)
-        self.answer(wish.get("status", 200), json.dumps(answer).encode(), **attributes)
+        status = wish.get("status", {"failing": 500, "refusing": 415}.get(name, 200))
+        self.answer(status, json.dumps(answer).encode(), **attributes)
 
 address = os.environ["BIND_HOST"], int(os.environ["SAGEMAKER_BIND_TO_PORT"])
 http.server.ThreadingHTTPServer(address, Handler).serve_forever()
@@ -53,7 +54,10 @@ http.server.ThreadingHTTPServer(address, Handler).serve_forever()
 
 
 def artifact(name: str) -> bytes:
-    """Return a model.tar.gz whose server answers with its name; ``broken`` and ``silent`` never become healthy."""
+    """Return a model.tar.gz whose server answers with its name; ``broken`` and ``silent`` never become healthy.
+
+    ``failing`` does, and answers every request with a 500, ``refusing`` with a 415, ``slow`` after half a second.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for path, text in {"name": name, "code/server.py": SERVER}.items():

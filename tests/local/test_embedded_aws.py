@@ -494,6 +494,30 @@ def test_a_scaled_variant_s_instance_type_cannot_change(aws: Aws, stack: str) ->
     assert "deregister its scalable target" in aws.reasons(stack)
 
 
+def test_an_instance_type_changes_in_two_deployments_without_scaling_in_between(aws: Aws, artifacts: str) -> None:
+    def deploy(instance_type: str, *, scaled: bool) -> str:
+        resources = {**endpoint_resources("typed", "one"), **(scaling_resources("typed") if scaled else {})}
+        resources["Config"]["Properties"]["ProductionVariants"][0]["InstanceType"] = instance_type
+        return aws.deploy("typed", {"Resources": resources})
+
+    def targets() -> list[str]:
+        found = aws.application_autoscaling.describe_scalable_targets(
+            ServiceNamespace="sagemaker", ResourceIds=["endpoint/typed/variant/AllTraffic"]
+        )
+        return [target["ResourceId"] for target in found["ScalableTargets"]]
+
+    assert deploy("ml.c7i.large", scaled=True) == "CREATE_COMPLETE", aws.reasons("typed")
+    assert deploy("ml.c7i.large", scaled=False) == "UPDATE_COMPLETE", aws.reasons("typed")
+    assert targets() == []
+    assert deploy("ml.c7i.xlarge", scaled=True) == "UPDATE_COMPLETE", aws.reasons("typed")
+    assert targets() == ["endpoint/typed/variant/AllTraffic"]
+    config = aws.sagemaker.describe_endpoint(EndpointName="typed")["EndpointConfigName"]
+    (variant,) = aws.sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
+    assert variant["InstanceType"] == "ml.c7i.xlarge"
+    aws.cloudformation.delete_stack(StackName="typed")
+    eventually(lambda: "Could not find" in _describe(aws, "typed"))
+
+
 def test_a_deleted_stack_leaves_nothing(aws: Aws, artifacts: str) -> None:
     resources = {**endpoint_resources("short", "one"), **scaling_resources("short")}
     assert aws.deploy("short", {"Resources": resources}) == "CREATE_COMPLETE", aws.reasons("short")

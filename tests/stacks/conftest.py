@@ -1,8 +1,6 @@
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +9,12 @@ import pytest
 
 import app as kennel_app
 from stacks.settings import Settings, load_settings
+from tests.stacks.environments import CONTEXT as CONTEXT_OF
+from tests.stacks.environments import OPTIONAL, ROOT, make_project, working_directory
 
-ROOT = Path(__file__).parents[2]
 CONTEXT = json.loads((ROOT / "cdk.json").read_text())["context"]
 
 Templates = dict[str, dict[str, Any]]
-
-
-@contextmanager
-def working_directory(folder: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def _write_artifact(folder: Path, content: bytes = b"a model", accuracy: float = 0.98) -> Path:
@@ -41,9 +30,9 @@ def _write_artifact(folder: Path, content: bytes = b"a model", accuracy: float =
     return manifest
 
 
-def _synthesise(outdir: Path, manifest: Path, environment: str, **context: str) -> Templates:
-    """Synthesise the app as the CDK CLI would; return the templates by the stack's noun."""
-    with working_directory(ROOT):
+def _synthesise(outdir: Path, manifest: Path, environment: str, *, folder: Path = ROOT, **context: str) -> Templates:
+    """Synthesise the app as the CDK CLI would in a folder; return the templates by the stack's noun."""
+    with working_directory(folder):
         app = cdk.App(
             outdir=str(outdir),
             context={**CONTEXT, "environment": environment, "manifest": str(manifest), **context},
@@ -85,13 +74,30 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory, manifest: Path) -> Callable[[str], Templates]:
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return where an environment is synthesised: the project, or its copy with the settings that only tests have."""
+    project = make_project(tmp_path_factory.mktemp("project"))
+    (project / "build" / "next").mkdir()
+    _write_artifact(project / "build" / "next", b"the next model")
+    return lambda environment: project if environment in OPTIONAL else ROOT
+
+
+@pytest.fixture(scope="session")
+def templates(
+    tmp_path_factory: pytest.TempPathFactory, manifest: Path, folder_of: Callable[[str], Path]
+) -> Callable[[str], Templates]:
     """Synthesise each environment once for all tests."""
     made: dict[str, Templates] = {}
 
     def of(environment: str) -> Templates:
         if environment not in made:
-            made[environment] = _synthesise(tmp_path_factory.mktemp("cdk.out"), manifest, environment)
+            made[environment] = _synthesise(
+                tmp_path_factory.mktemp("cdk.out"),
+                manifest,
+                environment,
+                folder=folder_of(environment),
+                **CONTEXT_OF.get(environment, {}),
+            )
         return made[environment]
 
     return of

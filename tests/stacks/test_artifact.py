@@ -71,3 +71,34 @@ def test_a_given_location_replaces_the_manifests_own(manifest: Path) -> None:
 def test_an_address_that_is_no_archive_in_s3_is_refused(manifest: Path, location: str) -> None:
     with pytest.raises(ConfigurationError, match=r"use s3://BUCKET/KEY\.tar\.gz"):
         load_artifact(manifest, minimum_accuracy=0.9, location=location)
+
+
+ODD = [
+    "",
+    "model\n.json",
+    "model\0.json",
+    "m" * 5000,
+    "a/" * 3000,
+    "../nothing",
+    "s3://bucket/a b.tar.gz\n",
+    "\x1b[31m",
+    ".",
+]
+
+
+@pytest.mark.parametrize("path", ODD, ids=range(len(ODD)))
+def test_a_path_that_is_no_manifest_is_refused_in_one_short_line(path: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_artifact(Path(path), minimum_accuracy=0.9)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("location", ODD, ids=range(len(ODD)))
+def test_a_place_that_holds_no_artifact_is_refused_in_one_short_line(manifest: Path, location: str) -> None:
+    for given in (location, None):
+        edit(manifest, "artifact", location=location)
+        with pytest.raises(ConfigurationError) as caught:
+            load_artifact(manifest, minimum_accuracy=0.9, location=given)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 500 + len(str(manifest.parent))

@@ -319,6 +319,14 @@ def test_a_diff_shows_what_is_gone_and_what_is_unknown() -> None:
     assert rows == {"Dashboards": (3.0, 0.0), "AWS::EC2::NatGateway": (0.0, None)}
 
 
+def test_the_output_begins_with_what_its_columns_mean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_assembly(tmp_path / "cdk.out", endpoint())
+    assert main([str(folder), "--requests-typical", "2000", "--requests-peak", "50000"]) == 0
+    above, _, _ = capsys.readouterr().out.partition("US dollars a month")
+    assert "with 2,000 (typical)" in above
+    assert "with 50,000 while every fleet is at its maximum (peak)" in above
+
+
 def test_the_output_says_what_was_assumed_and_where_the_prices_come_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

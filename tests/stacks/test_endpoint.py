@@ -1,5 +1,6 @@
 """The endpoint's template, and its rollback alarms: each is shown able to fire by evaluating its definition."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -318,6 +319,27 @@ def test_a_shadow_is_no_production_variant_and_does_not_scale(synthesise_endpoin
     assert (shadow["InitialVariantWeight"], shadow["InitialInstanceCount"]) == (0.25, 2)
     assert len(of_type(template, "ApplicationAutoScaling::ScalableTarget")) == 1
     assert len(of_type(template, "CloudWatch::Alarm")) == 3
+
+
+def test_scaling_can_be_switched_off_so_that_an_instance_type_or_a_variant_may_change(
+    synthesise_endpoint: Synthesise,
+) -> None:
+    on, off = synthesise_endpoint(), synthesise_endpoint(scaling={"enabled": False})
+    gone = {name: item["Type"] for name, item in on["Resources"].items() if name not in off["Resources"]}
+    assert set(gone.values()) == {
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+    }
+    # What serves is the same, so that the deployment that switches scaling off touches no instance.
+    assert off["Resources"] == {name: item for name, item in on["Resources"].items() if name not in gone}
+
+
+def test_what_scales_waits_for_the_endpoint_so_that_a_new_instance_type_and_scaling_may_come_together(
+    synthesise_endpoint: Synthesise,
+) -> None:
+    template = synthesise_endpoint()
+    (endpoint,) = of_type(template, "SageMaker::Endpoint")
+    assert f'"{endpoint}"' in json.dumps(one(template, "ApplicationAutoScaling::ScalableTarget")["ResourceId"])
 
 
 def test_serverless_has_no_instances_no_scaling_no_guardrails_and_no_isolation(

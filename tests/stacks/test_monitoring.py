@@ -10,6 +10,8 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
+from stacks.alarms import HTTP_API
+from stacks.api import ApiStack
 from stacks.monitoring import MonitoringStack
 from stacks.settings import Settings, load_settings
 from stacks.settings.variants import VariantSettings
@@ -45,6 +47,19 @@ def monitoring(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Temp
 
 def of_type(template: Template, kind: str) -> list[Template]:
     return [item["Properties"] for item in template["Resources"].values() if item["Type"] == kind]
+
+
+@pytest.fixture(scope="session")
+def http_api_alarms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
+    """Return the alarms that prod's ApiStack holds."""
+    settings = load_settings("prod", ROOT / "settings")
+    folder = tmp_path_factory.mktemp("api")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        app = cdk.App(outdir=str(folder), context=json.loads((ROOT / "cdk.json").read_text())["context"])
+        ApiStack(app, "Api", settings=settings)
+        app.synth()
+    return alarms(json.loads((folder / "Api.template.json").read_text()), "prod")
 
 
 def alarms(template: Template, environment: str) -> dict[str, Template]:
@@ -126,6 +141,15 @@ def function(
     }
 
 
+def http_api(count: int = 100, *, failed: int = 0, refused: int = 0, milliseconds: float = 50) -> Samples:
+    """Return what API Gateway publishes of some requests: 0 or 1 for each, and milliseconds."""
+    return {
+        "5xx": [1.0] * failed + [0.0] * (count - failed),
+        "4xx": [1.0] * refused + [0.0] * (count - refused),
+        "Latency": [min(milliseconds, 30_000)] * count,
+    }
+
+
 QUEUED = {"ApproximateNumberOfMessagesVisible": [0.0, 1.0]}
 CASES: dict[str, tuple[Samples, Samples]] = {
     "endpoint-errors": (endpoint(failed=0.2), endpoint(count=1000, failed=0.002)),
@@ -138,22 +162,54 @@ CASES: dict[str, tuple[Samples, Samples]] = {
     "function-near-timeout": (function(seconds=28), function(seconds=5)),
     "function-spillover": (function(spilt=40), function(spilt=2)),
     "url-errors": (function(refused=10), function()),
+    "http-api-errors": (http_api(failed=10), http_api(refused=90)),
+    "http-api-refusals": (http_api(300, refused=150), http_api(300, refused=50)),
+    "http-api-latency": (http_api(milliseconds=29_000), http_api(milliseconds=1000)),
 }
 """For each alarm, a period that must end in ALARM when it goes on, and one that must not."""
 HOURS = 300
+CHANGE = "Changing an instance type or a variant"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_every_alarm_fires_when_it_must_and_only_then(monitoring: Callable[[str], Template], environment: str) -> None:
-    for name, alarm in alarms(monitoring(environment), environment).items():
+def test_every_alarm_fires_when_it_must_and_only_then(
+    monitoring: Callable[[str], Template], http_api_alarms: dict[str, Template], environment: str
+) -> None:
+    others = http_api_alarms if environment == "prod" else {}
+    for name, alarm in {**alarms(monitoring(environment), environment), **others}.items():
         bad, good = CASES[name]
         assert state(alarm, [bad] * HOURS) == "ALARM", name
         assert state(alarm, [good] * HOURS) == "OK", name
         assert state(alarm, [bad] * HOURS + [good] * alarm["EvaluationPeriods"]) == "OK", f"{name} never ends"
 
 
-def test_prod_has_every_alarm(monitoring: Callable[[str], Template]) -> None:
-    assert set(alarms(monitoring("prod"), "prod")) == set(CASES)
+def test_prod_has_every_alarm(monitoring: Callable[[str], Template], http_api_alarms: dict[str, Template]) -> None:
+    assert set(alarms(monitoring("prod"), "prod")) | set(http_api_alarms) == set(CASES)
+    assert set(http_api_alarms) == set(HTTP_API)
+
+
+def test_the_http_apis_alarms_read_its_metrics_tell_the_topic_and_link_to_the_runbook(
+    http_api_alarms: dict[str, Template],
+) -> None:
+    for name, alarm in http_api_alarms.items():
+        (dimension,) = alarm["Dimensions"]
+        assert (alarm["Namespace"], dimension["Name"]) == ("AWS/ApiGateway", "ApiId")
+        assert set(dimension["Value"]) == {"Ref"}
+        assert alarm["AlarmActions"] == alarm["OKActions"]
+        (action,) = alarm["AlarmActions"]
+        assert action["Fn::Join"][1][-1].endswith(":kennel-prod-alarms")
+        assert alarm["AlarmDescription"].endswith(f". Runbook: docs/runbook.md#{name}")
+
+
+def test_the_dashboard_shows_the_http_api_through_its_alarms_where_there_is_one(
+    monitoring: Callable[[str], Template],
+) -> None:
+    def shown(environment: str) -> list[str]:
+        found = [w["properties"].get("annotations", {}) for w in dashboard(monitoring(environment))]
+        return [arn for notes in found if isinstance(notes, dict) for arn in notes.get("alarms", [])]
+
+    assert [arn.rpartition(":")[2] for arn in shown("prod")] == [f"kennel-prod-{name}" for name in HTTP_API]
+    assert shown("dev") == []
 
 
 def test_alarms_read_the_metrics_where_aws_publishes_them(monitoring: Callable[[str], Template]) -> None:
@@ -220,7 +276,7 @@ def test_alarms_speak_to_the_topic_and_link_to_their_section_of_the_runbook(
 
 def test_the_runbook_has_a_section_for_each_alarm_and_no_other() -> None:
     sections = re.findall(r"^## (.+)$", (ROOT / "docs/runbook.md").read_text(), flags=re.MULTILINE)
-    assert sorted(sections) == sorted([*CASES, "Budget", "The topic's key"])
+    assert sorted(sections) == sorted([*CASES, "Budget", CHANGE, "The topic's key"])
 
 
 def test_the_topic_takes_messages_over_tls_from_this_accounts_alarms_and_budgets_only(
@@ -233,7 +289,7 @@ def test_the_topic_takes_messages_over_tls_from_this_accounts_alarms_and_budgets
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     allowed = {s["Principal"]["Service"]: s for s in statements if s["Effect"] == "Allow"}
     assert set(allowed) == {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
-    for service, ends in (("cloudwatch", ":alarm:kennel-prod-*"), ("budgets", ":*")):
+    for service, ends in (("cloudwatch", ":alarm:kennel-prod-*"), ("budgets", ":budget/*")):
         statement = allowed[f"{service}.amazonaws.com"]
         assert statement["Action"] == "sns:Publish"
         assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
@@ -296,7 +352,7 @@ def test_the_dashboard_names_this_environment_and_takes_the_region_of_its_stack(
     for widget in dashboard(monitoring(environment)):
         if widget["type"] == "metric":
             assert widget["properties"]["region"] == "?", "a token: the stack's region"
-            assert name in json.dumps(widget["properties"]["metrics"])
+            assert name in json.dumps(widget["properties"])
         assert widget["x"] + widget["width"] <= 24
 
 
@@ -348,6 +404,14 @@ def test_what_is_switched_off_is_not_there(tmp_path: Path, dev: Settings) -> Non
     settings = dev.model_copy(update={"monitoring": dev.monitoring.model_copy(update=off)})
     kinds = {item["Type"] for item in synthesised(tmp_path, settings)["Resources"].values()}
     assert kinds == {"AWS::SNS::Topic", "AWS::SNS::TopicPolicy"}
+
+
+def test_without_scaling_no_alarm_and_no_line_tells_of_its_limits(tmp_path: Path, dev: Settings) -> None:
+    scaling = dev.endpoint.scaling.model_copy(update={"enabled": False})
+    settings = dev.model_copy(update={"endpoint": dev.endpoint.model_copy(update={"scaling": scaling})})
+    template = synthesised(tmp_path, settings)
+    assert "endpoint-at-maximum" not in alarms(template, "dev")
+    assert "annotations" not in graph(template, "Instances in use")
 
 
 def test_an_alarm_is_metric_math_only_where_it_needs_two_metrics(monitoring: Callable[[str], Template]) -> None:

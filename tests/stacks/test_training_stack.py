@@ -148,19 +148,25 @@ def test_with_a_key_of_the_users_each_role_may_use_it_through_s3_only(synthesise
     assert "UseKey" not in role(synthesise(notebook=True), name)
 
 
-@pytest.mark.parametrize("name", ["JobRole", "NotebookRole"])
-def test_in_a_vpc_a_role_reaches_the_settings_subnets_and_groups_only(synthesise: Synthesise, name: str) -> None:
+@pytest.mark.parametrize(("name", "used"), [("JobRole", NETWORK.subnet_ids), ("NotebookRole", NETWORK.subnet_ids[:1])])
+def test_in_a_vpc_a_role_reaches_the_subnets_that_it_uses_and_the_settings_groups_only(
+    synthesise: Synthesise, name: str, used: list[str]
+) -> None:
     statements = role(synthesise(notebook=True, network=NETWORK), name)
     ec2 = "arn:aws:ec2:eu-west-1:1:"
-    subnets = [f"{ec2}subnet/{item}" for item in NETWORK.subnet_ids]
+    subnets = [f"{ec2}subnet/{item}" for item in used]
     assert summary(statements)["CreateNetworkInterfaces"] == (
         ["ec2:CreateNetworkInterface"],
         [f"{ec2}network-interface/*", f"{ec2}security-group/sg-0123456789abcdef0", *subnets],
     )
     manage = statements["ManageNetworkInterfaces"]
-    assert manage["Action"] == ["ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface"]
+    assert manage["Action"] == [
+        "ec2:CreateNetworkInterfacePermission",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DeleteNetworkInterfacePermission",
+    ]
     assert manage["Resource"] == f"{ec2}network-interface/*"
-    assert manage["Condition"] == {"ArnEquals": {"ec2:Subnet": subnets}}
+    assert listed(manage["Condition"]["ArnEquals"]["ec2:Subnet"]) == subnets
     without = role(synthesise(notebook=True), name)
     assert not [action for item in without.values() for action in listed(item["Action"]) if action.startswith("ec2:")]
 

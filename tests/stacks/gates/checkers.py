@@ -23,8 +23,11 @@ Template = dict[str, Any]
 ROOT = Path(__file__).parents[3]
 CONTEXT = json.loads((ROOT / "cdk.json").read_text())["context"]
 
-REGIONS = ["us-east-1", "eu-central-1"]
+REGIONS = ("us-east-1", "eu-central-1")
 """The region with every type of resource and instance, and an ordinary one."""
+
+OTHER_PARTITIONS = ("cn-north-1", "cn-northwest-1", "us-gov-west-1")
+"""Regions of China and of GovCloud, where some types of resource do not exist."""
 
 IGNORED = {
     "W3005": "the CDK makes what uses a role depend on the role's policies, and so on the role, which it also refers to"
@@ -37,14 +40,14 @@ def _rules() -> RulesCollection:
     return get_rules([], list(IGNORED), [])
 
 
-def cfn_lint(template: Template) -> set[str]:
+def cfn_lint(template: Template, regions: tuple[str, ...] = REGIONS) -> set[str]:
     """Return cfn-lint's errors and warnings."""
-    return set(_linted(json.dumps(template)))
+    return set(_linted(json.dumps(template), regions))
 
 
 @lru_cache(maxsize=64)
-def _linted(template: str) -> frozenset[str]:
-    matches = lint(template, rules=_rules(), regions=REGIONS)
+def _linted(template: str, regions: tuple[str, ...]) -> frozenset[str]:
+    matches = lint(template, rules=_rules(), regions=list(regions))
     return frozenset(f"cfn-lint {match.rule.id}: {match.message}" for match in matches)
 
 

@@ -70,6 +70,11 @@ def text(value: Any) -> str:
 
 WITHOUT_RESOURCE = {
     "cloudwatch:PutMetricData",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
     "ecr:GetAuthorizationToken",
     "ssmmessages:CreateControlChannel",
     "ssmmessages:CreateDataChannel",
@@ -300,9 +305,18 @@ def logs_end(stack: Stack) -> Iterator[str]:
 
 
 def models_have_no_network(stack: Stack) -> Iterator[str]:
-    """The container of a model gets no network and no credentials (CreateModel API, EnableNetworkIsolation)."""
+    """The container of a model gets no network and no credentials (CreateModel API, EnableNetworkIsolation).
+
+    Serverless inference does not offer that (SageMaker guide, "Serverless Inference", "Feature exclusions").
+    """
+    serverless = {
+        text(variant["ModelName"])
+        for _, config in stack.of_type("AWS::SageMaker::EndpointConfig")
+        for variant in config["ProductionVariants"]
+        if "ServerlessConfig" in variant
+    }
     for name, model in stack.of_type("AWS::SageMaker::Model"):
-        if model.get("EnableNetworkIsolation") is not True:
+        if f"${{{name}.ModelName}}" not in serverless and model.get("EnableNetworkIsolation") is not True:
             yield f"{name}: EnableNetworkIsolation"
 
 

@@ -8,24 +8,44 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_lambda as lambda_
 
-from tests.stacks.gates.checkers import CONTEXT, IGNORED, ROOT, Template, cdk_validation, cfn_lint, own_invariants
+from tests.stacks.environments import EVERY
+from tests.stacks.gates.checkers import (
+    CONTEXT,
+    IGNORED,
+    OTHER_PARTITIONS,
+    Template,
+    cdk_validation,
+    cfn_lint,
+    own_invariants,
+)
 
-ENVIRONMENTS = sorted(file.stem for file in (ROOT / "settings").glob("*.toml"))
 
-
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", EVERY)
 def test_cfn_lint_has_nothing_to_say(templates: Callable[[str], dict[str, Template]], environment: str) -> None:
     found = {stack: cfn_lint(template) for stack, template in templates(environment).items()}
     assert {stack: faults for stack, faults in found.items() if faults} == {}
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_settings_make_templates_for_the_partitions_of_china_and_govcloud(
+    templates: Callable[[str], dict[str, Template]],
+) -> None:
+    found = {stack: cfn_lint(template, OTHER_PARTITIONS) for stack, template in templates("shadow").items()}
+    assert {stack: faults for stack, faults in found.items() if faults} == {}
+
+
+def test_what_those_partitions_lack_is_found(templates: Callable[[str], dict[str, Template]]) -> None:
+    found = [fault for stack in templates("prod").values() for fault in cfn_lint(stack, OTHER_PARTITIONS)]
+    for kind in ("AWS::Lambda::Url", "AWS::Budgets::Budget"):
+        assert [fault for fault in found if kind in fault and "does not exist" in fault]
+
+
+@pytest.mark.parametrize("environment", EVERY)
 def test_the_cdk_has_nothing_to_say(templates: Callable[[str], dict[str, Template]], environment: str) -> None:
     found = {stack: cdk_validation(template) for stack, template in templates(environment).items()}
     assert {stack: faults for stack, faults in found.items() if faults} == {}
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", EVERY)
 def test_the_invariants_hold(templates: Callable[[str], dict[str, Template]], environment: str) -> None:
     found = {stack: own_invariants(template, environment) for stack, template in templates(environment).items()}
     assert {stack: faults for stack, faults in found.items() if faults} == {}

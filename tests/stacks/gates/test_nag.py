@@ -12,25 +12,27 @@ from cdk_nag import AwsSolutionsChecks
 
 import app as kennel_app
 from stacks.nag import ACCEPTED, Accepted, acknowledge
-from tests.stacks.gates.checkers import CONTEXT, ROOT
-
-ENVIRONMENTS = sorted(file.stem for file in (ROOT / "settings").glob("*.toml"))
+from tests.stacks.environments import CONTEXT as CONTEXT_OF
+from tests.stacks.environments import EVERY, working_directory
+from tests.stacks.gates.checkers import CONTEXT
 
 Findings = set[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def build(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], cdk.App]:
+def build(
+    manifest: Path, folder_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], cdk.App]:
     def app_of(environment: str) -> cdk.App:
         context = CONTEXT | {
             "environment": environment,
             "manifest": str(manifest),
             # The templates themselves are the business of test_gates.py.
             "@aws-cdk/core:validateAgainstDefaultRules": False,
+            **CONTEXT_OF.get(environment, {}),
         }
         app = cdk.App(outdir=str(tmp_path_factory.mktemp("cdk.out")), context=context)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(ROOT)
+        with working_directory(folder_of(environment)):
             kennel_app.build(app)
         return app
 
@@ -49,7 +51,7 @@ def findings(build: Callable[[str], cdk.App]) -> dict[str, Findings]:
             for resource in violation.violating_resources
         }
 
-    return {environment: of(build(environment)) for environment in ENVIRONMENTS}
+    return {environment: of(build(environment)) for environment in EVERY}
 
 
 def uncovered(findings: dict[str, Findings], accepted: Iterable[Accepted]) -> set[tuple[str, str]]:
@@ -78,7 +80,7 @@ def test_no_acknowledgement_is_stale_or_repeats_another(findings: dict[str, Find
     assert uncovered(findings, others), f"nothing is found without {ACCEPTED[number]}"
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", EVERY)
 def test_synth_passes_with_the_acknowledgements(build: Callable[[str], cdk.App], environment: str) -> None:
     synthesise(build(environment), environment, ACCEPTED)
 

@@ -1,14 +1,11 @@
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.stacks.environments import EVERY
 from tests.stacks.iam import golden_policies, security_doc
 from tests.stacks.iam.policy_model import access
-
-ROOT = Path(__file__).parents[3]
-ENVIRONMENTS = sorted(file.stem for file in (ROOT / "settings").glob("*.toml"))
 
 Templates = dict[str, dict[str, Any]]
 Granted = golden_policies.Granted
@@ -20,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "environment" in metafunc.fixturenames:
-        metafunc.parametrize("environment", ENVIRONMENTS)
+        metafunc.parametrize("environment", EVERY)
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +38,7 @@ def granted(templates: Callable[[str], Templates]) -> Callable[[str], Granted]:
 def golden(request: pytest.FixtureRequest, granted: Callable[[str], Granted]) -> Callable[[str], Granted]:
     """Return the golden policies of an environment; ``--accept`` writes them and docs/security.md anew first."""
     if request.config.getoption("--accept", default=False):
-        every = {environment: granted(environment) for environment in ENVIRONMENTS}
+        every = {environment: granted(environment) for environment in EVERY}
         golden_policies.write(every)
         security_doc.write(golden_policies.merge(every))
     return golden_policies.read
@@ -49,4 +46,4 @@ def golden(request: pytest.FixtureRequest, granted: Callable[[str], Granted]) ->
 
 @pytest.fixture(scope="session")
 def environments() -> list[str]:
-    return ENVIRONMENTS
+    return EVERY

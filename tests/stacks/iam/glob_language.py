@@ -36,8 +36,21 @@ def parse(text: str, *, wildcards: bool = True, fold: bool = False) -> Word:
 def shortest_outside(left: Iterable[Word], right: Iterable[Word]) -> Word | None:
     """Return a shortest word that a pattern of ``left`` stands for and none of ``right`` does, or None."""
     allowed = sorted(set(right))
-    missing = [_outside(word, allowed) for word in sorted(set(left).difference(allowed))]
+    missing = [
+        _outside(word, [other for other in allowed if _may_meet(word, other)])
+        for word in sorted(set(left).difference(allowed))
+    ]
     return min((word for word in missing if word is not None), key=len, default=None)
+
+
+def _may_meet(one: Word, other: Word) -> bool:
+    """Tell whether two patterns agree up to the first mark of either; else they have no word in common."""
+    for mine, theirs in zip(one, other, strict=False):
+        if mine in (ANY, ONE) or theirs in (ANY, ONE):
+            return True
+        if mine != theirs:
+            return False
+    return True
 
 
 def _outside(word: Word, allowed: list[Word]) -> Word | None:

@@ -43,6 +43,8 @@ def mutants(role: Access) -> Iterator[Mutant]:
         for index, statement in enumerate(statements):
             for edit in EDITS:
                 for what, instead in edit(statement):
+                    if _adds_nothing(statement, instead, statements):
+                        continue
                     mutant = replace(role)
                     setattr(mutant, section, [*statements[:index], *instead, *statements[index + 1 :]])
                     yield f"{section} {statement['Sid'] or index}: {what}", mutant
@@ -53,6 +55,13 @@ def mutants(role: Access) -> Iterator[Mutant]:
         )
     if role.trust:
         yield from _attachments(role)
+
+
+def _adds_nothing(statement: Statement, instead: list[Statement], all_of_role: list[Statement]) -> bool:
+    """Tell whether an edit only adds an action that another statement of the role has: it may be the same policy."""
+    elsewhere = {action for other in all_of_role if other is not statement for action in other["Action"]}
+    was = set(statement["Action"])
+    return any(was < set(new.get("Action", [])) <= was | elsewhere for new in instead)
 
 
 def _attachments(role: Access) -> Iterator[Mutant]:

@@ -12,13 +12,23 @@ from tests.stacks.iam.policy_model import Template, render
 
 PARTITION, PLACE = "arn:${AWS::Partition}", "${AWS::Region}:${AWS::AccountId}"
 EVERYTHING = {"*"}
+IMAGE = re.compile(r"(.+)\.dkr\.ecr\.([^.]+)\.[^/]+/((?:\$\{[^}]*\}|[^:@])+)(?:[:@].+)?")
 INTRINSIC = re.compile(r"Ref|Fn::.+")
 
 
 class View:
-    """A template without its IAM resources, every value a canonical text."""
+    """What one role's template is without its IAM resources, every value a canonical text.
 
-    def __init__(self, template: Template) -> None:
+    Attributes
+    ----------
+    role
+        The role as others of the template refer to it.
+    bucket_key
+        The key that the bucket of the StorageStack is encrypted with, if it is one of the user's.
+    """
+
+    def __init__(self, template: Template, role: str, bucket_key: str | None = None) -> None:
+        self.role, self.bucket_key = f"${{{role}.Arn}}", bucket_key
         self.outputs = {name: render(output["Value"]) for name, output in template.get("Outputs", {}).items()}
         self.resources = {
             name: (item["Type"], _rendered(item.get("Properties", {}))) for name, item in template["Resources"].items()
@@ -61,12 +71,20 @@ def _group_and_streams(names: list[str]) -> set[str]:
 
 
 def _repositories(images: list[str]) -> set[str]:
-    found = [re.fullmatch(r"(.+)\.dkr\.ecr\.([^.]+)\.[^/]+/([^:@]+)(?:[:@].+)?", image) for image in images]
+    found = [IMAGE.fullmatch(image) for image in images]
     return {f"{PARTITION}:ecr:{one[2]}:{one[1]}:repository/{one[3]}" for one in found if one}
 
 
-def _images(view: View) -> list[str]:
-    return [model["PrimaryContainer"]["Image"] for model in view.of("AWS::SageMaker::Model") if model]
+def _mine(view: View, kind: str, role: str) -> list[Any]:
+    return [properties for properties in view.of(kind) if properties.get(role) == view.role]
+
+
+def _containers(view: View, field: str) -> list[str]:
+    return [model["PrimaryContainer"][field] for model in _mine(view, "AWS::SageMaker::Model", "ExecutionRoleArn")]
+
+
+def _bucket_key_if(view: View, needed: object) -> set[str]:
+    return {view.bucket_key} if view.bucket_key and needed else set()
 
 
 def _log_groups_of_functions(view: View) -> Iterator[str]:
@@ -95,8 +113,46 @@ def _captures(view: View) -> Iterator[str]:
             yield capture["DestinationS3Uri"]
 
 
+def _artifacts_elsewhere(view: View) -> list[str]:
+    """Return the artifacts that do not lie in the bootstrap's bucket, which has its own encryption."""
+    return [url for url in _containers(view, "ModelDataUrl") if "-assets-${AWS::AccountId}" not in url]
+
+
 def _buckets(view: View) -> list[str]:
     return [url.removesuffix("training/") for url in view.output("TrainingUri")]
+
+
+def _notebooks(view: View) -> list[Any]:
+    return _mine(view, "AWS::SageMaker::NotebookInstance", "RoleArn")
+
+
+def _ec2(*resources: str) -> set[str]:
+    return {f"{PARTITION}:ec2:{PLACE}:{resource}" for resource in resources}
+
+
+def _interfaces_if(needed: object) -> set[str]:
+    return _ec2("network-interface/*") if needed else set()
+
+
+def _network_of_jobs(view: View) -> set[str]:
+    """Return what a job of the outputs' VPC asks for: all of its subnets and security groups."""
+    named = [
+        f"{kind}/{name}"
+        for output, kind in (("SubnetIds", "subnet"), ("SecurityGroupIds", "security-group"))
+        for listed in view.output(output)
+        for name in listed.split(",")
+    ]
+    return _ec2("network-interface/*", *named) if named else set()
+
+
+def _network_of_notebooks(view: View) -> set[str]:
+    """Return what a notebook asks for: the one subnet that it is in, and its security groups."""
+    found: set[str] = set()
+    for notebook in _notebooks(view):
+        if "SubnetId" in notebook:
+            groups = [f"security-group/{name}" for name in notebook["SecurityGroupIds"]]
+            found |= _ec2("network-interface/*", f"subnet/{notebook['SubnetId']}", *groups)
+    return found
 
 
 def _profiled_instances(view: View) -> list[Any]:
@@ -109,14 +165,14 @@ BUCKET: dict[str, Need] = {
     "ReadObjects": lambda view: _objects([f"{url}data/" for url in _buckets(view)] + view.output("TrainingUri"), "*"),
     "WriteObjects": lambda view: _objects(view.output("ModelUri", "TrainingUri"), "*"),
     "DeleteCheckpoints": lambda view: _objects(view.output("CheckpointUri"), "*"),
+    "UseKey": lambda view: _bucket_key_if(view, _buckets(view)),
 }
 
 HOSTING: dict[str, Need] = {
-    "ReadArtifact": lambda view: _objects(
-        [model["PrimaryContainer"]["ModelDataUrl"] for model in view.of("AWS::SageMaker::Model") if model]
-    ),
-    "LogInToEcr": lambda view: _everything_if(_repositories(_images(view))),
-    "PullImage": lambda view: _repositories(_images(view)),
+    "ReadArtifact": lambda view: _objects(_containers(view, "ModelDataUrl")),
+    "UseKey": lambda view: _bucket_key_if(view, [*_captures(view), *_artifacts_elsewhere(view)]),
+    "LogInToEcr": lambda view: _everything_if(_repositories(_containers(view, "Image"))),
+    "PullImage": lambda view: _repositories(_containers(view, "Image")),
     "WriteEndpointLogs": lambda view: _group_and_streams(
         [
             f"/aws/sagemaker/Endpoints/{endpoint['EndpointName']}"
@@ -129,7 +185,6 @@ HOSTING: dict[str, Need] = {
             variant
             for config in view.of("AWS::SageMaker::EndpointConfig")
             for variant in config.get("ProductionVariants", [])
-            if "InstanceType" in variant
         ]
     ),
     "ReadAlarms": lambda view: set(_rollback_alarms(view)),
@@ -138,6 +193,7 @@ HOSTING: dict[str, Need] = {
 
 NEEDS: dict[str, dict[str, Need]] = {
     "Endpoint-AllTrafficHostingRole": HOSTING,
+    "Endpoint-NextHostingRole": HOSTING,
     "Api-Role": {
         "InvokeEndpoint": lambda view: {
             f"{PARTITION}:sagemaker:{PLACE}:endpoint/{function['Environment']['Variables']['ENDPOINT_NAME']}"
@@ -146,6 +202,9 @@ NEEDS: dict[str, dict[str, Need]] = {
         },
         "WriteFunctionLogs": lambda view: {f"{_log_group(name)}:*" for name in _log_groups_of_functions(view)},
         "SendFailures": lambda view: set(_failure_queues(view)),
+        "UseQueueKey": lambda view: {
+            queue["KmsMasterKeyId"] for queue in view.of("AWS::SQS::Queue") if "KmsMasterKeyId" in queue
+        },
         "SendTraces": lambda view: _everything_if(
             [
                 function
@@ -162,6 +221,26 @@ NEEDS: dict[str, dict[str, Need]] = {
             ["/aws/sagemaker/TrainingJobs" for _ in view.output("TrainingRoleArn")]
         ),
         "PublishTrainingMetrics": lambda view: _everything_if(view.output("TrainingRoleArn")),
+        "DescribeNetwork": lambda view: _everything_if(_network_of_jobs(view)),
+        "CreateNetworkInterfaces": _network_of_jobs,
+        "ManageNetworkInterfaces": lambda view: _interfaces_if(_network_of_jobs(view)),
+    },
+    "Training-NotebookRole": {
+        "ListPrefixes": lambda view: BUCKET["ListPrefixes"](view) if _notebooks(view) else set(),
+        "ReadObjects": lambda view: BUCKET["ReadObjects"](view) if _notebooks(view) else set(),
+        "WriteObjects": lambda view: _objects(view.output("TrainingUri"), "*") if _notebooks(view) else set(),
+        "UseKey": lambda view: _bucket_key_if(view, _notebooks(view)),
+        "WriteNotebookLogs": lambda view: _group_and_streams(
+            ["/aws/sagemaker/NotebookInstances" for _ in _notebooks(view)]
+        ),
+        "StopItself": lambda view: {
+            f"{PARTITION}:sagemaker:{PLACE}:notebook-instance/{notebook['NotebookInstanceName']}"
+            for notebook in _notebooks(view)
+            if "LifecycleConfigName" in notebook
+        },
+        "DescribeNetwork": lambda view: _everything_if(_network_of_notebooks(view)),
+        "CreateNetworkInterfaces": _network_of_notebooks,
+        "ManageNetworkInterfaces": lambda view: _interfaces_if(_network_of_notebooks(view)),
     },
     "Training-InstanceRole": {
         **BUCKET,

@@ -186,6 +186,12 @@ def differences(actual: Access, golden: Access) -> dict[str, Request]:
     return {wrong: _request(word, keys) for wrong, word in found.items() if word is not None}
 
 
+def covers(golden: Access, request: Access) -> bool:
+    """Tell whether golden grants all that a request, written as a policy of its own, asks for."""
+    keys = sorted({key for side in (golden, request) for key in _context_keys(side)})
+    return shortest_outside(_words(request, keys), set(_words(golden, keys))) is None
+
+
 def _context_keys(side: Access) -> Iterator[str]:
     for statement in side.trust + side.permissions:
         for operator, clause in statement.get("Condition", {}).items():

