@@ -1,9 +1,10 @@
 """One fit from beginning to end: photos in, a proven artifact beside its manifest out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,8 +34,13 @@ from training.report.findings import Findings, photos_digest
 from training.report.thumbnails import worst
 
 
-def fit(options: Options) -> None:
+def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
     """Train, evaluate once on the test split, pack, prove, and only then write the artifact.
+
+    Parameters
+    ----------
+    about
+        What else the manifest is to say.
 
     Raises
     ------
@@ -95,6 +101,7 @@ def fit(options: Options) -> None:
                 "images": {split: len(each) for split, each in found.splits.items()},
                 "findings": seen.findings,
             },
+            **(about or {}),
         }
         to_prove = found.splits["test"]
         pack(work, options.out, recipe, found.classes, chosen.mode, temperature, wheels, to_prove, findings, facts)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from training.console import console, say, track
+from training.console import say, track
 from training.data.photos import PixelDataset
 from training.errors import Stopped, TrainingError
 from training.fit import distributed
@@ -20,7 +20,7 @@ from training.fit.batch_norm import freeze, synchronise
 from training.fit.checkpoints import Checkpoints
 from training.fit.evaluation import measure
 from training.fit.loading import device
-from training.fit.loop import Learner, Outcome, check_finite
+from training.fit.loop import Learner, Outcome, Report, check_finite, tell
 from training.fit.prediction import predict_together
 from training.fit.progress import Progress
 from training.fit.schedule import Schedule, order, roll_dice
@@ -37,6 +37,7 @@ def train_full(
     precision: str = "float32",
     checkpoints: Checkpoints | None = None,
     stop: Stop | None = None,
+    report: Report = tell,
 ) -> Outcome:
     """Train every layer; if there is a checkpoint, from there, bit for bit as if training had never stopped.
 
@@ -55,7 +56,7 @@ def train_full(
     Stopped
         It was asked to; the checkpoint is written.
     """
-    return FullTraining(recipe, train, valid, schedule, precision, checkpoints, stop or Stop())()
+    return FullTraining(recipe, train, valid, schedule, precision, checkpoints, stop or Stop(), report)()
 
 
 class FullTraining:
@@ -70,9 +71,10 @@ class FullTraining:
         precision: str,
         checkpoints: Checkpoints | None,
         stop: Stop,
+        report: Report = tell,
     ) -> None:
         self.recipe, self.train, self.valid, self.schedule = recipe, train, valid, schedule
-        self.precision, self.checkpoints, self.stop = precision, checkpoints, stop
+        self.precision, self.checkpoints, self.stop, self.report = precision, checkpoints, stop, report
         # A batch of one photo has no variance to normalise by, so a rest of a batch waits for the next epoch's order.
         self.batch_size = min(schedule.batch_size, len(train))
         self.steps = len(train) // self.batch_size
@@ -101,19 +103,17 @@ class FullTraining:
             self._resume()
             while progress.epoch < self.schedule.epochs:
                 began = time.perf_counter() - progress.seconds
-                self._learn(began)
+                self.learn(began)
                 logits, targets = self._validate()
                 seconds = time.perf_counter() - began
-                console.print(
-                    str(progress.finish_epoch(measure(logits, targets), seconds, logits, targets)), markup=False
-                )
+                self.report(progress.finish_epoch(measure(logits, targets), seconds, logits, targets))
                 last = progress.epoch == self.schedule.epochs
                 if self.checkpoints and (last or self.checkpoints.due(self._position())):
                     self._save()
         speed = {"precision": self.precision} | self.feeder.facts()
         return replace(progress.best.outcome(self.recipe.classifier, progress.history), speed=speed)
 
-    def _learn(self, began: float) -> None:
+    def learn(self, began: float) -> None:
         """Take the steps of this epoch that are not taken yet."""
         progress, schedule, size = self.progress, self.schedule, self.batch_size
         self._train_mode()

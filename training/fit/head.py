@@ -5,11 +5,13 @@ from torch import Tensor, nn
 
 from training.fit.features import Features
 from training.fit.loading import device
-from training.fit.loop import Learner, Outcome, best_epoch
+from training.fit.loop import Learner, Outcome, Report, best_epoch, tell
 from training.fit.schedule import Schedule, order
 
 
-def train_head(head: nn.Module, train: Features, valid: Features, schedule: Schedule) -> Outcome:
+def train_head(
+    head: nn.Module, train: Features, valid: Features, schedule: Schedule, report: Report = tell
+) -> Outcome:
     """Train what takes features to logits; it ends with the weights of the best epoch.
 
     Where photos have several views, an epoch takes one of each: the next photo's next view, the next epoch's next, so
@@ -36,7 +38,7 @@ def train_head(head: nn.Module, train: Features, valid: Features, schedule: Sche
         ]
         return sum(losses) / len(losses)
 
-    return best_epoch(head, schedule, epoch, lambda: answer(head, valid))
+    return best_epoch(head, schedule, epoch, lambda: answer(head, valid), report)
 
 
 def answer(head: nn.Module, features: Features) -> tuple[Tensor, Tensor]:

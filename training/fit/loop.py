@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,15 @@ class Epoch:
             f"epoch={self.number} train_loss={self.train_loss:.4f} valid_accuracy={self.validation.accuracy:.4f} "
             f"valid_loss={self.validation.loss:.4f} seconds={self.seconds:.1f}"
         )
+
+
+Report: TypeAlias = Callable[[Epoch], None]
+"""Is told of each epoch that is done; what it raises ends training."""
+
+
+def tell(epoch: Epoch) -> None:
+    """Print the epoch's line."""
+    console.print(str(epoch), markup=False)
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,7 @@ def best_epoch(
     schedule: Schedule,
     epoch: Callable[[int], float],
     validate: Callable[[], tuple[Tensor, Tensor]],
+    report: Report = tell,
 ) -> Outcome:
     """Train for every epoch; leave the module with the weights of the one with the best validation accuracy."""
     best, history = Best(), list[Epoch]()
@@ -141,8 +151,8 @@ def best_epoch(
         loss = check_finite(epoch(number), number)
         logits, targets = validate()
         history.append(Epoch(number + 1, loss, measure(logits, targets), time.perf_counter() - start))
-        console.print(str(history[-1]), markup=False)
         best.offer(history, module, logits, targets)
+        report(history[-1])
     return best.outcome(module, history)
 
 
