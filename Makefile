@@ -84,7 +84,7 @@ deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your cre
 # ---- checks
 
 .PHONY: test lint format bench constraints clean
-test: .venv/ready-dev .venv-local/ready .venv-ray/ready node_modules/ready lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
+test: .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
 	$(call say,Tests)
 	@.venv/bin/python -m pytest
 
@@ -103,11 +103,11 @@ bench: .venv/ready-dev ## Ratios against baselines, each in one run
 
 COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints'
 constraints: .venv/uv ## Lock what the requirements files ask for (delete a line of the lock to have it resolved anew)
-	@$(COMPILE) requirements.txt requirements-dev.txt --output-file constraints.txt
+	@$(COMPILE) requirements.txt requirements-dev.txt local/requirements-training-job.txt --output-file constraints.txt
 	@$(COMPILE) training/serving/requirements-ray.txt --output-file training/serving/constraints-ray.txt
 
 clean: down ## Remove what make made
-	@rm -rf .venv .venv-local .venv-ray node_modules build data cdk.out cdk.out.local
+	@rm -rf .venv .venv-local .venv-training .venv-ray node_modules build data cdk.out cdk.out.local
 
 # ---- environments, made by need
 
@@ -137,6 +137,12 @@ clean: down ## Remove what make made
 	@echo 'Python packages for the embedded AWS ...'
 	@test -x .venv-local/bin/python || .venv/bin/uv venv --quiet --python $(PYTHON) .venv-local
 	@$(UV) .venv-local/bin/python -r local/requirements.txt
+	@touch $@
+
+.venv-training/ready: .venv/uv constraints.txt training/requirements.txt local/requirements-training-job.txt
+	@echo "Python packages of training jobs on the embedded AWS (AWS's training toolkit) ..."
+	@test -x .venv-training/bin/python || .venv/bin/uv venv --quiet --python $(PYTHON) .venv-training
+	@$(UV) .venv-training/bin/python -r local/requirements-training-job.txt
 	@touch $@
 
 SERVING := training/serving
