@@ -138,7 +138,7 @@ def test_without_checkpoints_sigterm_says_that_nothing_is_kept(splits: Splits, m
 def test_a_finished_training_is_not_repeated(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Checkpoints(tmp_path, {})
     whole = run(splits, SCHEDULE, kept)
-    monkeypatch.setattr(FullTraining, "_learn", None)
+    monkeypatch.setattr(FullTraining, "learn", None)
     assert same(run(splits, SCHEDULE, kept), whole)
 
 
