@@ -68,7 +68,10 @@ class Attempt:
     def _run(self) -> tuple[str, str, str]:
         """Return how it ended: state, detail, reason."""
         self._say("running", "installing packages")
-        if self._execute([sys.executable, "-m", "pip", "install", "--requirement", "requirements.txt"]):
+        failed = self._install()
+        if self.ending:
+            return self._ended()
+        if failed:
             return "failed", "no packages", f"pip could not install requirements.txt: {self._last}"
         self._say("running", "fetching photos")
         photos = mirror.fetch(self.s3, self.order["photos"], FOLDERS["data"])
@@ -93,6 +96,9 @@ class Attempt:
         if self.ending == "late":
             return "failed", "too long", f"it was not done after {self.order['hours']:g} hours; give it more --hours"
         return self.ending, self.ending, ""
+
+    def _install(self) -> int:
+        return self._execute([sys.executable, "-m", "pip", "install", "--requirement", "requirements.txt"])
 
     def _train(self) -> int:
         watches = [threading.Thread(target=watch, daemon=True) for watch in (self._watch, self._sync)]
@@ -126,6 +132,8 @@ class Attempt:
         self._process = subprocess.Popen(  # noqa: S603 - our own arguments
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
+        if self.ending:  # told while the program was being started
+            self._process.terminate()
         assert self._process.stdout is not None  # noqa: S101
         for line in self._process.stdout:
             self.log.write(line.rstrip("\n"))
