@@ -35,6 +35,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from training.data.check import check, show, write
     from training.errors import TrainingError
 
+    if options.json and options.json.is_dir():
+        raise TrainingError(f"--json {options.json} is a folder; give a file")
     report = check(folders(options.data, environment), options.image_size)
     show(report)
     if options.json:
