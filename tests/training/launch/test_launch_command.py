@@ -1,0 +1,200 @@
+"""The command line of ``launch``: what it asks AWS for, and what it refuses before it does."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.launch.fakes import SITE, FakeS3, error
+from training.launch.aws import Aws
+from training.launch.order import MAX_NAME, new_name
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+class FakeSageMaker:
+    """Takes requests, and describes every job as completed."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.stopped: list[str] = []
+
+    def create_training_job(self, **request: Any) -> None:
+        self.requests.append(request)
+
+    def create_hyper_parameter_tuning_job(self, **request: Any) -> None:
+        self.requests.append(request)
+
+    def describe_training_job(self, **_: str) -> dict[str, Any]:
+        return {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
+
+    def stop_training_job(self, *, TrainingJobName: str) -> None:  # noqa: N803
+        self.stopped.append(TrainingJobName)
+
+
+class NoLogs:
+    """An account without a log group."""
+
+    def get_paginator(self, _: str) -> Any:
+        raise error("ResourceNotFoundException")
+
+
+@pytest.fixture
+def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
+    """A stand-in for SageMaker, and for the stack."""
+    made = FakeSageMaker()
+    monkeypatch.setattr(Aws, "sagemaker", made)
+    monkeypatch.setattr(Aws, "logs", NoLogs())
+    monkeypatch.setattr("training.launch.site.find_site", lambda *_: SITE)
+    monkeypatch.setattr("training.launch.find.find_site", lambda *_: SITE)
+    return made
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
+    made = FakeS3()
+    monkeypatch.setattr(Aws, "s3", made)
+    return made
+
+
+def test_a_launch_sends_only_what_differs_from_fits_defaults(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path
+) -> None:
+    options = ["--epochs", "3", "--arch", "resnet18", "--lr", "0.01", "--detach"]
+    status, output, errors = run("launch", "--data", data, "--out", tmp_path / "build", *options)
+    assert (status, errors) == (0, "")
+    (request,) = sagemaker.requests
+    own = {name: value for name, value in request["HyperParameters"].items() if not name.startswith("sagemaker_")}
+    assert own == {"epochs": "3", "lr": "0.01"}
+    left = json.loads((tmp_path / "build" / "launch.json").read_bytes())["runs"]
+    assert left == [{"name": request["TrainingJobName"], "kind": "training", "environment": "dev"}]
+    assert f"--attach {request['TrainingJobName']}" in output
+
+
+def test_a_job_that_completes_leaves_its_manifest(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = {"location": SITE.uri("models/abc.tar.gz"), "sha256": "abc", "size": 1}
+    manifest = {"schema": 1, "artifact": artifact, "metrics": {"test": {"accuracy": 0.9}}}
+    monkeypatch.setattr("training.launch.order.new_name", lambda _: "job")
+    s3.objects["training/runs/job/model.json"] = json.dumps(manifest).encode()
+    status, output, errors = run("launch", "--data", data, "--out", tmp_path / "build")
+    assert (status, errors) == (0, "")
+    assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == manifest
+    assert "make deploy ENVIRONMENT=dev" in output
+
+
+def test_an_interrupt_lets_go_of_the_run_and_says_how_to_go_on(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.launch.follow.follow", interrupted)
+    status, output, _ = run("launch", "--data", data, "--out", tmp_path)
+    assert status == 130
+    assert "goes on: `python -m training launch --attach" in output
+    assert sagemaker.stopped == []
+
+
+def test_stop_ends_the_latest_run(run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path) -> None:
+    run("launch", "--data", data, "--out", tmp_path, "--detach")
+    status, _, _ = run("launch", "--stop", "--out", tmp_path)
+    assert status == 0
+    assert sagemaker.stopped == [sagemaker.requests[0]["TrainingJobName"]]
+
+
+def test_what_the_command_line_decides_is_not_searched(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path
+) -> None:
+    run("launch", "--data", data, "--out", tmp_path, "--tune", "3", "--lr", "0.01", "--detach")
+    (request,) = sagemaker.requests
+    ranges = request["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert [each["Name"] for kind in ranges.values() for each in kind] != []
+    assert "lr" not in [each["Name"] for kind in ranges.values() for each in kind]
+    assert request["TrainingJobDefinition"]["StaticHyperParameters"]["lr"] == "0.01"
+
+
+def test_weights_of_a_file_are_uploaded_once(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path
+) -> None:
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(b"weights")
+    for _ in range(2):
+        status, _, errors = run("launch", "--data", data, "--out", tmp_path, "--weights", weights, "--detach")
+        assert (status, errors) == (0, "")
+    assert len([key for _, key in s3.calls if key.startswith("training/weights/")]) == 1
+    assert sagemaker.requests[0]["HyperParameters"]["weights"].startswith("/opt/ml/input/data/weights/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--data DIR or s3://... is needed"),
+        (["--data", "missing"], "--data missing: there is no such folder"),
+        (["--data", "s3://elsewhere/photos"], "jobs of dev may read"),
+        (["--data", "DATA", "--on", "azure"], "invalid choice: 'azure'"),
+        (["--data", "DATA", "--epochs", "0"], "must be at least 1, not 0"),
+        (["--data", "DATA", "--instances", "0"], "must be from 1 to 100, not 0"),
+        (["--data", "DATA", "--hours", "0"], "must be above 0"),
+        (["--data", "DATA", "--tune", "0"], "must be from 1 to 750, not 0"),
+        (["--data", "DATA", "--mode", "head"], "give it --weights"),
+        (["--data", "DATA", "--weights", "no/such.safetensors"], "there is no such file"),
+        (["--data", "DATA", "--on", "ec2", "--instances", "2"], "--on ec2 trains on one instance"),
+        (["--data", "DATA", "--on", "ec2", "--tune", "2"], "leave out --on ec2"),
+        (["--data", "DATA", "--on", "ec2", "--instance-type", "ml.g5.xlarge"], "on ec2 it is g5.xlarge"),
+        (["--data", "DATA", "--instance-type", "g5.xlarge"], "on sagemaker it is ml.g5.xlarge"),
+        (["--data", "DATA", "--space", "x.toml"], "give --tune N too"),
+        (["--data", "DATA", "--tune", "2", "--space", "x.toml"], "there is no such search space"),
+        (["--data", "DATA", "--tune", "2", "--space", "UNKNOWN"], "[colour] is no option of `fit`"),
+        (["--data", "DATA", "--tune", "2", "--space", "BAD"], "[epochs] argument --epochs: must be at least 1, not 0"),
+        (["--data", "DATA", "--tune", "2", "--space", "LR", "--lr", "0.1"], "the command line decides all"),
+        (["--data", "DATA", "--resume", "old"], "--resume old: there is no checkpoint"),
+        (["--data", "DATA", "--resume", "old", "--tune", "2"], "leave out --tune"),
+        (["--data", "DATA", "--checkpoints", "here"], "a run keeps its checkpoints in S3 by itself"),
+        (["--attach"], "nothing was launched from here"),
+        (["--stop"], "nothing was launched from here"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_is_started(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    spaces = {
+        "UNKNOWN": "[colour]\nlow = 1\nhigh = 2",
+        "BAD": "[epochs]\nlow = 0\nhigh = 2",
+        "LR": "[lr]\nvalues = [1]",
+    }
+    for name, text in spaces.items():
+        (tmp_path / f"{name}.toml").write_text(text)
+    places = {"DATA": data} | {name: tmp_path / f"{name}.toml" for name in spaces}
+    out = tmp_path / "build"
+    status, _, errors = run("launch", "--out", out, *(places.get(each, each) for each in arguments))
+    assert status == 2
+    assert said in errors
+    assert errors.count("\n") == 1
+    assert sagemaker.requests == []
+    assert not out.exists()
+
+
+def test_a_refusal_of_aws_is_one_line_and_leaves_nothing(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise error("ResourceLimitExceeded", text="The account-level service limit 'ml.p5.48xlarge' is 0 Instances.")
+
+    monkeypatch.setattr(sagemaker, "create_training_job", refuse)
+    status, _, errors = run("launch", "--data", data, "--out", tmp_path / "build")
+    assert status == 2
+    assert "service limit 'ml.p5.48xlarge' is 0" in errors
+    assert "Service Quotas" in errors
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "build").exists()
+
+
+@pytest.mark.parametrize("environment", ["dev", "an-environment-of-a-long-name"])
+def test_names_differ_and_fit_a_tuning_job(environment: str) -> None:
+    names = {new_name(environment) for _ in range(20)}
+    assert len(names) > 10
+    assert all(len(name) <= MAX_NAME and "--" not in name for name in names)
