@@ -1,6 +1,7 @@
 """Few, small photos whose classes differ by colour, and stand-ins for the wheels that pip would fetch."""
 
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def wheel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.mkdir()
     for pin in pinned_requirements():
         name, _, version = pin.partition("==")
-        (folder / f"{name}-{version}-cp313-cp313-{platform.tag}.whl").write_bytes(f"wheel of {pin}".encode())
+        with zipfile.ZipFile(folder / f"{name}-{version}-cp313-cp313-{platform.tag}.whl", "w") as wheel:
+            about = zipfile.ZipInfo(f"{name}-{version}.dist-info/METADATA")
+            wheel.writestr(about, f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KENNEL_CACHE", str(cache))
         yield cache

@@ -22,10 +22,11 @@ def write_archive(path: Path, onnx: bytes, card: dict[str, object], wheels: Sequ
     files = {GRAPH: {"sha256": hashlib.sha256(onnx).hexdigest(), "size": len(onnx)}}
     members = {GRAPH: onnx, CARD: _json(card | {"files": files})} | own_files()
     members |= {f"{WHEELS}/{wheel.name}": wheel.read_bytes() for wheel in wheels}
-    # Weights hardly compress, and wheels not at all: level 1 takes a tenth of the default level's time.
+    # Weights hardly compress, and wheels not at all: of ResNet-50's 119 MB, level 1 takes 6 % away, in nine times the
+    # time of level 0, and unpacking takes three times as long, which every instance that starts waits for.
     with (
         path.open("wb") as file,
-        gzip.GzipFile("", "wb", 1, file, mtime=0) as packed,
+        gzip.GzipFile("", "wb", 0, file, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for name, content in sorted(members.items()):
