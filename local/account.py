@@ -3,7 +3,6 @@
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,24 +95,19 @@ class Account:
         sts.register_session(keys.access_key, session)
         return keys
 
-    def allows(
-        self, credentials: Credentials, action: str, resource_arn: str, context: Mapping[str, str] | None = None
-    ) -> bool:
-        """Return whether a role's policies and boundary allow its session an action on a resource.
-
-        `context` holds the action's own condition keys, in lower case, for example ``cloudwatch:namespace``.
-        """
+    def allows(self, credentials: Credentials, action: str, resource_arn: str) -> bool:
+        """Return whether a role's policies and boundary allow its session an action on a resource."""
         principal = iam_evaluator.resolve_principal(credentials.access_key, ACCOUNT)
-        request = iam_evaluator.EvalContext(
+        context = iam_evaluator.EvalContext(
             principal_arn=principal.arn,
             principal_type=principal.type,
             principal_account=ACCOUNT,
             action=action,
             resource_arn=resource_arn,
             region=REGION,
-            service_context=dict(context or {}),
+            service_context={},
         )
-        decision = iam_evaluator.evaluate(request, principal.policies, *principal.limits).decision
+        decision = iam_evaluator.evaluate(context, principal.policies, *principal.limits).decision
         return bool(decision == "Allow")
 
 

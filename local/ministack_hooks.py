@@ -88,12 +88,7 @@ def _name_resource_before(extract: Callable[..., str]) -> Callable[..., str]:
             return f"{prefix}:endpoint/{match[1]}" if match else "*"
         if service == "sagemaker":
             return _sagemaker_resource(prefix, body)
-        resource = extract(service, method, path, headers, body, query, region, account)
-        if service == "logs" and _member(body, "logGroupName"):
-            # Policies name a log group with :* at its end (CloudWatch Logs guide, "CloudWatch Logs resources and
-            # operations"); ministack's resource would not match that.
-            return f"{resource}:log-stream:{_member(body, 'logStreamName') or ''}"
-        return resource
+        return extract(service, method, path, headers, body, query, region, account)
 
     return name_resource
 

@@ -213,12 +213,12 @@ class TrainingJob:
             host.start(role)
             self._logs.follow(host)
         try:
-            outcome = self._watch(hosts, role, checkpoints)
+            outcome = self._watch(hosts, self._account.client("cloudwatch", role), checkpoints)
         finally:
             self._trained += time.monotonic() - started
         return outcome
 
-    def _watch(self, hosts: list[TrainingHost], role: Credentials, checkpoints: Checkpoints | None) -> str:
+    def _watch(self, hosts: list[TrainingHost], cloudwatch: Any, checkpoints: Checkpoints | None) -> str:
         """Follow the hosts until the job is over, and return how it ended.
 
         Raises
@@ -239,13 +239,13 @@ class TrainingJob:
                 for host in hosts:
                     host.terminate()
             if now >= sync_at:
-                self._sync(tails, role, checkpoints)
+                self._sync(tails, cloudwatch, checkpoints)
                 sync_at = time.monotonic() + SYNC_SECONDS
             time.sleep(WATCH_SECONDS)
         failed = next((host for host in hosts if host.status), None)
         for host in hosts:
             host.kill()  # the others of one that failed, and what outlived the grace
-        self._sync(tails, role, checkpoints)
+        self._sync(tails, cloudwatch, checkpoints)
         if outcome == "Completed" and failed:
             raise JobError(failed.failure())
         return outcome
@@ -260,11 +260,11 @@ class TrainingJob:
             return "Interrupted"
         return None
 
-    def _sync(self, tails: list[LogTail], role: Credentials, checkpoints: Checkpoints | None) -> None:
+    def _sync(self, tails: list[LogTail], cloudwatch: Any, checkpoints: Checkpoints | None) -> None:
         for tail in tails:
             while lines := tail.read():
                 self.metrics.scan(lines)
-        self.metrics.publish(self._account, role, self.name)
+        self.metrics.publish(cloudwatch, self.name)
         if checkpoints:
             checkpoints.push()
 

@@ -215,6 +215,18 @@ def test_a_role_that_may_not_write_the_artifact_fails_the_job(aws: Aws, role: st
     assert job["FailureReason"].startswith("ClientError: Artifact upload failed:")
 
 
+def test_a_role_that_may_neither_log_nor_publish_metrics_trains_without(aws: Aws, role: str) -> None:
+    silent = make_role(aws, "silent", policy()[:4])
+    entry = {"ContainerEntrypoint": ["echo", "acc=0.5"], "MetricDefinitions": [{"Name": "acc", "Regex": "acc=(.+)"}]}
+    run(aws, silent, "silent", "", algorithm=entry)
+    job = ended(aws, "silent")
+    assert job["TrainingJobStatus"] == "Completed"
+    assert [metric["Value"] for metric in job["FinalMetricDataList"]] == [0.5]
+    assert log_of(aws, "silent") == ""
+    dimensions = [{"Name": "TrainingJobName", "Value": "silent"}]
+    assert aws.cloudwatch.list_metrics(Namespace="/aws/sagemaker/TrainingJobs", Dimensions=dimensions)["Metrics"] == []
+
+
 DEAF = """
 import os, signal, sys, time
 def leave(*_):
