@@ -15,10 +15,10 @@ import sys
 from collections.abc import Mapping
 
 from training.arguments import Parser
-from training.commands import check, evaluate, fit, launch, package, sample, verify
+from training.commands import check, evaluate, fit, launch, package, sample, tune, verify
 from training.errors import AlreadyTold, Stopped, TrainingError
 
-COMMANDS = (sample, check, fit, evaluate, launch, package, verify)
+COMMANDS = (sample, check, fit, tune, evaluate, launch, package, verify)
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:

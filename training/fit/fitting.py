@@ -6,8 +6,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from training.artifact.layout import pinned_requirements
 from training.artifact.packing import pack
 from training.artifact.wheels import fetch_wheels, wheel_cache
@@ -24,7 +22,7 @@ from training.fit.features import FeatureBank, Views
 from training.fit.frozen import last_layer
 from training.fit.full import train_full
 from training.fit.head import answer, train_head
-from training.fit.loading import device
+from training.fit.loading import device, set_seed
 from training.fit.options import Options, Plan, plan
 from training.fit.prediction import predict_together
 from training.fit.speed import choose_precision
@@ -58,7 +56,7 @@ def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
         if distributed.primary():
             with console.status("Fetching what the artifact carries for AWS's container"):
                 wheels = fetch_wheels(pinned_requirements(), wheel_cache())
-        _seed(options.seed)
+        set_seed(options.seed)
         recipe = distributed.once_for_each_machine(
             lambda: create(options.arch, options.weights, len(found.classes), options.image_size, seen.side)
         )
@@ -153,12 +151,6 @@ def _checkpoints(options: Options, chosen: Plan, recipe: Recipe, seen: Survey, p
         "precision": precision,
     }
     return Checkpoints(options.checkpoints, identity, options.checkpoint_minutes, options.checkpoint_steps)
-
-
-def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
-    if torch.cuda.is_available():
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 def _introduce(found: Photos, recipe: Recipe, chosen: Plan) -> None:

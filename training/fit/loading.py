@@ -18,6 +18,13 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def set_seed(seed: int) -> None:
+    """Decide the random numbers of this process, and have a GPU compute the same every time."""
+    torch.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+
+
 def loader(photos: PixelDataset, batch_size: int, order: list[int] | range) -> Batches:
     """Return the photos of ``order`` in batches of (pixels [n, height, width, 3], targets [n])."""
     # Beside a GPU, decoding is what takes time; without one, training would only lend its cores to the workers.

@@ -1,0 +1,105 @@
+"""Fit with several settings, and keep the best: what `fit` does, many times, but for the test split and the artifact.
+
+python -m training tune --data data/digits --trials 20
+python -m training tune --data data/dogs --weights DEFAULT --trials 50 --epochs 20 --parallel 4
+
+What is tried is in settings/tuning/search.toml. Options of `fit` given here hold for every trial. A trial that lags
+behind the others is ended early. Stopped at any moment, the same command goes on; with more --trials, further.
+The best settings by validation accuracy are then fitted anew and packed, as `fit` does it.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from training.arguments import number, whole
+from training.commands.tried import Default, fit_parser, left_open, mark_defaults, typed
+from training.data.location import folders
+from training.errors import TrainingError
+from training.memory import keep_memory
+
+OWN = {"command", "run", "data", "out", "trials", "parallel", "space", "study", "timeout_minutes", "pruning"}
+
+
+class _Refuse(argparse.Action):
+    def __call__(self, *arguments: Any) -> NoReturn:
+        raise argparse.ArgumentError(self, "is for `fit`: a search goes on from its study, trial by trial")
+
+
+def add(commands: Any, environment: Mapping[str, str]) -> None:
+    """Declare the command: its own arguments, and those of ``fit``."""
+    parser = commands.add_parser(
+        "tune",
+        help="fit with several settings, and pack the best",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[fit_parser()],
+        conflict_handler="resolve",
+    )
+    mark_defaults(parser)
+    parser.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="as for fit (default: build)")
+    for name in ("--checkpoints", "--checkpoint-minutes", "--checkpoint-steps", "--resume"):
+        parser.add_argument(name, nargs="?", action=_Refuse, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    section = parser.add_argument_group("the search")
+    section.add_argument(
+        "--trials", type=whole(1, 10_000), required=True, metavar="N", help="settings to try, earlier runs' included"
+    )
+    section.add_argument(
+        "--parallel",
+        type=whole(1, 256),
+        default=1,
+        metavar="N",
+        help="trials at a time, in processes that share the cores (default: 1; a GPU takes one)",
+    )
+    section.add_argument(
+        "--space", type=Path, metavar="FILE", help="what to try (default: settings/tuning/search.toml)"
+    )
+    section.add_argument(
+        "--study", type=Path, metavar="FILE", help="keeps all that was tried (default: study.jsonl in --out)"
+    )
+    section.add_argument(
+        "--timeout-minutes",
+        type=number(0, 1e6),
+        metavar="MINUTES",
+        help="begin no trial after so long, and fit with the best so far",
+    )
+    section.add_argument(
+        "--pruning",
+        choices=["median", "asha", "none"],
+        default="median",
+        help="end a trial after a quarter of its epochs or later that is worse than half of the others there; asha: "
+        "keep the better half at a quarter and at a half of the epochs (default: %(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    """Search, and write the artifact of the best settings."""
+    from training.tuning.space import SEARCH
+
+    if environment.get("WORLD_SIZE", "1") != "1":
+        raise TrainingError("tune starts its own processes: run it without torchrun, with --parallel N")
+    given = {name: value for name, value in vars(options).items() if name not in OWN and not isinstance(value, Default)}
+    space = left_open(options.space or SEARCH, given)
+    base = {name: value.value if isinstance(value, Default) else value for name, value in vars(options).items()}
+    splits = folders(base["data"], environment)
+    keep_memory()
+    from training.fit.options import Options  # PyTorch takes seconds to import
+    from training.tuning.request import Request
+    from training.tuning.tuning import tune
+
+    known = {name: value for name, value in base.items() if name not in OWN - {"out"}}
+    request = Request(
+        Options(folders=splits, **known),
+        space,
+        {name: str(value) for name, value in sorted(given.items()) if name != "features"},
+        typed,
+        options.trials,
+        options.parallel,
+        options.study or options.out / "study.jsonl",
+        options.pruning,
+        options.timeout_minutes,
+    )
+    tune(request)
+    return 0

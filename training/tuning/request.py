@@ -1,0 +1,106 @@
+"""What a search was asked for."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from training.errors import TrainingError
+from training.files import sha256
+from training.fit.options import Options, plan
+from training.model.network import check_architecture
+from training.tuning.space import Numbers, Space
+
+Value = float | int | str
+CORNERS = 256
+"""Combinations of the space that are looked at for one that makes sense."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """See the help of ``python -m training tune``.
+
+    Parameters
+    ----------
+    base
+        What every trial has, but for what it tries.
+    given
+        What of that the command line gave; another study has other ones.
+    typed
+        Turns the name and the value of an option into what ``base`` takes.
+    """
+
+    base: Options
+    space: Space
+    given: Mapping[str, str]
+    typed: Callable[[str, Value], Any]
+    trials: int
+    parallel: int
+    study: Path
+    pruning: str = "median"
+    minutes: float | None = None
+
+    def options(self, tried: Mapping[str, Value]) -> Options:
+        """Return what a trial of these values fits with."""
+        return replace(self.base, **{name.replace("-", "_"): self.typed(name, value) for name, value in tried.items()})
+
+    def usual(self) -> dict[str, Value]:
+        """Return what ``fit`` would take by itself, as far as the space has it; the first trial takes that."""
+        try:
+            chosen = plan(self.base)
+        except TrainingError:
+            return {}
+        known = vars(chosen.schedule) | {"mode": chosen.mode, "augment": chosen.augment} | {"arch": self.base.arch}
+        usual: dict[str, Value] = {}
+        for name, each in self.space.items():
+            value = known.get(name.replace("-", "_"))
+            if isinstance(each, Numbers):
+                if isinstance(value, int | float) and each.low <= value <= each.high:
+                    usual[name] = value
+            elif str(value) in each.values:
+                usual[name] = str(value)
+        return usual
+
+    def check(self) -> None:
+        """Refuse what no trial could be fitted with.
+
+        Raises
+        ------
+        TrainingError
+            The reason of the first combination.
+        """
+        for name in [self.base.arch, *getattr(self.space.get("arch"), "values", ())]:
+            check_architecture(name)
+        names = list(self.space)
+        ends: list[tuple[Value, ...]] = [
+            (each.low, each.high) if isinstance(each, Numbers) else each.values for each in self.space.values()
+        ]
+        first: TrainingError | None = None
+        for values in itertools.islice(itertools.product(*ends), CORNERS):
+            try:
+                plan(self.options(dict(zip(names, values, strict=True))))
+                return
+            except TrainingError as error:
+                first = first or error
+        if first:
+            raise first
+
+    def identity(self, photos: str) -> dict[str, Any]:
+        """Return what makes a study this one, under the words that tell what another one has.
+
+        Parameters
+        ----------
+        photos
+            Fingerprint of the data.
+        """
+        given = dict(self.given)
+        weights = Path(self.base.weights)
+        if weights.is_file():
+            given["weights"] = sha256(weights)
+        return {
+            "photos": photos,
+            "search space": {name: vars(each) for name, each in self.space.items()},
+            "options": given,
+            "pruning": self.pruning,
+        }
