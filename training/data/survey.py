@@ -4,8 +4,9 @@ import hashlib
 import io
 import os
 import statistics
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -14,7 +15,7 @@ from training.console import track
 from training.data.duplicates import THUMBNAIL, copies, look_alikes
 from training.data.findings import ERROR, NOTE, WARNING, Finding
 from training.data.layout import SPLITS, Photos
-from training.data.reading import UnreadableError, decode, read_bytes
+from training.data.reading import UnreadableError, decode, read_bytes, read_photo
 from training.errors import TrainingError
 
 MAX_RATIO = 100
@@ -34,8 +35,8 @@ class Look:
     sha256
         Of the file.
     pixels
-        SHA-256 of what the model would see at full size: the same for copies that were saved anew without loss,
-        turned by EXIF or stripped of metadata.
+        The same for photos that the model would see as the same: copies that were saved anew without loss, turned by
+        EXIF or stripped of metadata.
     thumbnail
         Grey, ``THUMBNAIL`` x ``THUMBNAIL`` pixels.
     traits
@@ -109,10 +110,16 @@ def look_at(photos: Photos) -> list[Look]:
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and hashlib work outside the interpreter's lock
         try:
-            return list(track(pool.map(lambda each: _look(*each), every), "Reading the photos", len(every)))
+            looks = list(track(pool.map(lambda each: _look(*each), every), "Reading the photos", len(every)))
+            alike = Counter((each.size, each.thumbnail) for each in looks)
+            # All pixels are hashed only where a thumbnail is that of another photo: it would double the time.
+            twins = [i for i, each in enumerate(looks) if each.thumbnail and alike[each.size, each.thumbnail] > 1]
+            for i, pixels in zip(twins, pool.map(lambda i: _pixel_hash(every[i][0]), twins), strict=True):
+                looks[i] = replace(looks[i], pixels=pixels)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    return looks
 
 
 def examine(photos: Photos, looks: list[Look], size: int | None = None) -> list[Finding]:
@@ -166,13 +173,22 @@ def _look(path: Path, at: Look) -> Look:
     except UnreadableError as error:
         return Look(at.name, at.split, at.target, sha256, error.reason)
     problem = "too elongated" if max(photo.size) > MAX_RATIO * min(photo.size) else ""
-    thumbnail = photo.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX).convert("L").tobytes()
+    small = photo.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return Look(
-        at.name, at.split, at.target, sha256, problem, photo.size, _pixel_hash(photo), thumbnail, tuple(_traits(body))
+        at.name,
+        at.split,
+        at.target,
+        sha256,
+        problem,
+        photo.size,
+        pixels=sha256,
+        thumbnail=small.convert("L").tobytes(),
+        traits=tuple(_traits(body)),
     )
 
 
-def _pixel_hash(photo: Image.Image) -> str:
+def _pixel_hash(path: Path) -> str:
+    photo = read_photo(path)
     seen = hashlib.sha256(f"{photo.size}".encode())
     for top in range(0, photo.height, 256):  # in strips: a large photo takes 150 MB
         seen.update(photo.crop((0, top, photo.width, min(top + 256, photo.height))).tobytes())
