@@ -124,6 +124,12 @@ def exchange_manifest(own: Path) -> None:
     (own / "build" / "model.json").write_text(text.replace(digest, "0" * 64))
 
 
+def spoil_temperature(own: Path) -> None:
+    manifest = content(own / "build" / "model.json")
+    manifest["model"]["temperature"] = "warm"
+    (own / "build" / "model.json").write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -134,6 +140,7 @@ def exchange_manifest(own: Path) -> None:
         (damage_photo, "002.Green_dog/1.png: damaged image"),
         (remove_artifact, "there is no such file"),
         (damage_artifact, "is not a .tar.gz file"),
+        (spoil_temperature, "temperature is 'warm'"),
         (exchange_manifest, "is about another archive"),
     ],
 )
