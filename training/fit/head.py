@@ -3,15 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from training.fit import distributed
 from training.fit.features import Features
 from training.fit.loading import device
 from training.fit.loop import Learner, Outcome, Report, best_epoch, tell
 from training.fit.schedule import Schedule, order
 
 
-def train_head(
-    head: nn.Module, train: Features, valid: Features, schedule: Schedule, report: Report = tell
-) -> Outcome:
+def train_head(head: nn.Module, train: Features, valid: Features, schedule: Schedule, report: Report = tell) -> Outcome:
     """Train what takes features to logits; it ends with the weights of the best epoch.
 
     Where photos have several views, an epoch takes one of each: the next photo's next view, the next epoch's next, so
@@ -28,12 +27,13 @@ def train_head(
     views, photos = rows.shape[:2]
     batch_size = min(schedule.batch_size, photos)
     step = Learner(head, schedule, -(-photos // batch_size))
+    size = distributed.size()  # a learner expects a batch to be shared, and its gradients to be averaged
 
     def epoch(number: int) -> float:
         head.train()
         items = torch.tensor(order(photos, schedule.seed, number), device=device())
         losses = [
-            step(head(rows[(batch + number) % views, batch]), targets[batch])
+            step(head(rows[(batch + number) % views, batch]), targets[batch], 1 / size) * size
             for batch in torch.split(items, batch_size)
         ]
         return sum(losses) / len(losses)

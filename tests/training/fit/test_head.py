@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.training.fit.processes import in_processes
 from tests.training.fit.small import SCHEDULE, recipe, state
 from training.data import photos
 from training.data.photos import Photos, PixelDataset
@@ -70,6 +72,22 @@ def test_the_same_seed_gives_the_same_head_and_another_seed_does_not(found: Phot
     first, again, other = train(0), train(0), train(1)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def learn(photos: int) -> Any:
+    chance = torch.Generator().manual_seed(0)
+    features = Features(torch.randn(2, photos, 4, generator=chance), torch.arange(photos) % 3)
+    torch.manual_seed(0)
+    head = nn.Linear(4, 3)
+    outcome = train_head(head, features, features, Schedule(3, 4, 1e-2, 0))
+    return head.weight.detach().numpy(), [epoch.train_loss for epoch in outcome.history]
+
+
+def test_each_of_several_processes_trains_the_head_that_one_would() -> None:
+    weight, losses = learn(13)
+    for theirs in in_processes(3, learn, 13):
+        assert (theirs[0] == weight).all()
+        assert theirs[1] == pytest.approx(losses)
 
 
 def test_a_loss_that_is_no_number_is_an_error() -> None:
