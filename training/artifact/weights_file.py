@@ -1,7 +1,7 @@
 """Weights out of somebody's file, of whatever usual kind; nothing is ever unpickled but tensors."""
 
-import io
 import tarfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,9 +136,11 @@ def _pickled(path: Path) -> dict[str, Tensor]:
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def _load(file: BinaryIO | io.BytesIO, path: Path) -> Any:
+def _load(file: BinaryIO, path: Path) -> Any:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # whatever the bytes lead it to

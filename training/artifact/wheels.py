@@ -1,6 +1,5 @@
 """The wheels that travel in the artifact: what AWS's container lacks, and may not download."""
 
-import os
 import re
 import shlex
 import shutil
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.errors import TrainingError
+from training.files import cache_folder
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,8 @@ class Platform:
 
 
 def wheel_cache() -> Path:
-    """Return the folder that keeps downloaded wheels: ``KENNEL_CACHE``, or the user's cache."""
-    if own := os.environ.get("KENNEL_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kennel"
+    """Return the folder that keeps downloaded wheels."""
+    return cache_folder()
 
 
 def fetch_wheels(requirements: Sequence[str], cache: Path, platform: Platform = Platform()) -> list[Path]:
