@@ -54,6 +54,29 @@ demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> emb
 	  '  take it all down     make down' \
 	  '  to a real account    make deploy ENVIRONMENT=dev (README: "Deploy to AWS")'
 
+TRAINED := build/launched
+LAUNCH := .venv/bin/python -m training launch --environment local --data $(DEMO_DATA) --out $(TRAINED) \
+  --instance-type ml.c7i.large --epochs 8
+DEPLOY := $(CDK) deploy --all --require-approval never
+
+.PHONY: demo-training
+demo-training: .venv/ready .venv-local/ready .venv-training/ready node_modules/ready | $(DEMO_DATA) ## Train and tune as SageMaker jobs on the embedded AWS, deploy the best model
+	$(call say,Start the embedded AWS (a minute of alarms, bakes and scaling passes in a second))
+	@$(LOCAL) up --time-scale 60
+	$(call say,Deploy the stacks that train (there is no model yet))
+	@$(CDK) synth --quiet -c environment=local -c model=none --output $(TRAINED)/stacks-that-train
+	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(TRAINED)/stacks-that-train && $(DEPLOY) --app $(TRAINED)/stacks-that-train
+	$(call say,A SageMaker training job, under AWS's own training toolkit)
+	@eval "$$($(LOCAL) env)" && $(LAUNCH)
+	$(call say,A SageMaker tuning job: three settings, two at a time)
+	@eval "$$($(LOCAL) env)" && $(LAUNCH) --tune 3 --parallel 2
+	$(call say,Deploy the best of them)
+	@$(CDK) synth --quiet -c environment=local -c manifest=$(TRAINED)/model.json --output $(TRAINED)/stacks
+	@eval "$$($(LOCAL) env)" && $(DEPLOY) --app $(TRAINED)/stacks
+	$(call say,Send test photos through the function's alias "live")
+	@eval "$$($(LOCAL) env)" && .venv/bin/python predict.py --function kennel-local --check --at-least 9 \
+	  $$(find $(DEMO_DATA)/test -name '*.png' | sort | awk 'NR % 36 == 1')
+
 .PHONY: down
 down: ## Stop and remove everything that `make demo` started
 	@if [ -x .venv-local/bin/python ]; then $(LOCAL) down; else echo 'Nothing is up.'; fi

@@ -1,7 +1,8 @@
 """The CDK app: settings in, stacks out.
 
 Context (``cdk -c NAME=VALUE``): ``environment`` names a file of ``settings/`` (default ``dev``), ``manifest`` the
-manifest of the model (default ``build/model.json``), ``model`` an artifact elsewhere (``s3://BUCKET/KEY.tar.gz``).
+manifest of the model (default ``build/model.json``), ``model`` an artifact elsewhere (``s3://BUCKET/KEY.tar.gz``), or
+``none`` where there is no model yet: then there are only the stacks that train one.
 """
 
 import sys
@@ -32,14 +33,16 @@ def build(app: cdk.App) -> None:
     environment, manifest, model = (context(name) for name in ("environment", "manifest", "model"))
     # What is given and empty is a slip (an unset variable of a script), and never the default.
     settings = load_settings("dev" if environment is None else str(environment))
+    name, common = settings.environment, every_stack(settings)
+    storage = StorageStack(app, f"KennelStorage-{name}", settings=settings, **common)
+    TrainingStack(app, f"KennelTraining-{name}", settings=settings, **common)
+    if model == "none":
+        return
     artifact = load_artifact(
         MANIFEST if manifest is None else Path(str(manifest)),
         minimum_accuracy=settings.model.minimum_accuracy,
         location=None if model is None else str(model),
     )
-    name, common = settings.environment, every_stack(settings)
-    storage = StorageStack(app, f"KennelStorage-{name}", settings=settings, **common)
-    TrainingStack(app, f"KennelTraining-{name}", settings=settings, **common)
     endpoint = EndpointStack(app, f"KennelEndpoint-{name}", settings=settings, artifact=artifact, **common)
     endpoint.add_stack_dependency(storage)  # captured requests go to its bucket
     api = ApiStack(app, f"KennelApi-{name}", settings=settings, **common)

@@ -13,6 +13,7 @@ from stacks.settings import describe, shown
 
 MANIFEST = Path("build/model.json")
 TRAIN = "run `python -m training fit --data DIR` to make one"
+NO_MODEL = f"{TRAIN}; `-c model=none` deploys the stacks that train one on AWS"
 S3_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>\S+\.tar\.gz)")
 
 
@@ -112,7 +113,7 @@ def _read(manifest: Path) -> _Manifest:
     try:
         data: Any = manifest.read_bytes()
     except FileNotFoundError:
-        raise ConfigurationError(f"{shown(manifest)}: there is no model artifact yet; {TRAIN}") from None
+        raise ConfigurationError(f"{shown(manifest)}: there is no model artifact yet; {NO_MODEL}") from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{shown(manifest)}: the manifest cannot be read: {_reason(error)}") from None
     try:
