@@ -25,7 +25,7 @@ SITE = Site(
 
 
 def order(**changes: Any) -> Order:
-    made = {"photos": SITE.uri("data/dogs/"), "code": "training/code/abc.tar.gz", "site": SITE} | changes
+    made: Any = {"photos": SITE.uri("data/dogs/"), "code": "training/code/abc.tar.gz", "site": SITE} | changes
     return Order("kennel-dev-261121-120000-abcd", **made)
 
 

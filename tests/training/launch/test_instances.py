@@ -251,7 +251,7 @@ def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[on_instanc
     s3, logs = FakeS3(), Logs()
     for split in ("train", "valid", "test"):
         s3.objects[f"data/dogs/{split}/cat/1.jpg"] = b"photo"
-    left = {
+    left: dict[str, Any] = {
         "name": RUN,
         "photos": SITE.uri("data/dogs/"),
         "options": {},

@@ -22,7 +22,7 @@ SPACE = {
 
 
 def valid(operation: str, request: Any) -> dict[str, Any]:
-    shape = boto3.client("sagemaker").meta.service_model.operation_model(operation).input_shape
+    shape: Any = boto3.client("sagemaker").meta.service_model.operation_model(operation).input_shape
     report = ParamValidator().validate(request, shape)
     assert not report.has_errors(), report.generate_report()
     return dict(request)
