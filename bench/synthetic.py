@@ -1,0 +1,71 @@
+"""What the training bench needs where nothing can be downloaded: photos, and a backbone.
+
+Each class is a texture of stripes in two colours on an oval before a blurred background; within a class the place,
+size, turn, light and noise vary.
+"""
+
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from training.data.photos import PixelDataset, find
+from training.data.pixels import InputRule
+from training.model.network import create
+
+WIDTH, HEIGHT = 500, 400
+
+
+def photo(kind: random.Random, chance: np.random.Generator) -> Image.Image:
+    """Return a photo of the class that ``kind``, always in the same state, describes."""
+    colours = np.array([[kind.uniform(30, 225) for _ in "rgb"] for _ in "ab"])
+    angle, period, wobble = kind.uniform(0, math.pi), kind.uniform(8, 40), kind.uniform(0, 8)
+    angle, period = angle + chance.normal(0, 0.15), period * chance.uniform(0.8, 1.25)
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    stripes = np.sin((along + wobble * np.sin(across / 20)) * 2 * math.pi / period)[..., None] / 2 + 0.5
+    centre = chance.uniform(0.4, 0.6, 2) * (WIDTH, HEIGHT)
+    radius = chance.uniform(0.25, 0.5, 2) * (WIDTH, HEIGHT)
+    inside = (((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2 < 1)[..., None]
+    rough = Image.fromarray(chance.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    background = np.asarray(rough.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+    pixels = np.where(inside, stripes * colours[0] + (1 - stripes) * colours[1], background) * chance.uniform(0.6, 1.3)
+    return Image.fromarray(np.clip(pixels + chance.normal(0, 12, pixels.shape), 0, 255).astype(np.uint8))
+
+
+def write_photos(folder: Path, classes: range, counts: dict[str, int]) -> None:
+    """Write JPEG files as ``folder/<split>/<class>/<number>.jpg``; numbers in ``counts`` are for each class."""
+    for number in classes:
+        chance = np.random.default_rng(number)
+        for split, count in counts.items():
+            (folder / split / f"{number:03}").mkdir(parents=True)
+            for i in range(count):
+                made = photo(random.Random(number), chance)  # noqa: S311
+                made.save(folder / split / f"{number:03}" / f"{i:03}.jpg", quality=90)
+
+
+def write_backbone(file: Path, data: Path) -> None:
+    """Write ResNet-50 as it begins, but for its batch norm, which has the statistics of the photos in ``data``.
+
+    Each layer then tells photos apart, by colours and textures if not by dogs; as it comes, values grow from layer to
+    layer until nothing else matters.
+    """
+    found = find({split: data / split for split in ("train", "valid", "test")})
+    torch.manual_seed(0)
+    recipe = create("resnet50", "none", len(found.classes), 224, 224)
+    recipe = replace(recipe, rule=InputRule(256, 224, "bilinear"))
+    for module in recipe.classifier.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean over all batches
+    photos = PixelDataset(found.splits["train"], recipe.rule)
+    recipe.classifier.train()
+    with torch.no_grad():
+        for items in torch.split(torch.arange(len(photos)), 32):
+            recipe.classifier(torch.stack([photos[int(i)][0] for i in items]))
+    save_file(recipe.classifier.network.state_dict(), file, recipe.metadata())
