@@ -151,13 +151,12 @@ def opened(request: Request, photos: str) -> Iterator[Study]:
         _mend(file, locked)
         try:
             storage = JournalStorage(JournalFileBackend(str(file), _Locked(str(file))))
-            study = optuna.create_study(
-                storage=storage,
-                pruner=_pruner(request.pruning),
-                study_name=NAME,
-                direction="maximize",
-                load_if_exists=True,
-            )
+            if NAME in optuna.get_all_study_names(storage):
+                study = optuna.load_study(study_name=NAME, storage=storage, pruner=_pruner(request.pruning))
+            else:
+                study = optuna.create_study(
+                    study_name=NAME, storage=storage, pruner=_pruner(request.pruning), direction="maximize"
+                )
             known = study.user_attrs.get("identity")
         except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise TrainingError(f"{file} is damaged ({error}); remove it, or give another --study") from error

@@ -12,6 +12,7 @@ from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.console import console, say
 from training.data import photos
+from training.data.photos import Photos
 from training.errors import AlreadyTold, Stopped, TrainingError
 from training.files import workspace
 from training.fit.fitting import fit
@@ -46,9 +47,8 @@ def tune(request: Request) -> None:
     with opened(request, seen.fingerprint) as study:
         try:
             with stopping():
-                learning = replace(found, splits={split: found.splits[split] for split in ("train", "valid")})
                 features = request.base.features or wheel_cache() / "features"
-                best = Search(request, study, Trainer(learning, seen.side, features))()
+                best = Search(request, study, Trainer(_without_test(found), seen.side, features))()
                 show_best(study)
                 say("Fitting", f"trial {number(best)} again, to test and to pack it")
                 fit(request.options(best.params), {"tuning": study.manifest()})
@@ -56,6 +56,15 @@ def tune(request: Request) -> None:
             done = f"{len(study.ended())} of {request.trials} trials are in {request.study}"
             print(f"stopped; {done}, and the same command goes on", file=sys.stderr)  # noqa: T201
             raise AlreadyTold(143 if isinstance(stopped, Stopped) else 130) from None
+
+
+def _without_test(found: Photos) -> Photos:
+    learning = ("train", "valid")
+    return replace(
+        found,
+        splits={split: found.splits[split] for split in learning},
+        folders={split: found.folders[split] for split in learning},
+    )
 
 
 class Search:

@@ -1,0 +1,110 @@
+"""One trial learns what a fit learns."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.data import photos
+from training.fit.frozen import Frozen
+from training.fit.loop import Epoch
+from training.fit.options import Options
+from training.tuning.trial import Ending, Trainer, attempt
+from training.tuning.workers import heard, working
+
+
+@pytest.fixture
+def learning(fitted: Path, tmp_path: Path) -> photos.Photos:
+    """Return photos to learn from; there are none to test with, not even on disk."""
+    shutil.copytree(fitted / "data", tmp_path / "photos")
+    folders = {split: tmp_path / "photos" / split for split in photos.SPLITS}
+    found = photos.find(folders)
+    shutil.rmtree(folders["test"])
+    return replace(found, splits={split: found.splits[split] for split in ("train", "valid")})
+
+
+@pytest.fixture
+def options(fitted: Path, tmp_path: Path) -> Options:
+    weights = str(fitted / "build" / "model.safetensors")
+    return Options(folders={}, out=tmp_path, weights=weights, epochs=3, lr=0.01, batch_size=8)
+
+
+def test_the_frozen_network_sees_each_photo_once_however_many_trials_there_are(
+    learning: photos.Photos, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    original = Frozen.__call__
+
+    def counted(self: Frozen, pixels: Any) -> Any:
+        seen.append(len(pixels))
+        return original(self, pixels)
+
+    monkeypatch.setattr(Frozen, "__call__", counted)
+    trainer = Trainer(learning, 32, tmp_path / "features")
+    first, *others = [attempt(trainer, replace(options, lr=lr), lambda _: True) for lr in (0.01, 1e-6, 0.01)]
+    assert sum(seen) == 24 + 12
+    assert first.state == "complete"
+    assert [each.loss == first.loss for each in others] == [False, True]  # a trial leaves nothing for the next
+
+
+def test_both_modes_report_each_epoch_and_can_be_ended(
+    learning: photos.Photos, options: Options, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trainer = Trainer(learning, 32, tmp_path / "features")
+    for tried in (options, replace(options, mode="full")):
+        epochs: list[Epoch] = []
+
+        def go_on(epoch: Epoch, epochs: list[Epoch] = epochs) -> bool:
+            epochs.append(epoch)
+            return epoch.number < 2
+
+        ending = attempt(trainer, tried, go_on)
+        assert [epoch.number for epoch in epochs] == [1, 2]
+        last = epochs[-1].validation
+        assert (ending.state, ending.epoch, ending.accuracy, ending.loss) == ("pruned", 2, last.accuracy, last.loss)
+    assert "valid_accuracy" not in capfd.readouterr().out
+
+
+def test_divergence_and_options_that_do_not_go_together_fail(
+    learning: photos.Photos, options: Options, tmp_path: Path
+) -> None:
+    trainer = Trainer(learning, 32, tmp_path / "features")
+    for tried, reason in (
+        (replace(options, lr=9e37), "training diverged"),
+        (replace(options, augment="photo"), "--mode head"),
+    ):
+        ending = attempt(trainer, tried, lambda _: True)
+        assert ending.state == "failed"
+        assert reason in ending.reason
+
+
+def until_it_ends(workers: list[Any], answer: Callable[[Epoch], bool]) -> Ending | None:
+    while True:
+        for worker, said in heard(workers):
+            if not isinstance(said, Epoch):
+                return said if said is None else Ending(**vars(said))
+            worker.tell(answer(said))
+
+
+def test_a_process_of_its_own_learns_the_same_and_one_that_dies_is_replaced(
+    learning: photos.Photos, options: Options, tmp_path: Path
+) -> None:
+    here = attempt(Trainer(learning, 32, tmp_path / "features"), options, lambda _: True)
+    with working(1, learning, 32, tmp_path / "features") as workers:
+        workers[0].tell(options)
+        there = until_it_ends(workers, lambda _: True)
+        assert there is not None
+        assert replace(there, seconds=here.seconds) == here
+        workers[0].tell(options)
+        workers[0].process.kill()
+        assert until_it_ends(workers, lambda _: True) is None
+        workers[0] = workers[0].another()
+        workers[0].tell(options)
+        ended = until_it_ends(workers, lambda epoch: epoch.number < 2)
+        assert ended is not None
+        assert (ended.state, ended.epoch) == ("pruned", 2)
+        process = workers[0].process
+    assert not process.is_alive()

@@ -1,0 +1,168 @@
+"""The command itself."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.data.photos import Photos
+from training.fit.options import Options
+from training.tuning import tuning
+from training.tuning.trial import Trainer
+
+Run = Callable[..., tuple[int, str, str]]
+
+SPACE = '[lr]\nlow = 0.0001\nhigh = 0.1\nscale = "log"\n[batch-size]\nvalues = [4, 8]\n'
+
+
+@pytest.fixture
+def arguments(fitted: Path, tmp_path: Path) -> list[str]:
+    space = tmp_path / "search.toml"
+    space.write_text(SPACE)
+    weights = fitted / "build" / "model.safetensors"
+    shared = ["--data", str(fitted / "data"), "--weights", str(weights), "--epochs", "3", "--space", str(space)]
+    return ["tune", *shared, "--features", str(tmp_path / "features"), "--out", str(tmp_path / "build")]
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Options, Mapping[str, Any]]]:
+    """Take note of what the search would fit with in the end."""
+    made: list[tuple[Options, Mapping[str, Any]]] = []
+    monkeypatch.setattr(tuning, "fit", lambda options, about: made.append((options, about)))
+    return made
+
+
+def ended(study: Path) -> list[dict[str, Any]]:
+    """Return, for each trial of a study in the order of their places, its values and what it came to."""
+    lines = [json.loads(line) for line in study.read_text().splitlines()]
+    created = 0
+    trials: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        if line["op_code"] == 4:
+            trials[created] = {}
+            created += 1
+        for key in ("user_attr", "param_name"):
+            if key in line and "trial_id" in line:
+                new = line[key] if key == "user_attr" else {line[key]: line["param_value_internal"]}
+                trials[line["trial_id"]] |= new
+    counted = [each for each in trials.values() if "accuracy" in each and "interrupted" not in each]
+    return [each | {"seconds": 0} for each in sorted(counted, key=lambda each: each["place"])]
+
+
+def test_the_best_trial_is_fitted_again_tested_once_and_packed(arguments: list[str], tmp_path: Path, run: Run) -> None:
+    status, output, errors = run(*arguments, "--trials", "3")
+    assert (status, errors) == (0, "")
+    manifest = json.loads((tmp_path / "build" / "model.json").read_text())
+    tuned = manifest["tuning"]
+    best = tuned["best"]
+    assert tuned["trials"] == {"complete": 3, "pruned": 0, "failed": 0}
+    assert tuned["study"] == "study.jsonl"
+    assert best["validation_accuracy"] == manifest["metrics"]["validation"]["accuracy"]
+    assert best["epoch"] == manifest["training"]["best_epoch"]
+    assert best["parameters"]["lr"] == manifest["training"]["lr"]
+    assert int(best["parameters"]["batch-size"]) == manifest["training"]["batch_size"]
+    ranks = [(each["accuracy"], -each["loss"]) for each in ended(tmp_path / "build" / "study.jsonl")]
+    assert ranks.index(max(ranks)) + 1 == best["trial"]
+    assert output.count("Features    train: 24 photos, 24 computed") == 1
+    assert output.count("test_accuracy=") == 1
+    assert output.index("Trial 3/3") < output.index("test_accuracy=")
+
+
+def test_killed_at_any_moment_and_started_again_it_tries_what_it_would_have_tried(
+    arguments: list[str], tmp_path: Path, run: Run, fits: list[tuple[Options, Mapping[str, Any]]]
+) -> None:
+    study, whole = tmp_path / "build" / "study.jsonl", tmp_path / "whole.jsonl"
+    command = [*arguments, "--trials", "8"]
+    process = subprocess.Popen([sys.executable, "-m", "training", *command], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (study.exists() and study.read_text().count('"accuracy"') >= 2) and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "build" / "model.json").exists()
+    before = study.read_text().count('"accuracy"')
+    assert 2 <= before < 8
+    status, output, errors = run(*command)
+    assert (status, errors) == (0, "")
+    assert "goes on after " in output
+    assert run(*command, "--study", str(whole))[0] == 0
+    assert ended(study) == ended(whole)
+    assert len(ended(study)) == 8
+    assert fits[0][0] == fits[1][0]
+
+
+def test_several_trials_at_a_time_come_to_the_same_number(
+    arguments: list[str], tmp_path: Path, run: Run, fits: list[tuple[Options, Mapping[str, Any]]]
+) -> None:
+    status, output, errors = run(*arguments, "--trials", "5", "--parallel", "2", "--pruning", "asha")
+    assert (status, errors) == (0, "")
+    assert len(ended(tmp_path / "build" / "study.jsonl")) == 5
+    assert output.count("Features    train: 24 photos, 24 computed") == 1
+    assert sum(fits[0][1]["tuning"]["trials"].values()) == 5
+    assert fits[0][1]["tuning"]["trials"]["failed"] == 0
+
+
+def test_no_trial_is_given_the_test_split(
+    arguments: list[str], run: Run, fits: list[tuple[Options, Mapping[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Photos] = []
+
+    class Watched(Trainer):
+        def __init__(self, photos: Photos, *others: Any) -> None:
+            given.append(photos)
+            super().__init__(photos, *others)
+
+    monkeypatch.setattr(tuning, "Trainer", Watched)
+    assert run(*arguments, "--trials", "1")[0] == 0
+    assert [set(photos.splits) for photos in given] == [{"train", "valid"}]
+    assert [set(photos.folders) for photos in given] == [{"train", "valid"}]
+    assert set(fits[0][0].folders) == {"train", "valid", "test"}
+
+
+@pytest.mark.parametrize(("by", "expected"), [("Ctrl-C", 130), ("SIGTERM", 143)])
+def test_stopped_it_says_how_to_go_on_and_does(
+    arguments: list[str],
+    run: Run,
+    fits: list[tuple[Options, Mapping[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+    expected: int,
+) -> None:
+    calls: list[Options] = []
+    original = Trainer.__call__
+
+    def interrupted(self: Trainer, options: Options, report: Any) -> Any:
+        calls.append(options)
+        if len(calls) == 2:
+            if by == "Ctrl-C":
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, options, report)
+
+    monkeypatch.setattr(Trainer, "__call__", interrupted)
+    status, _, errors = run(*arguments, "--trials", "3")
+    assert status == expected
+    assert errors.startswith("stopped; 1 of 3 trials are in ")
+    assert len(errors.splitlines()) == 1
+    assert run(*arguments, "--trials", "3")[0] == 0
+    assert len(calls) == 4
+    assert calls[2] == calls[1]
+    assert len(fits) == 1
+
+
+def test_what_the_command_line_gives_is_not_searched_though_it_be_the_default(
+    arguments: list[str], run: Run, fits: list[tuple[Options, Mapping[str, Any]]]
+) -> None:
+    status, output, _ = run(*arguments, "--trials", "2", "--batch-size", "64")
+    assert status == 0
+    assert "Search      lr 0.0001 to 0.1 (log)\n" in output
+    assert fits[0][0].batch_size == 64
+    assert list(fits[0][1]["tuning"]["best"]["parameters"]) == ["lr"]
