@@ -2,6 +2,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 from PIL import Image
 
 import photo_pixels
+from training.data import duplicates
 from training.data.check import check
+from training.data.duplicates import THUMBNAIL, look_alikes
 from training.data.findings import Finding
 from training.data.layout import SPLITS
+from training.data.survey import Look
 
 Run = Callable[..., tuple[int, str, str]]
 RED, GREEN = "001.Red_setter", "002.Green_dog"
@@ -98,14 +102,23 @@ def test_a_photo_in_two_splits_is_found_however_it_was_saved(data: Path, how: st
     assert not (data.parent / "build" / "model.json").exists()
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_pictures_that_differ_by_a_pixel_are_no_copies(data: Path, seed: int) -> None:
-    one = picture(seed=seed)
+@pytest.mark.parametrize("place", [(0, 0), (63, 255), (0, 256), (63, 299)])
+def test_pictures_that_differ_by_a_pixel_are_no_copies(data: Path, place: tuple[int, int]) -> None:
+    one = Image.new("RGB", (64, 300), "teal")
     other = one.copy()
-    other.putpixel((3, 5), (1, 2, 3))
+    other.putpixel(place, (0, 128, 129))
     one.save(data / "train" / RED / "one.png")
     other.save(data / "train" / RED / "other.png")
     assert not {"leak", "contradiction", "repetition"} & set(findings(data))
+
+
+def test_pictures_of_another_shape_are_no_copies(data: Path) -> None:
+    for split, size in {"train": (40, 30), "test": (30, 40)}.items():
+        for name in "ab":
+            Image.new("RGB", size, "teal").save(data / split / RED / f"{name}.png")
+    found = findings(data)
+    assert "leak" not in found
+    assert found["repetition"].count == 2
 
 
 def test_a_photo_under_two_classes_is_an_error_and_one_twice_in_its_class_a_warning(data: Path) -> None:
@@ -136,6 +149,23 @@ def test_photos_that_share_little_do_not_look_the_same(data: Path) -> None:
         picture(seed=seed).save(data / "train" / RED / f"p{seed}.png")
         picture(seed=100 + seed).save(data / "test" / RED / f"p{seed}.png")
     assert "look-alike" not in findings(data)
+
+
+def test_look_alikes_are_found_wherever_they_stand_among_many() -> None:
+    chance = np.random.default_rng(0)
+    looks = [
+        Look(f"{split}/{i}", split, 0, pixels=f"{split}{i}", thumbnail=chance.bytes(THUMBNAIL**2))
+        for split, count in {"train": 600, "test": 300}.items()
+        for i in range(count)
+    ]
+    looks[600 + 270] = replace(looks[600 + 270], thumbnail=looks[555].thumbnail)
+    assert look_alikes(looks)[0].photos == (("train/555", "test/270"),)
+
+
+def test_too_many_photos_to_compare_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", 5)
+    looks = [Look("", split, 0, thumbnail=bytes(THUMBNAIL**2)) for split in ("train", "test") for _ in range(3)]
+    assert [(each.severity, each.kind) for each in look_alikes(looks)] == [("warning", "look-alikes not sought")]
 
 
 def test_folders_that_falsify_are_findings_together(data: Path) -> None:

@@ -1,8 +1,10 @@
 import io
 import re
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -158,7 +160,16 @@ def test_a_transfer_of_another_size_than_listed_is_refused(
     monkeypatch.setattr(StreamingBody, "iter_chunks", lambda *_: iter([b"short"]))
     with pytest.raises(TrainingError, match="another size"):
         fetch(ADDRESS)
-    assert not list((cache / "s3").rglob("*.jpg"))
+    assert {path.name for path in cache.rglob("*") if path.is_file()} == {"lock"}
+
+
+def test_a_disk_without_room_is_told_before_anything_is_downloaded(
+    bucket: Any, downloads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50))
+    with pytest.raises(TrainingError, match="set KENNEL_CACHE to a folder with more room"):
+        fetch(ADDRESS)
+    assert downloads == []
 
 
 def test_an_object_that_changes_while_it_is_downloaded_is_refused(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:

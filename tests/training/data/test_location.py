@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from training.data.location import folders
+from training.errors import TrainingError
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"SM_CHANNEL_TRAIN": "/in/train", "SM_CHANNEL_VALID": "/in/valid", "SM_CHANNEL_TEST": "/in/test"},
+        {"SM_CHANNEL_TRAIN": "/in/train", "SM_CHANNEL_VALIDATION": "/in/valid", "SM_CHANNEL_TEST": "/in/test"},
+    ],
+)
+def test_a_channel_for_each_split_is_its_folder(environment: dict[str, str]) -> None:
+    assert folders(None, environment) == {split: Path("/in", split) for split in ("train", "valid", "test")}
+
+
+@pytest.mark.parametrize("name", ["SM_CHANNEL_TRAINING", "SM_CHANNEL_DATA"])
+def test_the_only_channel_holds_all_splits(data: Path, name: str) -> None:
+    assert folders(None, {name: str(data)}) == {split: data / split for split in ("train", "valid", "test")}
+
+
+def test_an_argument_wins_over_channels(data: Path) -> None:
+    channels = {"SM_CHANNEL_TRAINING": "/in"}
+    assert folders(str(data), channels) == folders(data, {}) == {split: data / split for split in folders(data, {})}
+
+
+def test_a_file_is_no_folder(data: Path) -> None:
+    (data / "file").write_text("")
+    with pytest.raises(TrainingError, match="is not a folder"):
+        folders(data / "file", {})
