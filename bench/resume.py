@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from training.console import console
 from training.data.photos import Photo, PixelDataset

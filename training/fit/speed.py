@@ -1,8 +1,8 @@
 """What makes training faster on this machine: the number format of its arithmetic, and who decodes the photos.
 
-Not taken, because it did not pay when measured on the CPU: weights in channels-last order (the pixels come in it, and
-PyTorch's convolutions follow them), and ``torch.compile`` (it compiles longer than a small fit trains). JPEG's draft
-mode, which decodes at a half or a quarter, would show training other pixels than serving does.
+Not taken on a CPU: weights in channels-last order (measured with ResNet-18: 5 % slower at 32 pixels a side, no
+difference at 224, as the pixels come in that order anyway), and ``torch.compile`` (it compiles for longer than a small
+fit trains). JPEG's draft mode, which decodes at a half or a quarter, would show training other pixels than serving does.
 """
 
 import os
