@@ -2,7 +2,8 @@
 
 Not taken on a CPU: weights in channels-last order (measured with ResNet-18: 5 % slower at 32 pixels a side, no
 difference at 224, as the pixels come in that order anyway), and ``torch.compile`` (it compiles for longer than a small
-fit trains). JPEG's draft mode, which decodes at a half or a quarter, would show training other pixels than serving does.
+fit trains). JPEG's draft mode, which decodes at a half or a quarter, would show training other pixels than serving
+does.
 """
 
 import os
