@@ -125,6 +125,16 @@ ARGUMENTS: list[tuple[str, dict[str, str], str]] = [
     ("fit --data {data} --out {out} --learning-rate 1", {}, "unrecognized arguments: --learning-rate"),
     ("fit --data {data} --out {out}", {"SM_HPS": "{epochs: 3}"}, "SM_HPS is not a JSON object"),
     ("fit --data {data} --out {out}", {"SM_HPS": '{"epoch_count": 3}'}, "unrecognized arguments: --epoch-count=3"),
+    ("package", {}, "required: --from"),
+    ("package --from {data}/none.pth --out {out}", {}, "there is no such file or folder"),
+    ("package --from {file} --out {out}", {}, "is not a file of PyTorch's weights"),
+    ("package --from {data} --out {out}", {}, "holds no weights"),
+    ("package --from {file} --out {file}", {}, "cannot be written"),
+    ("verify", {}, "required: FILE"),
+    ("verify {file}", {}, "is not a .tar.gz file"),
+    ("verify {out}/model.tar.gz", {}, "is not a manifest of this version"),
+    ("verify {data}/none.tar.gz", {}, "there is no such file"),
+    ("verify s3://", {}, "is not an artifact's address"),
 ]
 
 
