@@ -10,7 +10,7 @@ from training.errors import TrainingError
 from training.files import sha256
 from training.fit.options import Options, plan
 from training.model.network import check_architecture
-from training.tuning.space import Numbers, Space
+from training.tuning.space import Choices, Numbers, Space
 
 Value = float | int | str
 CORNERS = 256
@@ -62,6 +62,11 @@ class Request:
                 usual[name] = str(value)
         return usual
 
+    def architectures(self) -> tuple[str, ...]:
+        """Return the networks that trials may have."""
+        each = self.space.get("arch")
+        return each.values if isinstance(each, Choices) else (self.base.arch,)
+
     def check(self) -> None:
         """Refuse what no trial could be fitted with.
 
@@ -70,7 +75,7 @@ class Request:
         TrainingError
             The reason of the first combination.
         """
-        for name in [self.base.arch, *getattr(self.space.get("arch"), "values", ())]:
+        for name in self.architectures():
             check_architecture(name)
         names = list(self.space)
         ends: list[tuple[Value, ...]] = [

@@ -12,13 +12,14 @@ from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.console import console, say
 from training.data import photos
-from training.data.photos import Photos
+from training.data.photos import Photos, Survey
 from training.errors import AlreadyTold, Stopped, TrainingError
 from training.files import workspace
 from training.fit.fitting import fit
 from training.fit.loop import Epoch
 from training.fit.options import plan
 from training.fit.stopping import stopping
+from training.model.network import create
 from training.tuning.progress import introduce, show, show_best
 from training.tuning.request import Request
 from training.tuning.study import Study, number, opened
@@ -42,6 +43,7 @@ def tune(request: Request) -> None:
     with stopping(), workspace(request.base.out.absolute() / "model"):  # it can be written
         found = photos.find(request.base.folders)
         seen = photos.survey(found)
+        _look_at_weights(request, found, seen)
         with console.status("Fetching what the artifact carries for AWS's container"):
             fetch_wheels(pinned_requirements(), wheel_cache())  # what the last step needs is here before the first
     with opened(request, seen.fingerprint) as study:
@@ -56,6 +58,22 @@ def tune(request: Request) -> None:
             done = f"{len(study.ended())} of {request.trials} trials are in {request.study}"
             print(f"stopped; {done}, and the same command goes on", file=sys.stderr)  # noqa: T201
             raise AlreadyTold(143 if isinstance(stopped, Stopped) else 130) from None
+
+
+def _look_at_weights(request: Request, found: Photos, seen: Survey) -> None:
+    """Refuse weights that no network of the search can begin with, and download them if there are some to."""
+    if request.base.weights.lower() == "none":
+        return
+    first: TrainingError | None = None
+    for name in request.architectures():
+        try:
+            create(name, request.base.weights, len(found.classes), request.base.image_size, seen.side)
+        except TrainingError as error:
+            first = first or error
+        else:
+            return
+    if first:
+        raise first
 
 
 def _without_test(found: Photos) -> Photos:
