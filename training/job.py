@@ -12,6 +12,7 @@ import contextlib
 import io
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from training.__main__ import main
@@ -42,7 +43,7 @@ def run(environment: dict[str, str]) -> int:
     name = environment["TRAINING_JOB_NAME"]
     with Path(environment["KENNEL_PIDS"]).open("a") as file:
         file.write(f"{os.getpid()}\n")
-    os.environ["KENNEL_CACHE"] = str(Path(__file__).with_name("wheels"))
+    os.environ["KENNEL_CACHE"] = str(_cache())
     if environment.get("KENNEL_TRIAL"):
         environment["KENNEL_CHECKPOINTS"] += f"/{name}"
     first = environment.get("RANK", "0") == "0"
@@ -53,6 +54,16 @@ def run(environment: dict[str, str]) -> int:
     if status == 0 and first:
         deliver(Path(environment["SM_MODEL_DIR"]), name, environment["KENNEL_RUNS"], environment["KENNEL_MODELS"])
     return status
+
+
+def _cache() -> Path:
+    """Return a folder for what ``fit`` keeps, on the job's own disk, that has the wheels which came with the code."""
+    cache = Path(tempfile.gettempdir()) / "kennel"
+    cache.mkdir(exist_ok=True)
+    for folder in Path(__file__).with_name("wheels").glob("*"):
+        with contextlib.suppress(FileExistsError):  # another process was first
+            (cache / folder.name).symlink_to(folder)
+    return cache
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from training.arguments import Parser, number, whole
-from training.commands import fit
+from training.arguments import number, whole
+from training.commands.tried import Default, fit_parser, left_open, mark_defaults
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from training.launch.site import Site
     from training.tuning.space import Range
 
-NOT_OF_FIT = {"command", "data", "out", "run", "checkpoints", "resume"}
-"""Options that mean something else here, or nothing: a run keeps its checkpoints in S3 by itself."""
+NOT_OF_FIT = {"command", "data", "out", "run", "checkpoints", "features", "resume"}
+"""Options that mean something else here, or nothing: folders of this machine, which a run does not have."""
 
 
 class _Refuse(argparse.Action):
     def __call__(self, *arguments: Any) -> NoReturn:
-        raise argparse.ArgumentError(self, "is for `fit`: a run keeps its checkpoints in S3 by itself")
+        raise argparse.ArgumentError(self, "is for `fit`: it names a folder of this machine, and a run has its own")
 
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
@@ -40,10 +40,13 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         help="fit on AWS: a SageMaker training or tuning job, or an EC2 instance",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[_fit()],
+        parents=[fit_parser()],
         conflict_handler="resolve",
     )
-    parser.add_argument("--data", metavar="DIR|s3://", help="the photos: a folder, which is uploaded, or a prefix")
+    mark_defaults(parser)
+    parser.add_argument(
+        "--data", default=None, metavar="DIR|s3://", help="the photos: a folder, which is uploaded, or a prefix"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -51,7 +54,8 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         metavar="DIR",
         help="gets model.json and launch.json (default: build)",
     )
-    parser.add_argument("--checkpoints", nargs="?", action=_Refuse, help=argparse.SUPPRESS)
+    for name in ("--checkpoints", "--features"):
+        parser.add_argument(name, nargs="?", action=_Refuse, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     section = parser.add_argument_group("where")
     section.add_argument("--on", choices=["sagemaker", "ec2"], default="sagemaker", help="(default: %(default)s)")
     section.add_argument("--environment", default="dev", help="whose stacks are used (default: %(default)s)")
@@ -76,7 +80,10 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
     )
     section = parser.add_argument_group("what was launched before")
     section.add_argument(
-        "--resume", metavar="RUN", help="go on from the checkpoints of a run that was stopped or failed, same options"
+        "--resume",
+        default=None,
+        metavar="RUN",
+        help="go on from the checkpoints of a run that was stopped or failed, same options",
     )
     section.add_argument("--detach", action="store_true", help="start it, and do not wait for it")
     section.add_argument("--attach", nargs="?", const="", metavar="RUN", help="follow a run (default: the latest)")
@@ -148,11 +155,16 @@ def _check(options: argparse.Namespace) -> None:
     if kind and kind.startswith("ml.") != (options.on == "sagemaker"):
         better = kind.removeprefix("ml.") if options.on == "ec2" else f"ml.{kind}"
         raise TrainingError(f"--instance-type {kind}: on {options.on} it is {better}")
-    if _is_file(options.weights) and not Path(options.weights).is_file():
-        raise TrainingError(f"--weights {options.weights}: there is no such file")
+    asked = {
+        name: value.value if isinstance(value, Default) else value
+        for name, value in vars(options).items()
+        if name in _names()
+    }
+    if _is_file(asked["weights"]) and not Path(asked["weights"]).is_file():
+        raise TrainingError(f"--weights {asked['weights']}: there is no such file")
     from training.fit.options import Options, plan
 
-    plan(Options(folders={}, out=options.out, **{name: getattr(options, name) for name in _names()}))
+    plan(Options(folders={}, out=options.out, **asked))
 
 
 def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "Order":
@@ -167,7 +179,7 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
         check_checkpoints(aws, site, options.resume)
     photos, weights = locate(aws, site, options.data), None
     chosen = _chosen(options)
-    if _is_file(options.weights):
+    if _is_file(chosen.get("weights", "")):
         with explained():
             weights = site.uri(upload_file(aws.s3, site.bucket, WEIGHTS, Path(chosen.pop("weights"))))
     return Order(
@@ -216,41 +228,19 @@ def _space(options: argparse.Namespace) -> dict[str, "Range"]:
     """Return what is to be tried, without what the command line decides."""
     if not options.tune:
         return {}
-    from training.tuning.space import SEARCH, Numbers, read_space
+    from training.tuning.space import SEARCH
 
-    file = options.space or SEARCH
-    space = read_space(file)
-    for name, each in space.items():
-        if name.replace("-", "_") not in _names() - {"weights"}:
-            raise TrainingError(f"{file}: [{name}] is no option of `fit` that can be tried")
-        for value in (each.low, each.high) if isinstance(each, Numbers) else each.values:
-            try:
-                _fit().parse_args([f"--{name}={value}"])
-            except TrainingError as error:
-                raise TrainingError(f"{file}: [{name}] {str(error).partition(' (see')[0]}") from None
-    left = {name: each for name, each in space.items() if name not in _chosen(options)}
-    if not left:
-        raise TrainingError(f"the command line decides all that {file} would try: leave out some of it, or --tune")
-    return left
+    return left_open(options.space or SEARCH, [name.replace("-", "_") for name in _chosen(options)])
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, str]:
-    """Return the options of ``fit`` that are not its defaults, as a job's hyperparameters."""
-    defaults = vars(_fit().parse_args([]))
-    chosen = {name: getattr(options, name) for name in sorted(_names())}
-    return {name.replace("_", "-"): str(value) for name, value in chosen.items() if value != defaults[name]}
+    """Return the options of ``fit`` that were given, as a job's hyperparameters."""
+    given = {name: value for name, value in vars(options).items() if not isinstance(value, Default)}
+    return {name.replace("_", "-"): str(given[name]) for name in sorted(_names() & given.keys())}
 
 
 def _names() -> set[str]:
-    return set(vars(_fit().parse_args([]))) - NOT_OF_FIT
-
-
-def _fit() -> argparse.ArgumentParser:
-    """Return a parser of ``fit`` alone, as on a machine that is no job."""
-    commands = Parser().add_subparsers()
-    fit.add(commands, {})
-    parser: argparse.ArgumentParser = commands.choices["fit"]
-    return parser
+    return set(vars(fit_parser().parse_args([]))) - NOT_OF_FIT
 
 
 def _is_file(weights: str) -> bool:

@@ -20,6 +20,7 @@ from training.launch.requests import METRICS
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     (tmp_path / "model").mkdir()
     monkeypatch.setenv("KENNEL_CACHE", "kept")  # and put back: the job sets its own
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     return {
         "TRAINING_JOB_NAME": "job",
         "SM_MODEL_DIR": str(tmp_path / "model"),

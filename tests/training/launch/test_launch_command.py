@@ -59,7 +59,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     return made
 
 
-def test_a_launch_sends_only_what_differs_from_fits_defaults(
+def test_a_launch_sends_fits_options_that_were_given(
     run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path
 ) -> None:
     options = ["--epochs", "3", "--arch", "resnet18", "--lr", "0.01", "--detach"]
@@ -67,7 +67,7 @@ def test_a_launch_sends_only_what_differs_from_fits_defaults(
     assert (status, errors) == (0, "")
     (request,) = sagemaker.requests
     own = {name: value for name, value in request["HyperParameters"].items() if not name.startswith("sagemaker_")}
-    assert own == {"epochs": "3", "lr": "0.01"}
+    assert own == {"arch": "resnet18", "epochs": "3", "lr": "0.01"}
     left = json.loads((tmp_path / "build" / "launch.json").read_bytes())["runs"]
     assert left == [{"name": request["TrainingJobName"], "kind": "training", "environment": "dev"}]
     assert f"--attach {request['TrainingJobName']}" in output
@@ -153,7 +153,7 @@ def test_weights_of_a_file_are_uploaded_once(
         (["--data", "DATA", "--tune", "2", "--space", "LR", "--lr", "0.1"], "the command line decides all"),
         (["--data", "DATA", "--resume", "old"], "--resume old: there is no checkpoint"),
         (["--data", "DATA", "--resume", "old", "--tune", "2"], "leave out --tune"),
-        (["--data", "DATA", "--checkpoints", "here"], "a run keeps its checkpoints in S3 by itself"),
+        (["--data", "DATA", "--checkpoints", "here"], "it names a folder of this machine"),
         (["--attach"], "nothing was launched from here"),
         (["--stop"], "nothing was launched from here"),
     ],
