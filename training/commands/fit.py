@@ -55,6 +55,12 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         help="highest learning rate, of the last layer (default: 0.001)",
     )
     parser.add_argument(
+        "--weight-decay",
+        type=number(0, 10, or_zero=True),
+        default=0.05,
+        help="pull of the weights towards 0, times the learning rate (default: %(default)s)",
+    )
+    parser.add_argument(
         "--image-size",
         type=whole(8, 4096),
         help="pixels of each side of the model's input (default: the weights' own; "

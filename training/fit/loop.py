@@ -17,8 +17,6 @@ from training.fit import distributed
 from training.fit.evaluation import Metrics, measure
 from training.fit.schedule import Schedule, learning_rates
 
-WEIGHT_DECAY = 0.05
-
 
 @dataclass(frozen=True)
 class Epoch:
@@ -112,7 +110,7 @@ class Learner:
                 {
                     "params": parameters,
                     "lr": schedule.lr * (1 if in_head else schedule.backbone_lr),
-                    "weight_decay": WEIGHT_DECAY if decays else 0.0,
+                    "weight_decay": schedule.weight_decay if decays else 0.0,
                 }
                 for (in_head, decays), parameters in groups.items()
             ],

@@ -31,6 +31,7 @@ class Options:
     shape: str = "one-cycle"
     warm_up: float = 0.25
     backbone_lr: float | None = None
+    weight_decay: float = 0.05
     label_smoothing: float = 0.0
     ema: float = 0.0
     batch_norm: str = "train"
@@ -83,6 +84,7 @@ def plan(options: Options) -> Plan:
         shape=options.shape,
         warm_up=options.warm_up,
         backbone_lr=options.backbone_lr or (TRAINED_LAYERS_SHARE if pretrained else 1.0),
+        weight_decay=options.weight_decay,
         label_smoothing=options.label_smoothing,
         ema=options.ema,
         batch_norm=options.batch_norm,

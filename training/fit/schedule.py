@@ -28,6 +28,8 @@ class Schedule:
         Share of the steps that it takes to reach ``lr``.
     backbone_lr
         Share of ``lr`` at which all layers but the last one learn.
+    weight_decay
+        Of AdamW, for what multiplies (https://arxiv.org/abs/1711.05101).
     label_smoothing
         Share of each target that goes to all classes alike (https://arxiv.org/abs/1512.00567).
     ema
@@ -43,6 +45,7 @@ class Schedule:
     shape: str = "one-cycle"
     warm_up: float = 0.25
     backbone_lr: float = 1.0
+    weight_decay: float = 0.05
     label_smoothing: float = 0.0
     ema: float = 0.0
     batch_norm: str = "train"

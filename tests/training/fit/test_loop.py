@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from training.fit.evaluation import measure
-from training.fit.loop import best_epoch
+from training.fit.loop import Learner, best_epoch
 from training.fit.schedule import Schedule
 
 
@@ -26,3 +26,14 @@ def test_the_best_validation_epoch_is_kept(accuracies: list[float], best: int) -
     assert module.weight.item() == best
     assert measure(outcome.validation_logits, outcome.validation_targets).accuracy == max(accuracies)
     assert [(epoch.number, epoch.validation.accuracy) for epoch in outcome.history] == list(enumerate(accuracies, 1))
+
+
+def test_weights_decay_as_much_as_asked_and_biases_do_not() -> None:
+    for decay in (0.0, 0.5):
+        module = nn.Linear(1, 1)
+        nn.init.constant_(module.weight, 1.0)
+        nn.init.constant_(module.bias, 1.0)
+        learner = Learner(module, Schedule(1, 1, lr=0.1, seed=0, weight_decay=decay), steps=1)
+        learner(module(torch.ones(1, 1)), torch.zeros(1, dtype=torch.long))  # one class: there is nothing to learn
+        assert module.weight.item() == pytest.approx(1 - 0.1 * decay)
+        assert module.bias.item() == 1.0
