@@ -137,6 +137,7 @@ class FeatureBank:
         self.facts[split] = {
             "views": views.count,
             "precision": frozen.precision,
+            "batch_norm_folded": frozen.folded,
             "computed": computed,
             "seconds": round(seconds, 2),
         }

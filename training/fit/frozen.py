@@ -51,7 +51,7 @@ class Frozen:
         classifier = copy.deepcopy(recipe.classifier).eval().requires_grad_(False)
         classifier.network.set_submodule(recipe.head, nn.Identity())
         self.identity = self._identify(recipe.architecture, classifier)
-        classifier.network = _folded(classifier.network)
+        classifier.network, self.folded = _fold(classifier.network)
         self._classifier: nn.Module = classifier.to(device())
         self._classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -91,12 +91,12 @@ def _machine() -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
-def _folded(network: nn.Module) -> nn.Module:
-    """Return the network with batch norm in its convolutions, where its structure can be read."""
+def _fold(network: nn.Module) -> tuple[nn.Module, bool]:
+    """Return the network with batch norm in its convolutions, and whether its structure could be read for that."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             folded: nn.Module = fuse(network)
     except Exception:  # whatever a forward method does that cannot be traced; it only stays slower
-        return network
-    return folded
+        return network, False
+    return folded, True

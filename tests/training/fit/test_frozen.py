@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -46,7 +48,22 @@ def test_features_are_what_the_last_layer_is_given(architecture: str) -> None:
 
 def test_batch_norm_is_folded() -> None:
     frozen = Frozen(network(), "float32")
+    assert frozen.folded
     assert not any(isinstance(module, nn.BatchNorm2d) for module in frozen._classifier.modules())
+
+
+def test_a_network_that_cannot_be_read_stays_as_it_is() -> None:
+    class Looks(nn.Sequential):
+        def forward(self, pixels: Tensor) -> Tensor:
+            features: Tensor = self[0](pixels if pixels.sum() > 0 else pixels.clone())
+            return features
+
+    made, photos = network(), pixels(3)
+    expected = plainly(made, photos)
+    made.classifier.network = Looks(made.classifier.network)
+    frozen = Frozen(replace(made, head="0.fc"), "float32")
+    assert not frozen.folded
+    assert torch.allclose(frozen(photos), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_bfloat16_points_where_float32_does() -> None:
