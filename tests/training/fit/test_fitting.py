@@ -259,6 +259,7 @@ def test_sagemakers_environment_takes_the_place_of_arguments(fitted: Path, tmp_p
         "label_smoothing": 0.0,
         "ema": 0.0,
         "batch_norm": "train",
+        "weight_decay": 0.05,
         "best_epoch": 1,
         "image_size": 32,
         "augment": "light",
