@@ -50,7 +50,8 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         type=whole(1, 256),
         default=1,
         metavar="N",
-        help="trials at a time, in processes that share the cores (default: 1; a GPU takes one)",
+        help="trials at a time, in processes that share the cores; the last fit then has a trial's share, so that it "
+        "gives the trial's model (default: 1; a GPU takes one)",
     )
     section.add_argument(
         "--space", type=Path, metavar="FILE", help="what to try (default: settings/tuning/search.toml)"

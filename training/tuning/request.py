@@ -1,10 +1,13 @@
 """What a search was asked for."""
 
 import itertools
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from training.errors import TrainingError
 from training.files import sha256
@@ -40,6 +43,13 @@ class Request:
     study: Path
     pruning: str = "median"
     minutes: float | None = None
+
+    @property
+    def threads(self) -> int:
+        """How many of PyTorch's threads a trial has: it decides in which order sums are made, so the last digits."""
+        if self.parallel == 1:
+            return torch.get_num_threads()
+        return max(1, len(os.sched_getaffinity(0)) // self.parallel)
 
     def options(self, tried: Mapping[str, Value]) -> Options:
         """Return what a trial of these values fits with."""

@@ -75,6 +75,7 @@ class Study:
             self._study.enqueue_trial(self._request.usual(), skip_if_exists=True)
         trial = self._study.ask(self._distributions)
         trial.set_user_attr("place", place)
+        trial.set_user_attr("threads", self._request.threads)
         return trial
 
     def goes_on(self, trial: Trial, epoch: Epoch, epochs: int) -> bool:
@@ -114,6 +115,7 @@ class Study:
                 "validation_accuracy": best.user_attrs["accuracy"],
                 "validation_loss": best.user_attrs["loss"],
                 "epoch": best.user_attrs["epoch"],
+                "threads": best.user_attrs["threads"],
             },
         }
 

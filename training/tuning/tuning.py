@@ -2,7 +2,8 @@
 
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import torch
@@ -53,7 +54,8 @@ def tune(request: Request) -> None:
                 best = Search(request, study, Trainer(_without_test(found), seen.side, features))()
                 show_best(study)
                 say("Fitting", f"trial {number(best)} again, to test and to pack it")
-                fit(request.options(best.params), {"tuning": study.manifest()})
+                with _threads(best.user_attrs["threads"]):  # then it is the same model
+                    fit(request.options(best.params), {"tuning": study.manifest()})
         except (KeyboardInterrupt, Stopped) as stopped:
             done = f"{len(study.ended())} of {request.trials} trials are in {request.study}"
             print(f"stopped; {done}, and the same command goes on", file=sys.stderr)  # noqa: T201
@@ -74,6 +76,16 @@ def _look_at_weights(request: Request, found: Photos, seen: Survey) -> None:
             return
     if first:
         raise first
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _without_test(found: Photos) -> Photos:
@@ -129,7 +141,7 @@ class Search:
         trainer, running = self.trainer, dict[Worker, tuple[Trial, int]]()
         count = min(self.request.parallel, self.request.trials - self.begun)
         with (
-            working(count, trainer.photos, trainer.side, trainer.features) as workers,
+            working(count, self.request.threads, trainer.photos, trainer.side, trainer.features) as workers,
             console.status("Trials are running"),
         ):
             while True:

@@ -15,14 +15,22 @@ from training.memory import keep_memory
 
 
 class Worker:
-    """A process that tries the options it is sent, one after another. It ends when its parent does."""
+    """A process that tries the options it is sent, one after another. It ends when its parent does.
 
-    def __init__(self, number: int, workers: int, photos: Photos, side: int, features: Path) -> None:
-        self._same = (number, workers, photos, side, features)
+    Parameters
+    ----------
+    number
+        Of the worker, counted from 0: says which cores are its own.
+    threads
+        That it computes with, each on a core.
+    """
+
+    def __init__(self, number: int, threads: int, photos: Photos, side: int, features: Path) -> None:
+        self._same = (number, threads, photos, side, features)
         context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
         self.pipe, other = context.Pipe()
         cores = sorted(os.sched_getaffinity(0))
-        share = cores[number % len(cores) :: workers]
+        share = [cores[(number * threads + i) % len(cores)] for i in range(threads)]
         self.process = context.Process(target=_work, args=(other, share, photos, side, features))
         self.process.start()
         other.close()
@@ -45,12 +53,12 @@ class Worker:
 
 
 @contextmanager
-def working(count: int, photos: Photos, side: int, features: Path) -> Iterator[list[Worker]]:
+def working(count: int, threads: int, photos: Photos, side: int, features: Path) -> Iterator[list[Worker]]:
     """Lend workers. Whoever lends them may put another one in the place of one that died."""
     workers: list[Worker] = []
     try:
         for number in range(count):
-            workers.append(Worker(number, count, photos, side, features))
+            workers.append(Worker(number, threads, photos, side, features))
         yield workers
     finally:
         for worker in workers:

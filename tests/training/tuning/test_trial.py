@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from training.data import photos
 from training.fit.frozen import Frozen
@@ -93,7 +94,7 @@ def test_a_process_of_its_own_learns_the_same_and_one_that_dies_is_replaced(
     learning: photos.Photos, options: Options, tmp_path: Path
 ) -> None:
     here = attempt(Trainer(learning, 32, tmp_path / "features"), options, lambda _: True)
-    with working(1, learning, 32, tmp_path / "features") as workers:
+    with working(1, torch.get_num_threads(), learning, 32, tmp_path / "features") as workers:
         workers[0].tell(options)
         there = until_it_ends(workers, lambda _: True)
         assert there is not None

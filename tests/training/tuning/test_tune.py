@@ -108,6 +108,7 @@ def test_several_trials_at_a_time_come_to_the_same_number(
     assert output.count("Features    train: 24 photos, 24 computed") == 1
     assert sum(fits[0][1]["tuning"]["trials"].values()) == 5
     assert fits[0][1]["tuning"]["trials"]["failed"] == 0
+    assert fits[0][1]["tuning"]["best"]["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def test_no_trial_is_given_the_test_split(
