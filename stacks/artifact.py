@@ -33,7 +33,7 @@ class _TestMetrics(_Fields):
 
 
 class _Metrics(_Fields):
-    test: _TestMetrics
+    test: _TestMetrics | None
 
 
 class _Manifest(_Fields):
@@ -80,6 +80,11 @@ def load_artifact(manifest: Path = MANIFEST, *, minimum_accuracy: float, locatio
         There is no manifest or artifact, the two do not belong together, or the model is below the gate.
     """
     fields = _read(manifest)
+    if fields.metrics.test is None:
+        raise ConfigurationError(
+            f"{shown(manifest)}: the model's accuracy on a test split is not known: pack it again with "
+            "`python -m training package --from FILE --data DIR`, which measures it"
+        )
     accuracy = fields.metrics.test.accuracy
     if accuracy < minimum_accuracy:
         raise ConfigurationError(

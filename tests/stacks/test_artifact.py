@@ -102,3 +102,9 @@ def test_a_place_that_holds_no_artifact_is_refused_in_one_short_line(manifest: P
             load_artifact(manifest, minimum_accuracy=0.9, location=given)
         assert str(caught.value).isprintable()
         assert len(str(caught.value)) < 500 + len(str(manifest.parent))
+
+
+def test_a_model_whose_accuracy_nobody_measured_is_refused_and_told_how_to_measure_it(manifest: Path) -> None:
+    edit(manifest, "metrics", test=None)
+    with pytest.raises(ConfigurationError, match=r"not known: .*--data DIR"):
+        load_artifact(manifest, minimum_accuracy=0)
