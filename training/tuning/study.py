@@ -1,9 +1,9 @@
 """The study: every trial on disk as it goes, and what to try next.
 
-Optuna (https://optuna.org) keeps it and chooses, because it can do both a step at a time: trials are asked for and told
-about, so processes, progress and pruning stay Kennel's. Its journal is one file that only grows, which a power cut
-leaves readable, where its database would need a server's library; importing it takes a third of a second and no
-SQLAlchemy. Ray Tune would bring Ray with its cluster (200 MB and seconds to start) to spread trials over two cores.
+Optuna (https://optuna.org) chooses and keeps, because it does both a step at a time: it is asked for trials and told of
+them, so processes, progress and stopping stay Kennel's. Its journal is one file that only grows, so what is cut short
+is at its end; its database would load SQLAlchemy. Importing it takes 0.3 s. Ray Tune spreads trials over machines, which
+SageMaker's tuning jobs do here, and would bring a cluster to share two cores (Ray 2.57: 196 MB, 13 s to start).
 """
 
 import fcntl
