@@ -2,7 +2,7 @@
 
 Optuna (https://optuna.org) chooses and keeps, because it does both a step at a time: it is asked for trials and told of
 them, so processes, progress and stopping stay Kennel's. Its journal is one file that only grows, so what is cut short
-is at its end; its database would load SQLAlchemy. Importing it takes 0.3 s. Ray Tune spreads trials over machines, which
+is at its end; its database would load SQLAlchemy. Its import takes 0.3 s. Ray Tune spreads trials over machines, which
 SageMaker's tuning jobs do here, and would bring a cluster to share two cores (Ray 2.57: 196 MB, 13 s to start).
 """
 
