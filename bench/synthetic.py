@@ -31,11 +31,11 @@ def photo(kind: random.Random, chance: np.random.Generator) -> Image.Image:
     along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
     stripes = np.sin((along + wobble * np.sin(across / 20)) * 2 * math.pi / period)[..., None] / 2 + 0.5
     centre = chance.uniform(0.4, 0.6, 2) * (WIDTH, HEIGHT)
-    radius = chance.uniform(0.25, 0.5, 2) * (WIDTH, HEIGHT)
+    radius = chance.uniform(0.5, 0.9, 2) * (WIDTH, HEIGHT)
     inside = (((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2 < 1)[..., None]
     rough = Image.fromarray(chance.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     background = np.asarray(rough.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
-    pixels = np.where(inside, stripes * colours[0] + (1 - stripes) * colours[1], background) * chance.uniform(0.6, 1.3)
+    pixels = np.where(inside, stripes * colours[0] + (1 - stripes) * colours[1], background) * chance.uniform(0.8, 1.2)
     return Image.fromarray(np.clip(pixels + chance.normal(0, 12, pixels.shape), 0, 255).astype(np.uint8))
 
 
