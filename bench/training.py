@@ -32,7 +32,9 @@ NOTES = """
 Six trials of the baseline are six times one. With one view of each photo Kennel leaves out the augmentation that the
 baseline has; with as many views as epochs both see as many pictures. Neither side's time has what comes before and
 after: reading each photo once to check it, testing, export and proof, which are Kennel's alone, and cost the same for
-any number of epochs and trials. On a busy machine the processor's seconds say more than the clock's."""
+any number of epochs and trials. On a busy machine the processor's seconds say more than the clock's.
+Accuracy is on few test photos, by a backbone that was never trained, after few steps: five epochs of so few photos
+tell neither side's heads apart. More --epochs and --photos do, and --weights of a trained backbone."""
 
 
 @dataclass(frozen=True)
