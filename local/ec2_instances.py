@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
-from ministack.core import iam_actions, iam_evaluator, router
 from ministack.services import ec2, iam
 
 from local.account import Account
 from local.ec2_machine import STATES, Machine
 from local.json_service import Response
-from local.names import ACCOUNT, REGION
+from local.names import ACCOUNT
+from local.pass_role import may_not_pass
 
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
 
@@ -190,18 +190,8 @@ def _may_not_pass(p: dict[str, str], headers: dict[str, str], query: dict[str, A
     role = _role_of(profile["Arn"]) if profile else None
     if role is None:
         return None
-    denied = iam_evaluator.enforce(
-        router.extract_access_key_id(headers, query),
-        "iam:PassRole",
-        "iam",
-        REGION,
-        resource_arn=role,
-        service_context={"iam:PassedToService": "ec2.amazonaws.com"},
-    )
-    if not isinstance(denied, iam_evaluator.EvalResult):
+    if (message := may_not_pass(role, "ec2.amazonaws.com", headers, query)) is None:
         return None
-    explicit = denied.decision == "Deny"
-    message = iam_actions.identity_denial_message("iam:PassRole", denied.principal_arn, role, explicit)
     words = f"You are not authorized to perform this operation. {message}"
     answer: Response = ec2._error("UnauthorizedOperation", words, 403)
     return answer

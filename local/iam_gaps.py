@@ -11,12 +11,11 @@ TAGGING = ("TagResource", "UntagResource", "ListTagsForResource")
 
 
 def register() -> None:
-    """Wrap ministack's functions that name a request's resource and its condition keys."""
-    iam_actions.extract_resource_arn = _name_resource_before(iam_actions.extract_resource_arn)
+    """Wrap ministack's function that names a request's condition keys."""
     iam_actions.request_tag_context = _with_namespace(iam_actions.request_tag_context)
 
 
-def resource_of(service: str, action: str, request: dict[str, Any], region: str, account: str) -> str | None:
+def resource_of(service: str, headers: dict[str, str], body: bytes, region: str, account: str) -> str | None:
     """Return the ARN that a request is authorised on, None where ministack's own is right.
 
     Sources: CloudWatch Logs guide, "Overview of managing access permissions" (all actions but tagging are
@@ -25,6 +24,9 @@ def resource_of(service: str, action: str, request: dict[str, Any], region: str,
     to the account that ``registryId`` names). Of several alarms none is named: only a pattern that ends in ``*``
     allows them.
     """
+    if not (action := headers.get("x-amz-target", "").rpartition(".")[2]):
+        return None
+    request = _members(body)
     if service == "logs" and action not in TAGGING and (group := request.get("logGroupName")):
         return f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:{request.get('logStreamName', '')}"
     if service == "monitoring" and (action == "DescribeAlarms" or "AlarmNames" in request):
@@ -33,24 +35,6 @@ def resource_of(service: str, action: str, request: dict[str, Any], region: str,
     if service == "ecr" and (name := request.get("repositoryName")):
         return f"arn:aws:ecr:{region}:{request.get('registryId', account)}:repository/{name}"
     return None
-
-
-def _name_resource_before(extract: Callable[..., str]) -> Callable[..., str]:
-    def name_resource(
-        service: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query: dict[str, Any],
-        region: str,
-        account: str,
-    ) -> str:
-        action = headers.get("x-amz-target", "").rpartition(".")[2]
-        found = resource_of(service, action, _members(body), region, account) if action else None
-        return found or extract(service, method, path, headers, body, query, region, account)
-
-    return name_resource
 
 
 def _with_namespace(context: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

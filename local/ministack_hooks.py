@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions, iam_evaluator, router
+from ministack.core import iam_actions
 from ministack.services import cloudwatch
 
+from local import iam_gaps
 from local.autoscaling_api import ALARM_PREFIX, ApplicationAutoScaling
 from local.json_service import Response
-from local.names import REGION
+from local.pass_role import may_not_pass
 from local.sagemaker_control import SageMaker
 from local.sagemaker_runtime import PATH, SageMakerRuntime
 
@@ -88,6 +89,8 @@ def _name_resource_before(extract: Callable[..., str]) -> Callable[..., str]:
             return f"{prefix}:endpoint/{match[1]}" if match else "*"
         if service == "sagemaker":
             return _sagemaker_resource(prefix, body)
+        if found := iam_gaps.resource_of(service, headers, body, region, account):
+            return found
         return extract(service, method, path, headers, body, query, region, account)
 
     return name_resource
@@ -118,17 +121,9 @@ def _check_pass_role(handle: Handler) -> Handler:
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> Response:
         member = PASSED_ROLES.get(headers.get("x-amz-target", "").removeprefix("SageMaker."))
-        if member and (role := _member(body, *member)):
-            denied = iam_evaluator.enforce(
-                router.extract_access_key_id(headers, query),
-                "iam:PassRole",
-                "iam",
-                REGION,
-                resource_arn=role,
-                service_context={"iam:PassedToService": "sagemaker.amazonaws.com"},
-            )
-            if isinstance(denied, iam_evaluator.EvalResult):
-                return _denial("iam:PassRole", denied.principal_arn, role, denied.decision == "Deny")
+        role = _member(body, *member) if member else None
+        if role and (message := may_not_pass(role, "sagemaker.amazonaws.com", headers, query)):
+            return _denial(message)
         return await handle(method, path, headers, body, query)
 
     return check_and_handle
@@ -141,13 +136,13 @@ def _deny_before(deny: Callable[..., Response]) -> Callable[..., Response]:
         if service not in NAMESPACES or details.get("error_code"):
             return deny(service, action, principal, request_id, **details)
         explicit = details.get("explicit_deny", False)
-        return _denial(action, principal, details.get("resource_arn", "*"), explicit)
+        resource = details.get("resource_arn", "*")
+        return _denial(iam_actions.identity_denial_message(action, principal, resource, explicit))
 
     return answer
 
 
-def _denial(action: str, principal: str, resource: str, explicit: bool) -> Response:
-    message = iam_actions.identity_denial_message(action, principal, resource, explicit)
+def _denial(message: str) -> Response:
     headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": "AccessDeniedException"}
     return 400, headers, json.dumps({"__type": "AccessDeniedException", "Message": message}).encode()
 

@@ -2,15 +2,14 @@
 
 import base64
 import hashlib
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.embedded import Traffic, eventually
+from tests.end_to_end.archives import repacked
 from tests.end_to_end.project import NAME, PYTHON, Deployment, Model, model_servers, run, synthesised
 
 
@@ -228,22 +227,12 @@ def test_a_corrupt_artifact_is_rolled_back_while_the_old_model_answers(
 
 def corrupted(model: Model, folder: Path) -> Path:
     """Change the graph inside an archive, and write the manifest that belongs to the changed archive."""
-    archive = folder / "model.tar.gz"
-    with tarfile.open(model.folder / "model.tar.gz") as old, tarfile.open(archive, "w:gz") as new:
-        for member in old:
-            content = old.extractfile(member)
-            assert content is not None
-            data = bytearray(content.read())
-            if member.name == "model.onnx":
-                data[len(data) // 2] ^= 0xFF
-            new.addfile(member, io.BytesIO(data))
-    manifest = model.manifest
-    manifest["artifact"] |= {
-        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
-        "size": archive.stat().st_size,
-    }
-    (folder / "model.json").write_text(json.dumps(manifest))
-    return folder
+
+    def flip(name: str, data: bytes) -> bytes:
+        middle = len(data) // 2
+        return data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :] if name == "model.onnx" else data
+
+    return repacked(model, folder, flip)
 
 
 def test_without_permission_to_read_the_artifact_the_endpoint_fails_and_says_why(

@@ -1,16 +1,13 @@
 """The settings of prod meet a model that starts well and fails every photo: its alarms take the update back."""
 
 import dataclasses
-import hashlib
-import io
-import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.embedded import ROOT, Traffic, eventually
+from tests.end_to_end.archives import repacked
 from tests.end_to_end.project import Deployment, Model, synthesised
 
 ENVIRONMENT = "guarded"
@@ -58,21 +55,7 @@ def wait_until_gone(aws: Deployment, name: str) -> None:
 
 def failing(model: Model, folder: Path) -> Path:
     """Make the serving code inside an archive fail every photo, and write the manifest that belongs to it."""
-    archive = folder / "model.tar.gz"
-    with tarfile.open(model.folder / "model.tar.gz") as old, tarfile.open(archive, "w:gz", compresslevel=1) as new:
-        for member in old:
-            content = old.extractfile(member)
-            assert content is not None
-            data = content.read() + (FAIL if member.name == "code/inference.py" else b"")
-            member.size = len(data)
-            new.addfile(member, io.BytesIO(data))
-    manifest = model.manifest
-    manifest["artifact"] |= {
-        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
-        "size": archive.stat().st_size,
-    }
-    (folder / "model.json").write_text(json.dumps(manifest))
-    return folder
+    return repacked(model, folder, lambda name, data: data + (FAIL if name == "code/inference.py" else b""))
 
 
 def test_a_model_that_fails_photos_is_rolled_back_by_its_alarms(
