@@ -63,7 +63,7 @@ def kennel(data: Path, weights: Path, epochs: int, views: int, folder: Path) -> 
     keep_memory()
     console.quiet = True
     found = photos.find({split: data / split for split in photos.SPLITS})
-    recipe = create("resnet50", str(weights), baseline.CLASSES, None, baseline.SIDE)
+    recipe = create("resnet50", str(weights), baseline.CLASSES, baseline.SIDE, baseline.SIDE)
     start, busy = time.perf_counter(), time.process_time()
     views_of = Views(views, "photo" if views > 1 else "none")
     bank = FeatureBank(recipe, found, folder, choose_precision(recipe.rule.crop), views_of)
