@@ -3,7 +3,7 @@
     .venv/bin/python bench/distributed.py [ROUNDS]
 
 Each process has one thread, so two of them can be twice as fast on two cores at best; efficiency is the share of that.
-ResNet-18 on scanned digits of 96 pixels a side, the same photos a step (64) over all processes: at 32 pixels, the
+ResNet-18 on scanned digits of 160 pixels a side, the same photos a step (64) over all processes: at 32 pixels, the
 optimizer's step, which each process takes, and the gradients' way weigh as much as learning itself. The two take turns,
 an epoch each, so that a noisy machine disturbs both; the median of the rounds counts. Batch norm takes the whole
 batch's statistics, which needs two messages a layer and step, or is frozen, which needs none.
@@ -37,7 +37,7 @@ from training.fit.stopping import Stop
 from training.memory import keep_memory
 from training.model.network import create
 
-SIDE, PHOTOS = 96, 256
+SIDE, PHOTOS = 160, 128
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["training.fit.full"])
 
