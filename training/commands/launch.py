@@ -11,10 +11,10 @@ python -m training launch --stop RUN
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from training.arguments import number, whole
-from training.commands.tried import Default, fit_parser, left_open, mark_defaults
+from training.commands.tried import Default, add_like_fit, fit_parser, left_open
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -28,22 +28,16 @@ NOT_OF_FIT = {"command", "data", "out", "run", "checkpoints", "features", "resum
 """Options that mean something else here, or nothing: folders of this machine, which a run does not have."""
 
 
-class _Refuse(argparse.Action):
-    def __call__(self, *arguments: Any) -> NoReturn:
-        raise argparse.ArgumentError(self, "is for `fit`: it names a folder of this machine, and a run has its own")
-
-
 def add(commands: Any, environment: Mapping[str, str]) -> None:
     """Declare the command: its own arguments, and those of ``fit``."""
-    parser = commands.add_parser(
+    parser = add_like_fit(
+        commands,
         "launch",
-        help="fit on AWS: a SageMaker training or tuning job, or an EC2 instance",
+        summary="fit on AWS: a SageMaker training or tuning job, or an EC2 instance",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[fit_parser()],
-        conflict_handler="resolve",
+        refused=("--checkpoints", "--features"),
+        why="it names a folder of this machine, and a run has its own",
     )
-    mark_defaults(parser)
     parser.add_argument(
         "--data", default=None, metavar="DIR|s3://", help="the photos: a folder, which is uploaded, or a prefix"
     )
@@ -54,8 +48,6 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         metavar="DIR",
         help="gets model.json and launch.json (default: build)",
     )
-    for name in ("--checkpoints", "--features"):
-        parser.add_argument(name, nargs="?", action=_Refuse, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     section = parser.add_argument_group("where")
     section.add_argument("--on", choices=["sagemaker", "ec2"], default="sagemaker", help="(default: %(default)s)")
     section.add_argument("--environment", default="dev", help="whose stacks are used (default: %(default)s)")

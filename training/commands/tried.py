@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from training.arguments import Parser
 from training.commands import fit
@@ -48,6 +48,37 @@ def mark_defaults(parser: argparse.ArgumentParser) -> None:
     for name, value in vars(fit_parser().parse_args([])).items():
         if name != "run":
             parser.set_defaults(**{name: Default(value)})
+
+
+def add_like_fit(
+    commands: Any, name: str, *, summary: str, description: str | None, refused: Collection[str], why: str
+) -> argparse.ArgumentParser:
+    """Declare a command that takes ``fit``'s options and tells what is given from what is left open.
+
+    Parameters
+    ----------
+    refused
+        Options of ``fit`` that have no sense here, such as ``--resume``.
+    why
+        What somebody is told who gives one.
+    """
+
+    class Refuse(argparse.Action):
+        def __call__(self, *arguments: Any) -> NoReturn:
+            raise argparse.ArgumentError(self, f"is for `fit`: {why}")
+
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[fit_parser()],
+        conflict_handler="resolve",
+    )
+    mark_defaults(parser)
+    for option in refused:
+        parser.add_argument(option, nargs="?", action=Refuse, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return parser
 
 
 def left_open(file: Path, given: Collection[str]) -> dict[str, Range]:

@@ -11,10 +11,10 @@ The best settings by validation accuracy are then fitted anew and packed, as `fi
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from training.arguments import number, whole
-from training.commands.tried import Default, fit_parser, left_open, mark_defaults, typed
+from training.commands.tried import Default, add_like_fit, left_open, typed
 from training.data.location import folders
 from training.errors import TrainingError
 from training.memory import keep_memory
@@ -22,25 +22,17 @@ from training.memory import keep_memory
 OWN = {"command", "run", "data", "out", "trials", "parallel", "space", "study", "timeout_minutes", "pruning"}
 
 
-class _Refuse(argparse.Action):
-    def __call__(self, *arguments: Any) -> NoReturn:
-        raise argparse.ArgumentError(self, "is for `fit`: a search goes on from its study, trial by trial")
-
-
 def add(commands: Any, environment: Mapping[str, str]) -> None:
     """Declare the command: its own arguments, and those of ``fit``."""
-    parser = commands.add_parser(
+    parser = add_like_fit(
+        commands,
         "tune",
-        help="fit with several settings, and pack the best",
+        summary="fit with several settings, and pack the best",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[fit_parser()],
-        conflict_handler="resolve",
+        refused=("--checkpoints", "--checkpoint-minutes", "--checkpoint-steps", "--resume"),
+        why="a search goes on from its study, trial by trial",
     )
-    mark_defaults(parser)
     parser.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="as for fit (default: build)")
-    for name in ("--checkpoints", "--checkpoint-minutes", "--checkpoint-steps", "--resume"):
-        parser.add_argument(name, nargs="?", action=_Refuse, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     section = parser.add_argument_group("the search")
     section.add_argument(
         "--trials", type=whole(1, 10_000), required=True, metavar="N", help="settings to try, earlier runs' included"

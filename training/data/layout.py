@@ -73,9 +73,9 @@ def explore(folders: dict[str, Path]) -> tuple[Photos, list[Finding]]:
         for each in sorted(folder.iterdir()) if folder.is_dir() else ():
             if each.is_dir() and not each.name.startswith("."):
                 files = sorted(path for path in each.rglob("*") if path.is_file())
-                if photos := [path for path in files if _is_photo(path)]:
+                if photos := [path for path in files if is_photo(path)]:
                     found[split][each.name] = photos
-                ignored += [path for path in files if not _is_photo(path)]
+                ignored += [path for path in files if not is_photo(path)]
             elif each.is_file():
                 ignored.append(each)
     names = sorted(set().union(*found.values()))
@@ -121,7 +121,8 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
     return faults
 
 
-def _is_photo(path: Path) -> bool:
+def is_photo(path: Path) -> bool:
+    """Return whether a file is one by its name; a hidden one is none."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.console import say, track
+from training.data.layout import SPLITS, is_photo
 from training.errors import TrainingError
 from training.launch import places
 from training.launch.aws import CONNECTIONS, Aws, explained
 from training.launch.site import Site
-
-SPLITS = ("train", "valid", "test")
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
-"""What ``fit`` takes; other files stay here."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +120,7 @@ def _read(folder: Path) -> list[_Photo]:
         raise TrainingError(f"--data {folder}: there is no such folder; `python -m training sample {folder}` makes one")
     paths = []
     for split in SPLITS:
-        found = sorted(
-            path
-            for path in (folder / split).glob("*/**/*")
-            if path.suffix.lower() in EXTENSIONS and path.is_file() and not path.name.startswith(".")
-        )
+        found = sorted(path for path in (folder / split).glob("*/**/*") if is_photo(path) and path.is_file())
         if not found:
             raise TrainingError(f"--data {folder}: {folder / split} holds no photos in folders of classes")
         paths += found
