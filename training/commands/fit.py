@@ -23,7 +23,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         type=Path,
         default=Path(environment.get("SM_MODEL_DIR", "build")),
         metavar="DIR",
-        help="gets model.tar.gz, model.json and model.safetensors (default: %(default)s)",
+        help="gets model.tar.gz, model.json, model.safetensors and report.html (default: %(default)s)",
     )
     parser.add_argument("--arch", default="resnet18", help="any classifier of torchvision (default: %(default)s)")
     parser.add_argument(
@@ -95,13 +95,7 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:
-    section = parser.add_argument_group("how every layer learns (mode full)")
-    section.add_argument(
-        "--backbone-lr",
-        type=number(0, 10),
-        metavar="SHARE",
-        help="share of --lr for all layers but the last one (default: 0.1 with weights, 1 without)",
-    )
+    section = parser.add_argument_group("how it learns (both modes)")
     section.add_argument(
         "--shape",
         choices=["one-cycle", "cosine"],
@@ -120,7 +114,22 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         "--label-smoothing",
         type=number(0, 1, or_zero=True),
         default=0.0,
+        metavar="SHARE",
         help="share of a target for all classes (default: 0)",
+    )
+    section.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="of multiplications while every layer learns, or while the frozen ones compute what the last one learns "
+        "from; what measures the model, and what serves, is float32 (default: bfloat16 on a GPU that has it and, from an "
+        "input of 96 pixels a side, on a CPU that has AMX)",
+    )
+    section = parser.add_argument_group("how every layer learns (mode full)")
+    section.add_argument(
+        "--backbone-lr",
+        type=number(0, 10),
+        metavar="SHARE",
+        help="share of --lr for all layers but the last one (default: 0.1 with weights, 1 without)",
     )
     section.add_argument(
         "--ema",
@@ -135,11 +144,6 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         default="train",
         help="take the batch's statistics, over all processes, or keep those of the weights, which suits batches of "
         "few photos (default: %(default)s)",
-    )
-    section.add_argument(
-        "--precision",
-        choices=["float32", "bfloat16"],
-        help="of multiplications in training (default: bfloat16 where it is measured to be faster)",
     )
 
 
