@@ -35,7 +35,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         return error.status
     except Stopped as error:
         print(f"kennel: {error}", file=sys.stderr)  # noqa: T201
-        return 143
+        return error.status
     except (TrainingError, OSError) as error:  # OSError: a full disk, a folder taken away
         if running or environment.get("RANK", "0") == "0":  # torchrun gives the same arguments to each process
             print(f"kennel: {error}", file=sys.stderr)  # noqa: T201

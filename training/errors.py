@@ -5,12 +5,26 @@ class TrainingError(Exception):
     """The user's data, arguments or machine do not allow this; the message says in one line what to do."""
 
 
-class Stopped(Exception):  # noqa: N818 nothing is wrong
-    """SIGTERM asked for the end; the message says in one line what is kept. The exit status is 143, as shells have it.
+class Stopped(BaseException):
+    """SIGTERM or Ctrl-C asked for the end; the message says in one line what is kept.
 
-    SageMaker sends it when a job is stopped or its spot instance is taken back, and kills after 120 seconds
-    (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html).
+    SageMaker sends SIGTERM when a job is stopped or its spot instance is taken back, and kills after 120 seconds
+    (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html). It comes in whatever place,
+    so it is no ``Exception``: whoever makes an unreadable photo of all that goes wrong must not make one of this.
+
+    Parameters
+    ----------
+    status
+        Of the process that ends by it: 128 and the signal's number, as shells have it.
     """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, status)
+        self.message, self.status = message, status
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return self.message
 
 
 class AlreadyTold(Exception):  # noqa: N818 another process has the error

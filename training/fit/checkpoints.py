@@ -24,7 +24,7 @@ from training.files import sha256, sync_folder
 
 NAME = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{64})\.safetensors")
 KEPT = 2
-SCHEMA = 1
+SCHEMA = 2
 METADATA_KEY = "kennel"
 
 
@@ -111,7 +111,9 @@ class Checkpoints:
             say("Checkpoint", f"{path.name[:20]}... is damaged: going on from the one before it")
             path.unlink(missing_ok=True)
         if found:
-            raise TrainingError(f"every checkpoint in {self.folder} was damaged; without them, training begins anew")
+            raise TrainingError(
+                f"every checkpoint in {self.folder} was damaged and is removed now; the same command begins anew"
+            )
         return None
 
     def exist(self) -> bool:

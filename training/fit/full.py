@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from training.console import say, track
 from training.data.photos import PixelDataset
-from training.errors import Stopped, TrainingError
+from training.errors import AlreadyTold, Stopped, TrainingError
 from training.fit import distributed
 from training.fit.batch_norm import freeze, synchronise
 from training.fit.checkpoints import Checkpoints
@@ -100,6 +100,8 @@ class FullTraining:
         """Train to the end."""
         progress = self.progress
         with self.stop.later():
+            if self.checkpoints:
+                self.stop.kept = f"--resume goes on from {self.checkpoints.folder}"
             self._resume()
             while progress.epoch < self.schedule.epochs:
                 began = time.perf_counter() - progress.seconds
@@ -140,14 +142,16 @@ class FullTraining:
         try:
             with self.stop.at_once():  # no weights change here
                 return predict_together(self.progress.candidate, self.valid, "Validating")
-        except Stopped:
+        except (Stopped, RuntimeError) as error:  # a process that was stopped first is missed by those that gather
+            if not self.stop.requested and not isinstance(error, Stopped):
+                raise
             self._end()
 
     def _end(self) -> NoReturn:
-        kept = f"--resume goes on from {self.checkpoints.folder}" if self.checkpoints else "nothing was kept"
         if not self._save():
-            kept = "its checkpoint could not be written"
-        raise Stopped(f"stopped by SIGTERM in epoch {self.progress.epoch + 1}; {kept}")
+            self.stop.kept = "its last checkpoint could not be written"
+        stopped = self.stop.end(f" in epoch {self.progress.epoch + 1}")
+        raise stopped if distributed.primary() else AlreadyTold(stopped.status)
 
     def _position(self) -> int:
         """Return how much is done: steps, a validation counting as one."""
@@ -156,7 +160,8 @@ class FullTraining:
     def _save(self) -> bool:
         if self.checkpoints and distributed.primary():  # all have the same
             try:
-                self.checkpoints.save(self._position(), *self.progress.state())
+                tensors, facts = self.progress.state()
+                self.checkpoints.save(self._position(), tensors, facts | {"circumstances": _circumstances()})
             except OSError as error:  # a full disk should not cost what is learnt
                 say("Checkpoint", f"not written: {error}")
                 return False
@@ -166,9 +171,14 @@ class FullTraining:
         if self.checkpoints is None:
             return
         tensors, facts = (self.checkpoints.newest() if distributed.primary() else None) or ({}, None)
-        if (facts := distributed.share(facts)) is not None:
-            self.progress.restore(distributed.share_tensors(tensors), facts)
-            say("Resumed", f"after step {facts['step']} of {self.steps} in epoch {facts['epoch'] + 1}")
+        if (facts := distributed.share(facts)) is None:
+            say("Checkpoint", f"{self.checkpoints.folder} has none; training begins at its beginning")
+            return
+        self.progress.restore(distributed.share_tensors(tensors), facts)
+        say("Resumed", f"after step {facts['step']} of {self.steps} in epoch {facts['epoch'] + 1}")
+        then, now = facts["circumstances"], _circumstances()
+        if changed := [f"{name} {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]:
+            say("Resumed", f"it was made with {'; '.join(changed)}: the result will be as good, but not bit for bit")
 
     def _rehearse(self) -> None:
         """Take a step that changes nothing.
@@ -194,6 +204,17 @@ class FullTraining:
 
     def _arithmetic(self) -> torch.autocast:
         return torch.autocast(device().type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def _circumstances() -> dict[str, Any]:
+    """Return what decides the last digits besides settings and photos, and may change while training is stopped."""
+    gpu = device().type == "cuda"
+    return {
+        "processes": distributed.size(),
+        "threads": torch.get_num_threads(),
+        "PyTorch": torch.__version__,
+        "processor": torch.cuda.get_device_name() if gpu else torch.backends.cpu.get_cpu_capability(),
+    }
 
 
 def _averaging(decay: float) -> Callable[..., None]:

@@ -42,10 +42,10 @@ def group(environment: Mapping[str, str]) -> Iterator[None]:
     console.quiet = rank != 0
     try:
         yield
-    except Stopped as error:  # all are, and the primary says it
-        if rank == 0 and _first(store, rank):
+    except Stopped as error:
+        if _first(store, rank):
             raise
-        raise AlreadyTold(143) from error
+        raise AlreadyTold(error.status) from error
     except (TrainingError, OSError) as error:
         if _first(store, rank):
             raise
@@ -54,7 +54,10 @@ def group(environment: Mapping[str, str]) -> Iterator[None]:
         if not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
             raise  # a bug
         if _first(store, rank):
-            raise TrainingError("another process of this training was lost; its own log says why") from error
+            raise TrainingError(
+                "another process of this training was lost, its own log says why; start all of them again, with "
+                "--resume if there are --checkpoints"
+            ) from error
         raise AlreadyTold(2) from error
     finally:
         console.quiet = False

@@ -56,10 +56,10 @@ def tune(request: Request) -> None:
                 say("Fitting", f"trial {number(best)} again, to test and to pack it")
                 with _threads(best.user_attrs["threads"]):  # then it is the same model
                     fit(request.options(best.params), {"tuning": study.manifest()})
-        except (KeyboardInterrupt, Stopped) as stopped:
+        except Stopped as stopped:
             done = f"{len(study.ended())} of {request.trials} trials are in {request.study}"
             print(f"stopped; {done}, and the same command goes on", file=sys.stderr)  # noqa: T201
-            raise AlreadyTold(143 if isinstance(stopped, Stopped) else 130) from None
+            raise AlreadyTold(stopped.status) from None
 
 
 def _look_at_weights(request: Request, found: Photos, seen: Survey) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tests.training.fit.small import datasets, recipe, state, tiny
 from training.data import photos
+from training.errors import Stopped
 from training.fit import distributed
 from training.fit.batch_norm import synchronise
 from training.fit.checkpoints import Checkpoints
@@ -48,7 +49,7 @@ def _run(rank: int, size: int, port: int, results: Any, function: Callable[..., 
     try:
         with group({"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}):
             result = function(*arguments)
-    except Exception as error:
+    except (Exception, Stopped) as error:
         result = error
     # By numpy: a tensor would be sent as a file descriptor of this process, which ends.
     results.put((rank, result))

@@ -1,6 +1,7 @@
 """Training that was stopped goes on as if it never had been."""
 
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from tests.training.fit.processes import in_processes, train
 from tests.training.fit.small import datasets, state, tiny
 from training.data import photos
+from training.data.pixels import read_photo
 from training.errors import AlreadyTold, Stopped, TrainingError
 from training.fit.checkpoints import NAME, Checkpoints
 from training.fit.full import FullTraining, train_full
@@ -84,9 +86,17 @@ def test_the_average_of_the_weights_is_what_is_kept(splits: Splits) -> None:
     assert averaged[0]["network.1.num_batches_tracked"] == 3 * averaged[1].epoch
 
 
-@pytest.mark.parametrize("after", [1, 3, 4, 9])
-def test_sigterm_leaves_a_checkpoint_of_the_very_step(
-    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+@pytest.mark.parametrize(
+    ("after", "number", "name"),
+    [
+        (1, signal.SIGTERM, "SIGTERM"),
+        (3, signal.SIGINT, "Ctrl-C"),
+        (4, signal.SIGTERM, "SIGTERM"),
+        (9, signal.SIGINT, "Ctrl-C"),
+    ],
+)
+def test_a_signal_leaves_a_checkpoint_of_the_very_step(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, number: signal.Signals, name: str
 ) -> None:
     whole = run(splits, SCHEDULE)
     kept = Checkpoints(tmp_path, {})
@@ -97,12 +107,13 @@ def test_sigterm_leaves_a_checkpoint_of_the_very_step(
         nonlocal steps
         steps += 1
         if steps == after:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return learn(learner, *arguments)
 
     monkeypatch.setattr(Learner, "__call__", step)
-    with pytest.raises(Stopped, match=rf"stopped by SIGTERM in epoch {(after + 2) // 3}; --resume goes on from"):
+    with pytest.raises(Stopped, match=f"by {name} in epoch {(after + 2) // 3}; --resume goes on from") as caught:
         run(splits, SCHEDULE, kept)
+    assert caught.value.status == 128 + number
     assert steps == after
     assert same(run(splits, SCHEDULE, kept), whole)
     assert steps == 9
@@ -125,14 +136,64 @@ def test_sigterm_while_validating_does_not_wait_for_the_end(
     assert same(run(splits, SCHEDULE, kept), whole)
 
 
-def test_without_checkpoints_sigterm_says_that_nothing_is_kept(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sigterm_while_the_last_checkpoint_is_written_ends_training(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Checkpoints(tmp_path, {})
+    save = Checkpoints.save
+
+    def interrupted(self: Checkpoints, *arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        save(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", interrupted)
+        with pytest.raises(Stopped, match="--resume goes on from"):
+            run(splits, SCHEDULE, kept)
+    assert same(run(splits, SCHEDULE, kept), run(splits, SCHEDULE))
+
+
+def test_sigterm_while_a_photo_is_decoded_does_not_make_it_unreadable(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("PIL.Image.Image.load", decode)
+    with stopping(), pytest.raises(Stopped):
+        read_photo(splits["valid"][0].path)
+
+
+def test_without_checkpoints_a_signal_says_that_nothing_is_kept(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def step(*_: object) -> float:
         os.kill(os.getpid(), signal.SIGTERM)
         return 0.5
 
     monkeypatch.setattr(Learner, "__call__", step)
-    with pytest.raises(Stopped, match="nothing was kept"):
+    with pytest.raises(Stopped, match="nothing was written"):
         run(splits, SCHEDULE)
+
+
+def test_who_presses_ctrl_c_twice_does_not_wait_for_the_step() -> None:
+    with stopping() as stop, stop.later():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+        with pytest.raises(Stopped, match="by Ctrl-C"):
+            os.kill(os.getpid(), signal.SIGINT)
+        stop.requested = False
+
+
+def test_what_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stopping() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stop.requested
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_finished_training_is_not_repeated(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +214,9 @@ def test_a_full_disk_does_not_end_training(
     assert "not written: No space left on device" in capsys.readouterr().out
 
 
-def test_two_processes_stop_at_the_same_step_and_go_on_to_the_bit(data: Path, tmp_path: Path) -> None:
+def test_two_processes_stop_at_the_same_step_and_go_on_to_the_bit_and_one_says_that_it_is_another_number(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     whole = in_processes(2, train, data, SCHEDULE)
     kept = Checkpoints(tmp_path / "kept", {})
     kept.prepare()
@@ -162,9 +225,15 @@ def test_two_processes_stop_at_the_same_step_and_go_on_to_the_bit(data: Path, tm
     assert isinstance(second, AlreadyTold)
     assert second.status == 143
     assert [NAME.fullmatch(path.name)[1] for path in kept.folder.iterdir()] == ["000000005"]  # type: ignore[index]
+    alone = Checkpoints(Path(shutil.copytree(kept.folder, tmp_path / "alone")), {})
     for weights, history in in_processes(2, train, data, SCHEDULE, "tiny", kept):
         assert all((weights[name] == whole[0][0][name]).all() for name in weights)
         assert timeless(history) == timeless(whole[0][1])
+    capfd.readouterr()
+    ((_, history),) = in_processes(1, train, data, SCHEDULE, "tiny", alone)
+    assert timeless(history)[0] == timeless(whole[0][1])[0]
+    assert len(history) == 3
+    assert "made with processes 2, now 1: the result will be as good, but not bit for bit" in capfd.readouterr().out
 
 
 def test_divergence_is_told_at_the_step_where_it_happens(splits: Splits) -> None:

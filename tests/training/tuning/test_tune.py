@@ -128,13 +128,13 @@ def test_no_trial_is_given_the_test_split(
     assert set(fits[0][0].folders) == {"train", "valid", "test"}
 
 
-@pytest.mark.parametrize(("by", "expected"), [("Ctrl-C", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("by", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_it_says_how_to_go_on_and_does(
     arguments: list[str],
     run: Run,
     fits: list[tuple[Options, Mapping[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
-    by: str,
+    by: signal.Signals,
     expected: int,
 ) -> None:
     calls: list[Options] = []
@@ -143,9 +143,7 @@ def test_stopped_it_says_how_to_go_on_and_does(
     def interrupted(self: Trainer, options: Options, report: Any) -> Any:
         calls.append(options)
         if len(calls) == 2:
-            if by == "Ctrl-C":
-                raise KeyboardInterrupt
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), by)
         return original(self, options, report)
 
     monkeypatch.setattr(Trainer, "__call__", interrupted)
