@@ -90,6 +90,18 @@ DATA: dict[str, tuple[Change, str]] = {
         lambda data: [copied(f"{split}/{RED}", f"{split}/9.Red setter")(data) for split in ("train", "valid", "test")],
         "several classes have the label 'Red setter'; rename",
     ),
+    "a class that cannot be printed": (
+        lambda data: [copied(f"{split}/{RED}", f"{split}/Red\nsetter")(data) for split in ("train", "valid", "test")],
+        r"a class is called 'Red\nsetter', which not everything can print; rename its folders",
+    ),
+    "a class whose name is no UTF-8": (
+        lambda data: [copied(f"{s}/{RED}", f"{s}/\udce9pagneul")(data) for s in ("train", "valid", "test")],
+        r"a class is called '\udce9pagneul', which not everything can print; rename its folders",
+    ),
+    "a link that leads nowhere": (
+        lambda data: (data / "train" / RED / "annexed.jpg").symlink_to("nowhere"),
+        "cannot be read (No such file or directory); replace the file or remove it",
+    ),
     "a test photo to learn from": (copied(f"test/{RED}/0.png", f"train/{RED}/x.png"), "in two splits"),
     "a test photo to choose by": (resaved(f"test/{RED}/0.png", f"valid/{RED}/x.webp"), "in two splits"),
     "a photo of two classes": (copied(f"train/{RED}/0.png", f"train/{BLUE}/x.png"), "under two classes"),

@@ -9,14 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from training.console import console, say
-from training.data.findings import ERROR, NOTE, WARNING, Finding
+from training.data.findings import ERROR, NOTE, SHOWN, WARNING, Finding
 from training.data.layout import Photos, explore
 from training.data.survey import Look, examine, fingerprint, look_at
 from training.files import publish, workspace
 
 COLOURS = {ERROR: "red", WARNING: "yellow", NOTE: "default"}
-SHOWN = 3
-"""Examples of each finding; the report has all."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +62,14 @@ def show(report: Report) -> None:
         )
     console.print(table)
     for finding in report.findings:
-        count = f"{finding.count} x " if finding.photos else ""
+        text = finding.text.removeprefix(finding.kind)  # of which some begin with it
         console.print()
         console.print(
-            Text(f"{finding.severity:<8}", COLOURS[finding.severity]), Text(f"{count}{finding.kind}: {finding.text}")
+            Text(f"{finding.severity:<8}", COLOURS[finding.severity]),
+            Text(f"{finding.headline}{': ' if text == finding.text else ''}{text}"),
         )
-        for group in finding.photos[:SHOWN]:
-            console.print(Text(f"         {' = '.join(group)}"))
+        for example in finding.examples():
+            console.print(Text(f"         {example}"))
         if finding.count > SHOWN:
             console.print(Text(f"         and {finding.count - SHOWN} more"))
     console.print()

@@ -58,7 +58,10 @@ def copies(photos: Sequence[Photo]) -> list[Finding]:
 
 
 def look_alikes(photos: Sequence[Photo]) -> list[Finding]:
-    """Find photos of two splits that look the same although their pixels differ."""
+    """Find photos that look the same as one of an earlier split although their pixels differ.
+
+    Each is told once for each of those splits, with the photo that is nearest: blank ones would all be alike.
+    """
     splits: dict[str, list[Photo]] = {}
     for photo in photos:
         splits.setdefault(photo.split, []).append(photo)
@@ -69,7 +72,7 @@ def look_alikes(photos: Sequence[Photo]) -> list[Finding]:
     groups = tuple(
         (one[i].name, other[j].name)
         for one, other in pairs
-        for i, j in _close(_thumbnails(one), _thumbnails(other))
+        for j, i in _nearest(_thumbnails(other), _thumbnails(one))
         if one[i].pixels != other[j].pixels
     )
     text = "photos of two splits look the same: one may be the other, scaled or compressed again"
@@ -80,16 +83,18 @@ def _thumbnails(photos: Sequence[Photo]) -> np.ndarray:
     return np.frombuffer(b"".join(each.thumbnail for each in photos), np.uint8).reshape(len(photos), -1)
 
 
-def _close(one: np.ndarray, other: np.ndarray) -> list[tuple[int, int]]:
-    """Return the pairs of rows, uint8 of shape [photos, pixels], that differ by at most ``ALIKE``."""
+def _nearest(one: np.ndarray, other: np.ndarray) -> list[tuple[int, int]]:
+    """Return each row of ``one`` with the nearest of ``other``, where they differ by at most ``ALIKE``.
+
+    Rows are uint8 of shape [photos, pixels].
+    """
     limit = ALIKE**2 * THUMBNAIL**2
     right = other.astype(np.float32)
     squares = (right**2).sum(1)
     found = []
     for start in range(0, len(one), 256):
-        left = one[start : start + 256].astype(np.float32)
-        distances = (left**2).sum(1)[:, None] + squares - 2 * left @ right.T
-        for i, j in np.argwhere(distances <= limit + 1000):  # float32 errs by less than 1000 here; exactly, then:
-            if ((one[start + i].astype(int) - other[j].astype(int)) ** 2).sum() <= limit:
-                found.append((int(start + i), int(j)))
+        left = one[start : start + 256]
+        nearest = (squares - 2 * left.astype(np.float32) @ right.T).argmin(1)  # but for what a row's own square adds
+        differences = ((left.astype(int) - other[nearest]) ** 2).sum(1)
+        found += [(int(start + i), int(nearest[i])) for i in np.flatnonzero(differences <= limit)]
     return found

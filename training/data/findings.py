@@ -5,6 +5,9 @@ from dataclasses import dataclass
 ERROR, WARNING, NOTE = "error", "warning", "note"
 """An error would falsify the result, and ``fit`` refuses it; a warning may explain a poor one."""
 
+SHOWN = 3
+"""Examples of each finding, and names of each example; the report has all."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -30,6 +33,14 @@ class Finding:
         """Return how many photos, or groups of them, it concerns."""
         return max(1, len(self.photos))
 
-    def example(self) -> str:
-        """Return the first group's names."""
-        return " = ".join(self.photos[0]) if self.photos else ""
+    @property
+    def headline(self) -> str:
+        """Return what was found, and how often."""
+        return f"{self.count} x {self.kind}" if self.photos else self.kind
+
+    def examples(self) -> list[str]:
+        """Return the first groups, each with its first names."""
+        return [
+            " = ".join(group[:SHOWN]) + (f" and {len(group) - SHOWN} more" if len(group) > SHOWN else "")
+            for group in self.photos[:SHOWN]
+        ]

@@ -1,5 +1,7 @@
 """Which files lie where: ``train``, ``valid`` and ``test``, each with a folder for every class."""
 
+import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +34,7 @@ class Photos:
     folders
         Of each split.
     ignored
-        Files in those folders that are no photos of a class.
+        Files in those folders that are no photos of a class, and folders of classes that hold nothing.
     """
 
     classes: tuple[str, ...]
@@ -41,8 +43,12 @@ class Photos:
     ignored: tuple[Path, ...] = ()
 
     def name(self, split: str, path: Path) -> str:
-        """Return a photo's name within the data set, the same wherever that lies: ``train/class/file.jpg``."""
-        return f"{split}/{path.relative_to(self.folders[split]).as_posix()}"
+        """Return a photo's name within the data set, the same wherever that lies: ``train/class/file.jpg``.
+
+        What cannot be printed in a line is escaped: file systems take names with line breaks, or in another encoding.
+        """
+        name = f"{split}/{path.relative_to(self.folders[split]).as_posix()}"
+        return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 
 def find(folders: dict[str, Path]) -> Photos:
@@ -72,11 +78,14 @@ def explore(folders: dict[str, Path]) -> tuple[Photos, list[Finding]]:
         found[split] = {}
         for each in sorted(folder.iterdir()) if folder.is_dir() else ():
             if each.is_dir() and not each.name.startswith("."):
-                files = sorted(path for path in each.rglob("*") if path.is_file())
-                if photos := [path for path in files if is_photo(path)]:
+                files = _files(each)
+                # A link that leads nowhere is a photo too: one that is missing, which reading it will tell.
+                photos = [path for path in files if is_photo(path) and (path.is_file() or not path.exists())]
+                if photos:
                     found[split][each.name] = photos
-                ignored += [path for path in files if not is_photo(path)]
-            elif each.is_file():
+                chosen = set(photos)
+                ignored += [path for path in files if path not in chosen] if files else [each]
+            elif not each.is_dir() and each.name not in LITTER:
                 ignored.append(each)
     names = sorted(set().union(*found.values()))
     return (
@@ -87,7 +96,7 @@ def explore(folders: dict[str, Path]) -> tuple[Photos, list[Finding]]:
                 for split, by_class in found.items()
             },
             folders,
-            tuple(path for path in ignored if path.name not in LITTER),
+            tuple(ignored),
         ),
         _faults(folders, found, names),
     )
@@ -111,6 +120,10 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
     if len(names) == 1:
         text = f"{next(iter(folders.values()))} has one class, {names[0]}: there is nothing to tell apart"
         faults.append(Finding(ERROR, "one class", text))
+    for name in names:
+        if any(unicodedata.category(each) in ("Cc", "Cs") for each in name):  # control characters; bytes not in UTF-8
+            text = f"a class is called {name!r}, which not everything can print; rename its folders"
+            faults.append(Finding(ERROR, "unprintable class", text))
     by_label: dict[str, list[str]] = {}
     for name in names:
         by_label.setdefault(label(name), []).append(name)
@@ -119,6 +132,18 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
             text = f"several classes have the label {shown!r}; rename a folder such as {same[0]}"
             faults.append(Finding(ERROR, "same label", text))
     return faults
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return what lies in a folder and in those below it that are not hidden; links to folders are not followed."""
+    found = []
+    with os.scandir(folder) as entries:
+        for each in entries:
+            if each.is_dir(follow_symlinks=False):
+                found += [] if each.name.startswith(".") else _files(Path(each))
+            elif each.name not in LITTER:
+                found.append(Path(each))
+    return sorted(found)
 
 
 def is_photo(path: Path) -> bool:

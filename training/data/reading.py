@@ -6,6 +6,7 @@ no test on this side could see.
 """
 
 import sys
+import warnings
 from pathlib import Path
 
 from PIL import Image
@@ -20,6 +21,9 @@ import photo_pixels  # noqa: E402
 from serving_errors import RequestError  # noqa: E402
 
 __all__ = ["SERVING", "UnreadableError", "decode", "photo_pixels", "read_bytes", "read_photo"]
+
+# Pillow warns of odd metadata and many pixels on its way; what matters of a photo is what ``decode`` says in the end.
+warnings.filterwarnings("ignore", module="PIL")
 
 NAMES = {"Empty body": "empty file", "Body too large": "file too large"}
 """Serving's titles of what it refuses, where a file would be called otherwise."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.console import track
+from training.console import say, track
 from training.data.duplicates import THUMBNAIL, copies, look_alikes
 from training.data.findings import ERROR, NOTE, WARNING, Finding
 from training.data.layout import SPLITS, Photos
@@ -77,7 +77,7 @@ class Survey:
 
 
 def survey(photos: Photos) -> Survey:
-    """Read every photo once, so that what is wrong is found now and not after an hour.
+    """Read every photo once, so that what is wrong is found now and not after an hour; warnings are printed.
 
     Raises
     ------
@@ -90,9 +90,11 @@ def survey(photos: Photos) -> Survey:
         more = sum(len(each.photos) for each in errors) - 1
         and_more = f" (and {more} more)" if more else ""
         raise TrainingError(
-            f"{errors[0].example()}: {errors[0].text}{and_more}; `python -m training check` with the same --data "
+            f"{errors[0].examples()[0]}: {errors[0].text}{and_more}; `python -m training check` with the same --data "
             "lists what is wrong"
         )
+    if warnings := ", ".join(each.headline for each in found if each.severity == WARNING):
+        say("Warnings", f"{warnings}; `python -m training check` with the same --data says more")
     return Survey(
         fingerprint(looks),
         usual_side(looks),
@@ -133,8 +135,10 @@ def examine(photos: Photos, looks: list[Look], size: int | None = None) -> list[
     found = _unreadable(looks)
     readable = [each for each in looks if not each.problem]
     found += copies(readable) + look_alikes(readable) + _imbalance(photos)
-    if small := [each for each in readable if min(each.size) < (size or min(224, usual_side(looks)))]:
-        found.append(_about(WARNING, "small photo", "smaller than the model's input, and enlarged for it", small))
+    side = size or min(224, usual_side(looks))
+    if small := [each for each in readable if min(each.size) < side]:
+        text = f"smaller than the model's input of {side} pixels a side, and enlarged for it"
+        found.append(_about(WARNING, "small photo", text, small))
     for trait, (severity, text) in TRAITS.items():
         if having := [each for each in readable if trait in each.traits]:
             found.append(_about(severity, trait, text, having))
@@ -238,11 +242,11 @@ def _ignored(photos: Photos) -> Finding:
     for path in photos.ignored:
         split = next(split for split, folder in photos.folders.items() if path.is_relative_to(folder))
         names.append((photos.name(split, path),))
-    endings = ", ".join(sorted({path.suffix.lower() or "no ending" for path in photos.ignored})[:5])
+    endings = {"folder" if path.is_dir() else path.suffix.lower() or "no ending" for path in photos.ignored}
     return Finding(
         WARNING,
         "ignored file",
-        f"not a JPEG, PNG or WebP file in a class's folder ({endings}), and left out",
+        f"not a JPEG, PNG or WebP file in a class's folder ({', '.join(sorted(endings)[:5])}), and left out",
         tuple(names),
     )
 

@@ -1,6 +1,9 @@
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,8 @@ from training.data.check import check
 from training.data.duplicates import THUMBNAIL, look_alikes
 from training.data.findings import Finding
 from training.data.layout import SPLITS
-from training.data.survey import Look
+from training.data.photos import find
+from training.data.survey import Look, survey
 
 Run = Callable[..., tuple[int, str, str]]
 RED, GREEN = "001.Red_setter", "002.Green_dog"
@@ -62,6 +66,13 @@ def test_limits_are_those_of_serving(data: Path, monkeypatch: pytest.MonkeyPatch
     assert "too many pixels" not in findings(data)
     monkeypatch.setattr(photo_pixels, "MAX_PIXELS", 40 * 50 - 1)
     assert findings(data)["too many pixels"].photos == ((f"train/{RED}/large.png",),)
+
+
+def test_pillow_has_nothing_to_add(data: Path) -> None:
+    Image.new("1", (10_000, 9_000)).save(data / "train" / RED / "bomb.png")
+    command = [sys.executable, "-m", "training", "check", "--data", str(data)]
+    errors = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert (errors.startswith("kennel: "), errors.count("\n")) == (True, 1), errors
 
 
 def test_a_strip_of_which_a_crop_shows_nothing_is_an_error(data: Path) -> None:
@@ -162,6 +173,20 @@ def test_look_alikes_are_found_wherever_they_stand_among_many() -> None:
     assert look_alikes(looks)[0].photos == (("train/555", "test/270"),)
 
 
+def test_of_photos_that_all_look_the_same_each_is_told_once() -> None:
+    blank = bytes(THUMBNAIL**2)
+    looks = [
+        Look(f"{split}/{i}", split, 0, pixels=f"{split}{i}", thumbnail=blank)
+        for split, count in {"train": 300, "test": 20}.items()
+        for i in range(count)
+    ]
+    looks[77] = replace(looks[77], thumbnail=b"\x03" + blank[1:])
+    looks[310] = replace(looks[310], thumbnail=b"\x03" + blank[1:])
+    (found,) = look_alikes(looks)
+    assert found.count == 20
+    assert ("train/77", "test/10") in found.photos, "with the nearest"
+
+
 def test_too_many_photos_to_compare_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "MAX_PAIRS", 5)
     looks = [Look("", split, 0, thumbnail=bytes(THUMBNAIL**2)) for split in ("train", "test") for _ in range(3)]
@@ -195,6 +220,70 @@ def test_photos_below_the_models_input_are_a_warning(data: Path) -> None:
     assert findings(data)["small photo"].photos == ((f"train/{RED}/small.png",),)
     assert "small photo" not in findings(data, 31)
     assert findings(data, 224)["small photo"].count == 49
+
+
+def test_of_many_copies_a_few_are_named(data: Path, run: Run) -> None:
+    for number in range(500):
+        shutil.copy(data / "test" / RED / "0.png", data / "train" / RED / f"copy{number}.png")
+    for arguments in (["check"], ["fit", "--out", data.parent / "build"]):
+        status, output, errors = run(*arguments, "--data", data)
+        assert status == 2
+        assert f"train/{RED}/copy0.png = train/{RED}/copy1.png = train/{RED}/copy10.png and 498 more" in output + errors
+        assert "copy100.png" not in output + errors
+
+
+def test_warnings_are_told_before_training_too(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = {split: data / split for split in SPLITS}
+    survey(find(photos))
+    assert capsys.readouterr().out == ""
+    shutil.copy(data / "train" / RED / "1.png", data / "train" / RED / "again.png")
+    survey(find(photos))
+    assert capsys.readouterr().out.startswith("Warnings    1 x repetition; `python -m training check`")
+
+
+def test_a_link_that_leads_nowhere_is_a_photo_that_is_missing(data: Path, run: Run) -> None:
+    (data / "train" / RED / "annexed.jpg").symlink_to("elsewhere.jpg")
+    (data / "train" / RED / "loop.png").symlink_to("loop.png")
+    (data / "train" / RED / "linked.png").symlink_to(data / "test" / RED / "0.png")
+    found = findings(data)
+    assert found["cannot be read (No such file or directory)"].photos == ((f"train/{RED}/annexed.jpg",),)
+    assert found["cannot be read (Too many levels of symbolic links)"].photos == ((f"train/{RED}/loop.png",),)
+    assert found["leak"].photos == ((f"train/{RED}/linked.png", f"test/{RED}/0.png"),)
+    status, output, _ = run("check", "--data", data)
+    assert status == 2
+    assert "1 x cannot be read (No such file or directory); replace the file or remove it" in output
+
+
+def test_what_is_no_file_is_left_out_and_told(data: Path) -> None:
+    red = data / "train" / RED
+    os.mkfifo(red / "pipe.jpg")
+    (red / "folder.jpg").mkdir()
+    picture().save(red / "folder.jpg" / "below.jpg")
+    (red / "link").symlink_to(data / "test" / RED)
+    (data / "train" / "no photos").mkdir()
+    (data / "train" / "lost class").symlink_to("nowhere")
+    ignored = findings(data)["ignored file"]
+    assert {names for (names,) in ignored.photos} == {
+        f"train/{RED}/pipe.jpg",
+        f"train/{RED}/link",
+        "train/no photos",
+        "train/lost class",
+    }
+    assert "(.jpg, folder, no ending)" in ignored.text
+
+
+def test_names_that_do_not_fit_a_line_are_escaped(data: Path, run: Run, tmp_path: Path) -> None:
+    red = os.fsencode(data / "train" / RED)
+    for name in (b"new\nline.png", b"bell\x1b[31m.png", b"latin\xe9.png"):
+        Path(os.fsdecode(red + b"/" + name)).write_bytes(b"")
+    status, output, _ = run("check", "--data", data, "--json", tmp_path / "report.json")
+    assert status == 2
+    for name in (r"new\nline.png", r"bell\x1b[31m.png", r"latin\udce9.png"):
+        assert f"         train/{RED}/{name}\n" in output
+    photos = json.loads((tmp_path / "report.json").read_text())["findings"][0]["photos"]
+    assert [f"train/{RED}/new\\nline.png"] in photos
+    status, _, errors = run("fit", "--data", data, "--out", tmp_path / "build")
+    assert (status, errors.count("\n")) == (2, 1)
 
 
 def test_files_left_out_are_told_with_their_endings(data: Path) -> None:

@@ -41,12 +41,14 @@ def test_photos_are_listed_by_name_with_their_class(data: Path) -> None:
 
 def test_only_what_the_endpoint_takes_counts_as_a_photo(data: Path) -> None:
     red = data / "train" / "001.Red_setter"
+    (red / ".ipynb_checkpoints").mkdir()
+    shutil.copy(red / "0.png", red / ".ipynb_checkpoints" / "0-checkpoint.png")
     for name in (".hidden.png", "notes.txt", "old.bmp", "._0.png"):
         (red / name).write_bytes(b"not a photo")
     shutil.copy(red / "0.png", red / "UPPER.PNG")
     names = {photo.path.name for photo in find(folders(data)).splits["train"]}
     assert "UPPER.PNG" in names
-    assert not names & {".hidden.png", "notes.txt", "old.bmp", "._0.png"}
+    assert not names & {".hidden.png", "notes.txt", "old.bmp", "._0.png", "0-checkpoint.png"}
 
 
 def test_a_missing_split_is_named(data: Path) -> None:
