@@ -1,10 +1,12 @@
-"""What runs in a SageMaker training job: ``fit``, and its artifact to S3.
+"""What runs in a SageMaker training job: ``fit``, and its artifact to S3; of a tuning job's trial, its metrics alone.
 
 AWS's training toolkit starts this file, by torchrun where there are several processes, with the variables that ``fit``
 reads: SM_CHANNEL_*, SM_HPS and SM_MODEL_DIR. Of Kennel's own there are
 
 - KENNEL_RUNS and KENNEL_MODELS: prefixes of S3 for the manifest by the job's name, and for the artifact by its hash;
-- KENNEL_CHECKPOINTS: SageMaker keeps that folder in S3, one for all jobs of a tuning job (KENNEL_TRIAL);
+- KENNEL_TRIAL: this is a trial of a tuning job;
+- KENNEL_SEARCH: address in S3 of what the manifest is to say of the search that found the hyperparameters;
+- KENNEL_CHECKPOINTS: SageMaker keeps that folder in S3, one for all trials of a tuning job;
 - KENNEL_PIDS: gets the processes' ids, so that the container's entry point can hand SIGTERM on to them.
 """
 
@@ -15,9 +17,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import boto3
+
 from training.__main__ import main
 from training.launch.delivery import deliver
 from training.launch.marker import BEGIN
+from training.launch.places import split
 
 
 class _Loud(io.TextIOBase):
@@ -44,16 +49,24 @@ def run(environment: dict[str, str]) -> int:
     with Path(environment["KENNEL_PIDS"]).open("a") as file:
         file.write(f"{os.getpid()}\n")
     os.environ["KENNEL_CACHE"] = str(_cache())
-    if environment.get("KENNEL_TRIAL"):
+    trial, first = bool(environment.get("KENNEL_TRIAL")), environment.get("RANK", "0") == "0"
+    if trial:
         environment["KENNEL_CHECKPOINTS"] += f"/{name}"
-    first = environment.get("RANK", "0") == "0"
+    if first and (search := environment.get("KENNEL_SEARCH")):
+        environment["KENNEL_ABOUT"] = _read(search)
     if first:
         print(BEGIN, flush=True)  # noqa: T201
     with contextlib.redirect_stderr(_Loud(sys.stderr)):  # type: ignore[arg-type]
         status = main(["fit"], environment)
-    if status == 0 and first:
+    if status == 0 and first and not trial:
         deliver(Path(environment["SM_MODEL_DIR"]), name, environment["KENNEL_RUNS"], environment["KENNEL_MODELS"])
     return status
+
+
+def _read(uri: str) -> str:
+    bucket, key = split(uri)
+    body: bytes = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    return body.decode()
 
 
 def _cache() -> Path:

@@ -114,13 +114,42 @@ def test_two_instances_train_one_model(launch: Launcher) -> None:
     launch.check_delivery()
 
 
-def test_a_tuning_job_brings_home_its_best_trial(launch: Launcher) -> None:
-    printed = launch(*TINY, *CPU, "--tune", 2)
+def test_a_tuning_jobs_trials_leave_metrics_and_its_best_settings_are_fitted_and_tested_once(launch: Launcher) -> None:
+    assert "`--attach` starts the one more job" in launch(*TINY, *CPU, "--tune", 2, "--detach")
+    search = launch.name
+    printed = launch("--attach", search)
     assert "2 trials done" in printed
+    assert printed.count("test_accuracy=") == 1
     launch.check_delivery()
-    job = launch.aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=launch.name)
-    merit = job["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]
+    sagemaker = launch.aws.sagemaker
+    best = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=search)["BestTrainingJob"]
+    merit = best["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]
     assert merit == pytest.approx(launch.manifest["metrics"]["validation"]["accuracy"], abs=1e-4)
+    tried = launch.manifest["tuning"]
+    assert (tried["study"], tried["trials"]["complete"], tried["best"]["trial"]) == (search, 2, best["TrainingJobName"])
+    for name, value in tried["best"]["parameters"].items():
+        assert str(launch.manifest["training"][name.replace("-", "_")]) == str(value)
+
+    jobs = sagemaker.list_training_jobs(NameContains=search)["TrainingJobSummaries"]
+    described = [sagemaker.describe_training_job(TrainingJobName=each["TrainingJobName"]) for each in jobs]
+    tested = {
+        each["TrainingJobName"]: "test_accuracy" in [metric["MetricName"] for metric in each["FinalMetricDataList"]]
+        for each in described
+    }
+    assert sorted(tested.values()) == [False, False, True]
+    assert tested[f"{search}-best"]
+    left = [key for prefix in ("training/runs/", "training/output/") for key in launch.keys(f"{prefix}{search}")]
+    folder = f"{search}-best"
+    assert sorted(left) == [
+        f"training/output/{folder}/output/model.tar.gz",
+        f"training/runs/{folder}/model.json",
+        f"training/runs/{folder}/search.json",
+    ]
+
+    manifest = launch.manifest
+    launch("--attach", search)
+    assert launch.manifest == manifest
+    assert len(sagemaker.list_training_jobs(NameContains=search)["TrainingJobSummaries"]) == 3
 
 
 def test_an_instance_trains_and_terminates_itself(launch: Launcher) -> None:

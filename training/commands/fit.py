@@ -1,6 +1,7 @@
 """``fit``: photos in, a proven artifact out."""
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -187,15 +188,23 @@ def _truth(text: str) -> bool:
 
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    """Train, and write the artifact."""
+    """Train, and write the artifact; in a tuning job's trial (KENNEL_TRIAL) only train and validate.
+
+    KENNEL_ABOUT is JSON that the manifest is to have, too.
+    """
     keep_memory()
     with group(environment):
         splits = folders(options.data, environment)
         from training.fit.fitting import fit  # PyTorch takes seconds to import; mistakes above should not
+        from training.fit.learning import try_out
         from training.fit.options import Options
 
         if options.resume is None:
             options.resume = options.checkpoints is not None and "SM_MODEL_DIR" in environment
         chosen = {name: value for name, value in vars(options).items() if name not in ("command", "data", "run")}
-        fit(Options(folders=splits, **chosen))
+        asked = Options(folders=splits, **chosen)
+        if environment.get("KENNEL_TRIAL"):
+            try_out(asked)
+        else:
+            fit(asked, json.loads(environment.get("KENNEL_ABOUT", "{}")))
     return 0

@@ -6,6 +6,9 @@ python -m training launch --data s3://BUCKET/data/dogs/ --tune 20 --parallel 4
 python -m training launch --data data/dogs --on ec2 --instance-type g5.xlarge
 python -m training launch --attach            the latest; Ctrl-C lets go of it again
 python -m training launch --stop RUN
+
+With --tune, trials learn and validate, and leave nothing else. When all have ended, one more job fits the best
+settings, tests once and delivers. Whoever follows the search starts it: after --detach or Ctrl-C, whoever attaches.
 """
 
 import argparse
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 NOT_OF_FIT = {"command", "data", "out", "run", "checkpoints", "features", "resume"}
 """Options that mean something else here, or nothing: folders of this machine, which a run does not have."""
+
+COMMAND = "python -m training launch"
 
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
@@ -65,7 +70,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         "--disk-gb", type=whole(1, 16384), default=50, metavar="GB", help="of a SageMaker instance (default: 50)"
     )
     section = parser.add_argument_group("tuning")
-    section.add_argument("--tune", type=whole(1, 750), metavar="N", help="try N settings, and keep the best")
+    section.add_argument("--tune", type=whole(1, 750), metavar="N", help="try N settings, then fit the best once more")
     section.add_argument("--parallel", type=whole(1, 100), default=2, metavar="N", help="at a time (default: 2)")
     section.add_argument(
         "--space", type=Path, metavar="FILE", help="what to try (default: settings/tuning/search.toml)"
@@ -101,7 +106,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     else:
         site, found = _start(aws, options)
         if options.detach:
-            say("", f"follow it with `python -m training launch --attach {found.name}`")
+            say("", f"follow it with `{COMMAND} --attach {found.name}`")
+            _remind(found)
             return 0
     return _follow(aws, site, found, options.out)
 
@@ -128,6 +134,11 @@ def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
     remember(options.out, Started(order.name, found.kind, site.environment))
     where = "an EC2 instance" if options.on == "ec2" else f"{order.instances} x {order.instance_type or SAGEMAKER_TYPE}"
     say("Launched", f"{order.name} on {where}{' spot' if order.spot else ''} in {site.region}")
+    if order.trials:
+        at_a_time = min(order.parallel, order.trials)
+        say(
+            "", f"{order.trials} trials, {at_a_time} at a time; then one more job fits the best settings and tests once"
+        )
     return site, found
 
 
@@ -196,24 +207,41 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
 
 def _follow(aws: "Aws", site: "Site", found: "Run", out: Path) -> int:
     from training.console import say
+    from training.launch.aws import explained
     from training.launch.follow import follow
     from training.launch.result import bring_home
 
-    command = "python -m training launch"
+    run = found
     try:
-        look = follow(aws, found)
+        while True:
+            look = follow(aws, run)
+            with explained():
+                after = run.after() if look.state == "completed" else None
+            if after is None:
+                break
+            run = after
     except KeyboardInterrupt:
-        say("Detached", f"{found.name} goes on: `{command} --attach {found.name}` follows it, `--stop` ends it")
+        say("Detached", f"{run.name} goes on: `{COMMAND} --attach {found.name}` follows it, `--stop` ends it")
+        _remind(run)
         return 130
     except TrainingError as error:
-        raise TrainingError(f"{error}; {found.name} may go on: `{command} --attach {found.name}`") from error
+        raise TrainingError(f"{error}; {run.name} may go on: `{COMMAND} --attach {found.name}`") from error
     if look.state == "failed":
-        raise TrainingError(f"{found.name} failed: {look.reason or look.detail}")
+        again = "" if run is found else "; with the settings above, `launch` without --tune tries once more"
+        raise TrainingError(f"{run.name} failed: {look.reason or look.detail}{again}")
     if look.state == "stopped":
-        say("Stopped", f"{found.name}; there is no model of it")
+        say("Stopped", f"{run.name}; there is no model of it")
         return 1
-    bring_home(aws, site, found, out)
+    bring_home(aws, site, run, out)
     return 0
+
+
+def _remind(run: "Run") -> None:
+    """Say what no search does by itself."""
+    from training.console import say
+
+    if run.kind == "tuning":
+        say("", "when its trials have ended, `--attach` starts the one more job that fits the best settings")
 
 
 def _space(options: argparse.Namespace) -> dict[str, "Range"]:

@@ -36,8 +36,5 @@ def deliver(folder: Path, run: str, runs: str, models: str) -> str:
     s3.put_object(Bucket=bucket, Key=f"{prefix}{run}/model.json", Body=text.encode())
     (folder / "model.json").write_text(text, encoding="utf-8")
     archive.unlink()
-    accuracy = manifest["metrics"].get("validation", {}).get("accuracy")
-    if accuracy is not None:  # a tuning job takes the last value: of the weights that were kept, not the last epoch's
-        print(f"valid_accuracy={accuracy:.4f}", flush=True)  # noqa: T201
     print(f"Delivered   {location}", flush=True)  # noqa: T201
     return location

@@ -34,7 +34,7 @@ def find(aws: Aws, name: str, environment: str, out: Path) -> tuple[Site, Run]:
     if known:
         return site, _run(aws, site, known)
     with explained():
-        for run in (TrainingJob(aws, name), TuningJob(aws, name), Instance(aws, site, name)):
+        for run in (TrainingJob(aws, name), TuningJob(aws, site, name), Instance(aws, site, name)):
             if run.exists():
                 return site, run
     raise TrainingError(f"{site.environment} has no run {name} in {site.region}; is --environment right?")
@@ -43,4 +43,4 @@ def find(aws: Aws, name: str, environment: str, out: Path) -> tuple[Site, Run]:
 def _run(aws: Aws, site: Site, known: Started) -> Run:
     if known.kind == "training":
         return TrainingJob(aws, known.name)
-    return TuningJob(aws, known.name) if known.kind == "tuning" else Instance(aws, site, known.name)
+    return TuningJob(aws, site, known.name) if known.kind == "tuning" else Instance(aws, site, known.name)

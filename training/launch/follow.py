@@ -50,9 +50,10 @@ class _Following:
                     self.seen = look.detail
                 self._print()
                 if look.over:
-                    time.sleep(min(LATE_SECONDS, self.poll_seconds))
-                    self._print()
-                    self._excuse(look)
+                    if self.tail is not None:
+                        time.sleep(min(LATE_SECONDS, self.poll_seconds))
+                        self._print()
+                        self._excuse(look)
                     return look
                 time.sleep(self.poll_seconds)
 

@@ -12,9 +12,8 @@ from training.errors import TrainingError
 from training.launch import places
 from training.launch.aws import Aws, code_of
 from training.launch.order import Order
-from training.launch.requests import tags
 from training.launch.run import Look
-from training.launch.site import Site
+from training.launch.site import Site, tags
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import RunInstancesRequestTypeDef
@@ -145,9 +144,8 @@ class Instance:
         self._start(replace(order, attempt=order.attempt + 1, instance=""))
         return True
 
-    def winner(self) -> str:
+    def after(self) -> None:
         """See ``Run``."""
-        return self.name
 
     def _start(self, order: InstanceOrder) -> None:
         self._write(order)  # before the instance, which reads it
@@ -156,7 +154,7 @@ class Instance:
         self.aws.ec2.get_waiter("instance_exists").wait(InstanceIds=[instance])
 
     def _request(self, order: InstanceOrder) -> "RunInstancesRequestTypeDef":
-        named = [*tags(self._as_order(order)), {"Key": "Name", "Value": order.name}]
+        named = [*tags(self.site), {"Key": "Name", "Value": order.name}]
         request: dict[str, Any] = {
             "MinCount": 1,
             "MaxCount": 1,
@@ -171,9 +169,6 @@ class Instance:
             once = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
             request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": once}
         return request  # type: ignore[return-value]
-
-    def _as_order(self, order: InstanceOrder) -> Order:
-        return Order(order.name, self.site, order.photos, order.code)
 
     def _order(self) -> InstanceOrder:
         found = self._read(places.order_key(self.name))

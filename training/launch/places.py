@@ -20,6 +20,11 @@ def status_key(run: str) -> str:
     return f"{RUNS}{run}/status.json"
 
 
+def search_key(run: str) -> str:
+    """Return where the last fit of a search reads what its manifest is to say of that."""
+    return f"{RUNS}{run}/search.json"
+
+
 def order_key(run: str) -> str:
     """Return where an instance reads what it is to do."""
     return f"{RUNS}{run}/order.json"

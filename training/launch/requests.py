@@ -1,9 +1,11 @@
 """SageMaker's requests, field by field (API reference: CreateTrainingJob, CreateHyperParameterTuningJob)."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from training.launch import places
 from training.launch.order import GPU, IMAGE_TAGS, SAGEMAKER_TYPE, Order
+from training.launch.site import tags
 from training.launch.source import ENTRY
 from training.tuning.space import Choices, Space
 
@@ -39,26 +41,23 @@ SINGLE_GPU = ("xlarge", "2xlarge", "4xlarge", "8xlarge")
 
 def training_job(order: Order) -> "CreateTrainingJobRequestTypeDef":
     """Return CreateTrainingJob's request."""
-    algorithm: dict[str, Any] = _algorithm(order)
-    algorithm |= {"ContainerEntrypoint": ["bash", "-c"], "ContainerArguments": [HAND_SIGTERM_ON]}
     request: Any = _definition(order) | {
         "TrainingJobName": order.name,
-        "AlgorithmSpecification": algorithm,
+        "AlgorithmSpecification": with_entry_point(_algorithm(order)),
         "HyperParameters": _hyperparameters(order),
-        "Environment": _environment(order, places.MODELS),
         "CheckpointConfig": _checkpoints(order),
-        "Tags": tags(order),
+        "Tags": tags(order.site),
     }
     return request  # type: ignore[no-any-return]
 
 
 def tuning_job(order: Order) -> "CreateHyperParameterTuningJobRequestTypeDef":
-    """Return CreateHyperParameterTuningJob's request: each trial is a training job like the one above."""
-    definition = _definition(order) | {
+    """Return CreateHyperParameterTuningJob's request: trials are such jobs too, but they neither test nor deliver."""
+    definition = _definition(order)
+    definition |= {
         "AlgorithmSpecification": _algorithm(order),
         "StaticHyperParameters": _hyperparameters(order),
-        # A trial's artifact is one of many; launch copies the best to models/.
-        "Environment": _environment(order, f"{places.RUNS}{order.name}/") | {"KENNEL_TRIAL": "1"},
+        "Environment": definition["Environment"] | {"KENNEL_TRIAL": "1"},
     }
     if order.spot:  # without interruptions a trial needs none, and each would fetch those of all others
         definition["CheckpointConfig"] = _checkpoints(order)
@@ -71,18 +70,18 @@ def tuning_job(order: Order) -> "CreateHyperParameterTuningJobRequestTypeDef":
                 "MaxNumberOfTrainingJobs": order.trials,
                 "MaxParallelTrainingJobs": min(order.parallel, order.trials),
             },
-            "ParameterRanges": _ranges(order.space),
+            "ParameterRanges": ranges(order.space),
             "RandomSeed": int(order.options.get("seed", "0")),
         },
         "TrainingJobDefinition": definition,
-        "Tags": tags(order),
+        "Tags": tags(order.site),
     }
     return request  # type: ignore[no-any-return]
 
 
-def tags(order: Order) -> list[dict[str, str]]:
-    """Return the tags of what is started, as the stacks' resources have them."""
-    return [{"Key": "Project", "Value": "kennel"}, {"Key": "Environment", "Value": order.site.environment}]
+def with_entry_point(algorithm: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an algorithm that hands SIGTERM on."""
+    return {**algorithm, "ContainerEntrypoint": ["bash", "-c"], "ContainerArguments": [HAND_SIGTERM_ON]}
 
 
 def _algorithm(order: Order) -> dict[str, Any]:
@@ -112,6 +111,12 @@ def _definition(order: Order) -> dict[str, Any]:
         "StoppingCondition": {"MaxRuntimeInSeconds": seconds},
         # The container installs packages, and delivers its artifact itself.
         "EnableNetworkIsolation": False,
+        "Environment": {
+            "KENNEL_RUNS": site.uri(places.RUNS),
+            "KENNEL_MODELS": site.uri(places.MODELS),
+            "KENNEL_CHECKPOINTS": CHECKPOINTS,
+            "KENNEL_PIDS": PIDS,
+        },
     }
     if order.spot:
         definition["EnableManagedSpotTraining"] = True
@@ -145,31 +150,22 @@ def _hyperparameters(order: Order) -> dict[str, str]:
     return options | own
 
 
-def _environment(order: Order, models: str) -> dict[str, str]:
-    return {
-        "KENNEL_RUNS": order.site.uri(places.RUNS),
-        "KENNEL_MODELS": order.site.uri(models),
-        "KENNEL_CHECKPOINTS": CHECKPOINTS,
-        "KENNEL_PIDS": PIDS,
-    }
-
-
 def _checkpoints(order: Order) -> dict[str, str]:
     return {"S3Uri": order.site.uri(order.checkpoints), "LocalPath": CHECKPOINTS}
 
 
-def _ranges(space: Space) -> dict[str, Any]:
+def ranges(space: Space) -> dict[str, Any]:
     """Return the search space in SageMaker's words, all of whose values are strings."""
-    ranges: dict[str, list[dict[str, Any]]] = {}
+    said: dict[str, list[dict[str, Any]]] = {}
     for name, each in space.items():
         if isinstance(each, Choices):
-            ranges.setdefault("CategoricalParameterRanges", []).append({"Name": name, "Values": list(each.values)})
+            said.setdefault("CategoricalParameterRanges", []).append({"Name": name, "Values": list(each.values)})
             continue
         kind = "IntegerParameterRanges" if each.whole else "ContinuousParameterRanges"
         scaling = "Logarithmic" if each.log else "Linear"
         bounds = {"MinValue": str(each.low), "MaxValue": str(each.high), "ScalingType": scaling}
-        ranges.setdefault(kind, []).append({"Name": name} | bounds)
-    return ranges
+        said.setdefault(kind, []).append({"Name": name} | bounds)
+    return said
 
 
 def _type(order: Order) -> str:

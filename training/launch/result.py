@@ -13,7 +13,6 @@ from training.launch import places
 from training.launch.aws import Aws, code_of, explained
 from training.launch.run import Run
 from training.launch.site import Site
-from training.launch.upload import exists, upload
 
 
 def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
@@ -25,12 +24,10 @@ def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
         The run has left no model.
     """
     with explained():
-        manifest = _manifest(aws, site, run.winner())
-        if run.kind == "tuning":
-            manifest = _promote(aws, site, manifest)
+        manifest = _manifest(aws, site, run.name)
     out.mkdir(parents=True, exist_ok=True)
     target, partial = out / "model.json", out / ".model.json.incomplete"
-    partial.write_text(_text(manifest), encoding="utf-8")
+    partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(target)
     sync_folder(out)
     say("Result", f"test accuracy {manifest['metrics']['test']['accuracy']:.4f}")
@@ -48,19 +45,3 @@ def _manifest(aws: Aws, site: Site, run: str) -> dict[str, Any]:
         raise
     manifest: dict[str, Any] = json.loads(body)
     return manifest
-
-
-def _promote(aws: Aws, site: Site, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Copy a trial's artifact to where finished ones are."""
-    artifact = manifest["artifact"]
-    bucket, source = places.split(artifact["location"])
-    target = f"{places.MODELS}{artifact['sha256']}"
-    if not exists(aws.s3, site.bucket, f"{target}.tar.gz"):
-        aws.s3.copy_object(Bucket=site.bucket, Key=f"{target}.tar.gz", CopySource={"Bucket": bucket, "Key": source})
-    promoted = manifest | {"artifact": artifact | {"location": site.uri(f"{target}.tar.gz")}}
-    upload(aws.s3, site.bucket, f"{target}.json", _text(promoted).encode())
-    return promoted
-
-
-def _text(manifest: dict[str, Any]) -> str:
-    return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"

@@ -52,5 +52,5 @@ class Run(Protocol):
     def again(self) -> bool:
         """Start an interrupted run anew, from its checkpoints; return whether that can be done."""
 
-    def winner(self) -> str:
-        """Return the name under which the manifest of its model lies in ``training/runs/``."""
+    def after(self) -> "Run | None":
+        """Return the run that a completed one leads to, started if need be; None: its model is there."""

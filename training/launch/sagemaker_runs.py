@@ -7,11 +7,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from training.errors import TrainingError
+from training.console import say
+from training.launch import places
 from training.launch.aws import Aws, code_of
+from training.launch.best import about, best_job, best_name
 from training.launch.order import Order
 from training.launch.requests import training_job, tuning_job
 from training.launch.run import Look
+from training.launch.site import Site
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 STATES = {"Completed": "completed", "Failed": "failed", "Stopped": "stopped"}
@@ -56,16 +59,16 @@ class TrainingJob:
         """See ``Run``."""
         return False
 
-    def winner(self) -> str:
+    def after(self) -> None:
         """See ``Run``."""
-        return self.name
 
 
 @dataclass(frozen=True)
 class TuningJob:
-    """A tuning job, whose model is that of its best training job."""
+    """A tuning job, whose trials leave metrics only: the job after it fits the best settings."""
 
     aws: Aws
+    site: Site
     name: str
     kind: str = "tuning"
     log_group: str = LOG_GROUP
@@ -74,7 +77,7 @@ class TuningJob:
     def start(cls, aws: Aws, order: Order) -> "TuningJob":
         """Create the job."""
         aws.sagemaker.create_hyper_parameter_tuning_job(**tuning_job(order))
-        return cls(aws, order.name)
+        return cls(aws, order.site, order.name)
 
     def exists(self) -> bool:
         """Return whether SageMaker has it."""
@@ -90,28 +93,40 @@ class TuningJob:
         if best := job.get("BestTrainingJob"):
             detail += f"; best {_merit(best)} with {_settings(best)}"
         state = STATES.get(job["HyperParameterTuningJobStatus"], "running")
+        if state == "completed" and not best:
+            return Look("failed", detail, f"no trial has succeeded; {LOG_GROUP} says why")
         return Look(state, detail, self._why(job) if state == "failed" else "")
 
     def stop(self) -> None:
-        """See ``Run``."""
+        """See ``Run``: whichever of the two jobs is under way."""
+        if self.look().state == "completed" and self._last.exists():
+            self._last.stop()
+            return
         self.aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
 
     def again(self) -> bool:
         """See ``Run``."""
         return False
 
-    def winner(self) -> str:
-        """See ``Run``.
+    def after(self) -> TrainingJob:
+        """See ``Run``: the best settings are fitted once more, tested once, and delivered."""
+        last, search = self._last, self._describe()
+        if not last.exists():
+            key = places.search_key(last.name)
+            self.aws.s3.put_object(Bucket=self.site.bucket, Key=key, Body=about(search))
+            try:
+                self.aws.sagemaker.create_training_job(**best_job(search, self.site))
+            except ClientError as error:
+                if code_of(error) != "ResourceInUse":  # somebody else who follows the search was first
+                    raise
+        tuned = search["BestTrainingJob"]["TunedHyperParameters"]
+        say("Best", " ".join(f"--{name}={value}" for name, value in sorted(tuned.items())))
+        say("", f"{last.name} is the one more job that fits with these, tests and delivers")
+        return last
 
-        Raises
-        ------
-        TrainingError
-            No trial has succeeded.
-        """
-        best = self._describe().get("BestTrainingJob")
-        if not best:
-            raise TrainingError(f"no trial of {self.name} has succeeded; {LOG_GROUP} says why")
-        return str(best["TrainingJobName"])
+    @property
+    def _last(self) -> TrainingJob:
+        return TrainingJob(self.aws, best_name(self.name))
 
     def _describe(self) -> Mapping[str, Any]:
         return self.aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)

@@ -73,6 +73,11 @@ def find_site(aws: Aws, environment: str) -> Site:
             ) from None
 
 
+def tags(site: Site) -> list[dict[str, str]]:
+    """Return the tags of what is started, as the stacks' resources have them."""
+    return [{"Key": "Project", "Value": "kennel"}, {"Key": "Environment", "Value": site.environment}]
+
+
 def _site(environment: str, region: str, outputs: Mapping[str, str]) -> Site:
     return Site(
         environment,

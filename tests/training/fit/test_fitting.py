@@ -113,8 +113,9 @@ def test_the_log_says_what_metric_definitions_read_and_the_manifest_keeps_it(
         for epoch in found["history"]
     ]
     assert [epoch["number"] for epoch in found["history"]] == [1, 2]
-    test = found["metrics"]["test"]
+    test, kept = found["metrics"]["test"], found["metrics"]["validation"]["accuracy"]
     assert f"\ntest_accuracy={test['accuracy']:.4f} test_loss={test['loss']:.4f}\n" in output
+    assert re.findall(r"\bvalid_accuracy=([0-9.]+)", output)[-1] == f"{kept:.4f}", "of the weights that were kept"
 
 
 def test_head_mode_goes_on_from_a_file_of_weights(fitted: Path, tmp_path: Path, run: Run) -> None:

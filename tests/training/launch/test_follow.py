@@ -18,7 +18,7 @@ from training.launch.follow import follow
 from training.launch.marker import BEGIN
 from training.launch.result import bring_home
 from training.launch.run import Look
-from training.launch.sagemaker_runs import TrainingJob, TuningJob, reason
+from training.launch.sagemaker_runs import TrainingJob, reason
 from training.launch.state import KEPT, Started, recall, remember
 
 
@@ -43,8 +43,7 @@ class FakeRun:
         self.restarts -= 1
         return self.restarts >= 0
 
-    def winner(self) -> str:
-        return self.name
+    def after(self) -> None: ...
 
 
 RUNNING, DONE = Look("running", "Training"), Look("completed", "Completed")
@@ -163,35 +162,18 @@ def test_a_run_that_was_started_elsewhere_is_looked_for(tmp_path: Path, monkeypa
                     find(aws_with(sagemaker=client, s3=s3), "far", "dev", tmp_path)
 
 
-def manifest(prefix: str, content: bytes = b"artifact") -> dict[str, Any]:
+def manifest(content: bytes = b"artifact") -> dict[str, Any]:
     digest = hashlib.sha256(content).hexdigest()
-    artifact = {"location": SITE.uri(f"{prefix}{digest}.tar.gz"), "sha256": digest, "size": len(content)}
+    artifact = {"location": SITE.uri(f"models/{digest}.tar.gz"), "sha256": digest, "size": len(content)}
     return {"schema": 1, "artifact": artifact, "metrics": {"test": {"accuracy": 0.9}}}
 
 
 def test_a_jobs_manifest_comes_home_and_names_the_artifact_in_s3(tmp_path: Path) -> None:
-    made = manifest("models/")
+    made = manifest()
     s3 = FakeS3({"training/runs/job/model.json": json.dumps(made).encode()})
     bring_home(aws_with(s3=s3), SITE, FakeRun([DONE]), tmp_path / "build")
     assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == made
     assert [path.name for path in (tmp_path / "build").iterdir()] == ["model.json"]
-
-
-def test_the_best_trials_artifact_is_copied_to_the_finished_ones(tmp_path: Path) -> None:
-    made = manifest("training/runs/search/")
-    digest = made["artifact"]["sha256"]
-    s3 = FakeS3(
-        {
-            "training/runs/search-002-abc/model.json": json.dumps(made).encode(),
-            f"training/runs/search/{digest}.tar.gz": b"artifact",
-        }
-    )
-    run = FakeRun([DONE], name="search-002-abc", kind="tuning")
-    bring_home(aws_with(s3=s3), SITE, run, tmp_path)
-    assert s3.objects[f"models/{digest}.tar.gz"] == b"artifact"
-    home = json.loads((tmp_path / "model.json").read_bytes())
-    assert home["artifact"]["location"] == SITE.uri(f"models/{digest}.tar.gz")
-    assert json.loads(s3.objects[f"models/{digest}.json"]) == home
 
 
 def test_a_run_without_a_manifest_leaves_the_old_one_in_place(tmp_path: Path) -> None:
@@ -199,20 +181,3 @@ def test_a_run_without_a_manifest_leaves_the_old_one_in_place(tmp_path: Path) ->
     with pytest.raises(TrainingError, match="job has left no manifest"):
         bring_home(aws_with(s3=FakeS3()), SITE, FakeRun([DONE]), tmp_path)
     assert (tmp_path / "model.json").read_text() == "old"
-
-
-def test_a_tuning_job_without_a_good_trial_is_told() -> None:
-    client = boto3.client("sagemaker")
-    job: Any = {
-        "HyperParameterTuningJobName": "search",
-        "HyperParameterTuningJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:hyper-parameter-tuning-job/search",
-        "HyperParameterTuningJobConfig": {"Strategy": "Bayesian", "ResourceLimits": {"MaxParallelTrainingJobs": 1}},
-        "HyperParameterTuningJobStatus": "Completed",
-        "CreationTime": "2026-11-21T00:00:00Z",
-        "TrainingJobStatusCounters": {},
-        "ObjectiveStatusCounters": {},
-    }
-    with Stubber(client) as stub:
-        stub.add_response("describe_hyper_parameter_tuning_job", job, {"HyperParameterTuningJobName": "search"})
-        with pytest.raises(TrainingError, match="no trial of search has succeeded"):
-            TuningJob(aws_with(sagemaker=client), "search").winner()

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 
 from tests.training.launch.fakes import SITE, FakeS3
 from training import job
-from training.launch.requests import METRICS
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ def fits(monkeypatch: pytest.MonkeyPatch, status: int = 0, says: str = "") -> li
         assert arguments == ["fit"]
         seen.append(dict(environment))
         out = Path(environment["SM_MODEL_DIR"])
-        metrics = {"test": {"accuracy": 0.9}, "validation": {"accuracy": 0.875}}
+        metrics = {"test": {"accuracy": 0.9}}
         manifest = {"schema": 1, "artifact": {"location": "model.tar.gz"}, "metrics": metrics}
         (out / "model.tar.gz").write_bytes(b"artifact")
         (out / "model.safetensors").write_bytes(b"weights")
@@ -60,7 +58,7 @@ def fits(monkeypatch: pytest.MonkeyPatch, status: int = 0, says: str = "") -> li
 
 
 def test_the_artifact_goes_under_its_hash_and_its_manifest_under_the_jobs_name(
-    environment: dict[str, str], s3: FakeS3, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    environment: dict[str, str], s3: FakeS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fits(monkeypatch)
     assert job.run(environment) == 0
@@ -71,8 +69,6 @@ def test_the_artifact_goes_under_its_hash_and_its_manifest_under_the_jobs_name(
     assert [key for _, key in s3.calls][-1] == "training/runs/job/model.json", "what says that all is there comes last"
     left = {path.name for path in Path(environment["SM_MODEL_DIR"]).iterdir()}
     assert left == {"model.json", "model.safetensors"}, "SageMaker would pack the artifact into another archive"
-    (objective,) = [each["Regex"] for each in METRICS if each["Name"] == "valid_accuracy"]
-    assert re.findall(objective, capfd.readouterr().out)[-1] == "0.8750", "that of the weights that were kept"
 
 
 def test_one_process_of_several_delivers(
@@ -92,13 +88,24 @@ def test_a_failed_fit_delivers_nothing_and_says_why_as_the_toolkit_hears_it(
     assert capfd.readouterr().err == "Exception: kennel: valid is missing\n"
 
 
-def test_trials_keep_their_checkpoints_apart(
+def test_trials_keep_their_checkpoints_apart_and_deliver_nothing(
     environment: dict[str, str], s3: FakeS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = fits(monkeypatch)
-    job.run(dict(environment))
     job.run(environment | {"KENNEL_TRIAL": "1", "TRAINING_JOB_NAME": "trial-7"})
-    assert [each["KENNEL_CHECKPOINTS"] for each in seen] == ["/opt/ml/checkpoints", "/opt/ml/checkpoints/trial-7"]
+    assert s3.objects == {}
+    job.run(dict(environment))
+    assert [each["KENNEL_CHECKPOINTS"] for each in seen] == ["/opt/ml/checkpoints/trial-7", "/opt/ml/checkpoints"]
+
+
+def test_the_fit_after_a_search_is_given_what_its_manifest_is_to_say_of_that(
+    environment: dict[str, str], s3: FakeS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = fits(monkeypatch)
+    s3.objects["training/runs/job/search.json"] = b'{"tuning": {}}'
+    environment["KENNEL_SEARCH"] = SITE.uri("training/runs/job/search.json")
+    assert job.run(environment) == 0
+    assert seen[0]["KENNEL_ABOUT"] == '{"tuning": {}}'
 
 
 def test_each_process_leaves_its_id_for_the_entry_point(

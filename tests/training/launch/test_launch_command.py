@@ -10,6 +10,7 @@ import pytest
 from tests.training.launch.fakes import SITE, FakeS3, error
 from training.launch.aws import Aws
 from training.launch.order import MAX_NAME, new_name
+from training.launch.run import Look
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -27,8 +28,19 @@ class FakeSageMaker:
     def create_hyper_parameter_tuning_job(self, **request: Any) -> None:
         self.requests.append(request)
 
-    def describe_training_job(self, **_: str) -> dict[str, Any]:
+    def describe_training_job(self, *, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        if TrainingJobName not in [request.get("TrainingJobName") for request in self.requests]:
+            raise error("ValidationException", text="Requested resource not found.")
         return {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
+
+    def describe_hyper_parameter_tuning_job(self, *, HyperParameterTuningJobName: str) -> dict[str, Any]:  # noqa: N803
+        metric = {"MetricName": "valid_accuracy", "Value": 0.9}
+        best = {"TrainingJobName": "trial", "FinalHyperParameterTuningJobObjectiveMetric": metric}
+        return self.requests[0] | {
+            "HyperParameterTuningJobStatus": "Completed",
+            "TrainingJobStatusCounters": {"Completed": 2},
+            "BestTrainingJob": best | {"TunedHyperParameters": {"lr": "0.004"}},
+        }
 
     def stop_training_job(self, *, TrainingJobName: str) -> None:  # noqa: N803
         self.stopped.append(TrainingJobName)
@@ -47,6 +59,7 @@ def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
     made = FakeSageMaker()
     monkeypatch.setattr(Aws, "sagemaker", made)
     monkeypatch.setattr(Aws, "logs", NoLogs())
+    monkeypatch.setattr("training.launch.follow.LATE_SECONDS", 0)
     monkeypatch.setattr("training.launch.site.find_site", lambda *_: SITE)
     monkeypatch.setattr("training.launch.find.find_site", lambda *_: SITE)
     return made
@@ -97,6 +110,56 @@ def test_an_interrupt_lets_go_of_the_run_and_says_how_to_go_on(
     assert status == 130
     assert "goes on: `python -m training launch --attach" in output
     assert sagemaker.stopped == []
+
+
+@pytest.fixture
+def searched(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Start a search, and let go of it; return what was printed."""
+    monkeypatch.setattr("training.launch.order.new_name", lambda _: "search")
+    status, output, _ = run("launch", "--data", data, "--out", tmp_path / "build", "--tune", "2", "--detach")
+    assert status == 0
+    return output
+
+
+def test_a_search_ends_with_one_job_more_whose_model_comes_home(
+    run: Run, searched: str, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path
+) -> None:
+    assert "2 trials, 2 at a time; then one more job fits the best settings" in searched
+    assert "when its trials have ended, `--attach` starts the one more job" in searched
+    artifact = {"location": SITE.uri("models/abc.tar.gz"), "sha256": "abc", "size": 1}
+    manifest = {"schema": 1, "artifact": artifact, "metrics": {"test": {"accuracy": 0.9}}}
+    s3.objects["training/runs/search-best/model.json"] = json.dumps(manifest).encode()
+    for _ in range(2):
+        assert run("launch", "--attach", "--out", tmp_path / "build")[0] == 0
+        assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == manifest
+    assert [request.get("TrainingJobName") for request in sagemaker.requests] == [None, "search-best"]
+    assert sagemaker.requests[1]["HyperParameters"]["lr"] == "0.004"
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "said"),
+    [
+        (None, 130, "Detached    search-best goes on: `python -m training launch --attach search` follows it"),
+        (Look("stopped", "Stopped"), 1, "Stopped     search-best; there is no model of it"),
+        (Look("failed", "Failed", "no capacity"), 2, "search-best failed: no capacity; with the settings above"),
+    ],
+)
+def test_the_last_job_of_a_search_may_be_left_and_may_end_badly(
+    run: Run, searched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: Any, status: int, said: str
+) -> None:
+    def follow(_: Aws, each: Any) -> Look:
+        if each.kind == "training" and ending is None:
+            raise KeyboardInterrupt
+        return Look("completed", "Completed") if each.kind == "tuning" else ending
+
+    monkeypatch.setattr("training.launch.follow.follow", follow)
+    found, output, errors = run("launch", "--attach", "--out", tmp_path / "build")
+    assert found == status
+    assert said in output + errors
+    assert "Best        --lr=0.004" in output
+    assert "when its trials have ended" not in output
 
 
 def test_stop_ends_the_latest_run(run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path) -> None:

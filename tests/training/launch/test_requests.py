@@ -12,9 +12,9 @@ from botocore.validate import ParamValidator
 
 from tests.training.launch.fakes import SITE, order
 from training.launch.requests import HAND_SIGTERM_ON, METRICS, training_job, tuning_job
-from training.tuning.space import Choices, Numbers
+from training.tuning.space import Choices, Numbers, Space
 
-SPACE = {
+SPACE: Space = {
     "lr": Numbers(0.0003, 0.01, log=True),
     "epochs": Numbers(3, 9, whole=True),
     "batch-size": Choices(("32", "64")),
@@ -123,13 +123,12 @@ def test_a_tuning_job_searches_the_space_for_the_best_validation() -> None:
     }
 
 
-def test_trials_leave_their_artifacts_apart_and_share_no_checkpoint() -> None:
+def test_trials_are_told_that_they_are_and_keep_checkpoints_on_spot_instances_alone() -> None:
     definition = tuning()["TrainingJobDefinition"]
-    assert definition["Environment"]["KENNEL_MODELS"].startswith(SITE.uri("training/runs/"))
+    assert definition["Environment"]["KENNEL_TRIAL"]
+    assert "KENNEL_TRIAL" not in job()["Environment"]
     assert "CheckpointConfig" not in definition
-    spot = tuning(spot=True)["TrainingJobDefinition"]
-    assert spot["Environment"]["KENNEL_TRIAL"]
-    assert "CheckpointConfig" in spot
+    assert "CheckpointConfig" in tuning(spot=True)["TrainingJobDefinition"]
 
 
 def test_the_metrics_are_read_from_the_line_of_an_epoch() -> None:
