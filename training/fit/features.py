@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.console import say, track
+from training.console import console, say, track
 from training.data.photos import Photo, Photos
 from training.data.pixels import augment, fit, read_photo, to_tensor
 from training.files import sha256
@@ -90,7 +90,7 @@ class FeatureBank:
     views: Views = field(default_factory=Views)
     facts: dict[str, Any] = field(default_factory=dict)
     """For the manifest."""
-    _frozen: dict[str, Frozen] = field(default_factory=dict)
+    _frozen: dict[tuple[str, int], Frozen] = field(default_factory=dict)
     _made: dict[str, Features] = field(default_factory=dict)
 
     def __getitem__(self, split: str) -> Features:
@@ -103,19 +103,12 @@ class FeatureBank:
         """
         if split not in self._made:
             train = split == "train"
-            self._made[split] = self._make(
-                split, self.views if train else Views(), self._network(self.precision if train else "float32")
-            )
+            views, precision = (self.views, self.precision) if train else (Views(), "float32")
+            self._made[split] = self._make(split, views, precision)
         return self._made[split]
 
-    def _network(self, precision: str) -> Frozen:
-        if precision not in self._frozen:
-            self._frozen[precision] = Frozen(self.recipe, precision)
-        return self._frozen[precision]
-
-    def _make(self, split: str, views: Views, frozen: Frozen) -> Features:
+    def _make(self, split: str, views: Views, precision: str) -> Features:
         start, photos = time.perf_counter(), self.photos.splits[split]
-        cache = FeatureCache(self.folder, frozen.identity)
         mine = distributed.slice_of(photos)
         with ThreadPoolExecutor(_cores()) as pool:
             digests = list(pool.map(sha256, [photo.path for photo in mine]))
@@ -124,8 +117,12 @@ class FeatureBank:
             for photo, digest in zip(mine, digests, strict=True)
             for view in range(views.count)
         }
-        known = cache.read(looks)
-        missing = {key: look for key, look in looks.items() if key not in known}
+        # By all photos, not by those that are still to be seen: then the same photos have the same features.
+        frozen = self._network(precision, len(photos) * views.count)
+        cache, known, missing = self._kept(frozen, looks)
+        if frozen.compiled and not _compiled(frozen, needed=bool(missing)):
+            frozen = self._network(precision, 0)
+            cache, known, missing = self._kept(frozen, looks)
         known |= _compute(frozen, missing, views, cache, f"Features, {split}")
         rows = torch.empty(len(mine), views.count, frozen.width)
         for i, (photo, digest) in enumerate(zip(mine, digests, strict=True)):
@@ -138,6 +135,7 @@ class FeatureBank:
             "views": views.count,
             "precision": frozen.precision,
             "batch_norm_folded": frozen.folded,
+            "compiled": frozen.compiled,
             "computed": computed,
             "seconds": round(seconds, 2),
         }
@@ -149,6 +147,29 @@ class FeatureBank:
             f"{cache.folder} has {cache.size() / 1e6:.1f} MB",
         )
         return Features(whole, torch.tensor([photo.target for photo in photos]))
+
+    def _network(self, precision: str, photos: int) -> Frozen:
+        if (precision, photos) not in self._frozen:
+            self._frozen[precision, photos] = Frozen(self.recipe, precision, photos)
+        return self._frozen[precision, photos]
+
+    def _kept(
+        self, frozen: Frozen, looks: dict[bytes, _Look]
+    ) -> tuple[FeatureCache, dict[bytes, Tensor], dict[bytes, _Look]]:
+        """Return what was computed before, and what is still to be looked at."""
+        cache = FeatureCache(self.folder, frozen.identity)
+        known = cache.read(looks)
+        return cache, known, {key: look for key, look in looks.items() if key not in known}
+
+
+def _compiled(frozen: Frozen, *, needed: bool) -> bool:
+    """Compile a network where it is needed, and return whether that worked in every process."""
+    with console.status("Compiling the network"):
+        works = not needed or frozen.compile()
+    agreed = distributed.total([works])[0] == distributed.size()
+    if not agreed:
+        say("Features", "the network cannot be compiled here (no C++ compiler?), and takes up to twice the time")
+    return agreed
 
 
 def _compute(

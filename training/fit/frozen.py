@@ -4,16 +4,22 @@ import copy
 import hashlib
 import json
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
+from torch.utils.flop_counter import FlopCounterMode
 
 from training.errors import TrainingError
 from training.fit.loading import device
+from training.fit.speed import compiling_pays
 from training.model.network import Recipe
+
+ALIKE = 0.9999
+"""Cosine between features in bfloat16 and in float32, at least; so between two ways to compute one of them, too."""
 
 
 def last_layer(recipe: Recipe) -> nn.Linear:
@@ -42,18 +48,45 @@ class Frozen:
     ----------
     precision
         ``float32`` or ``bfloat16``: what multiplications take. Features are float32.
+    photos
+        How many it is to see, each view counted: many are worth compiling it for, see ``compile``. Only networks with
+        batch norm gain by that: measured in bfloat16, ResNet-50 2.1 times the photos a second, EfficientNet-B0 1.4
+        times, ConvNeXt nothing.
     """
 
-    def __init__(self, recipe: Recipe, precision: str) -> None:
+    def __init__(self, recipe: Recipe, precision: str, photos: int = 0) -> None:
         head = last_layer(recipe)
         self.width, self.rule, self.precision = head.in_features, recipe.rule, precision
         self.batch = 256 if device().type == "cuda" else 32
         classifier = copy.deepcopy(recipe.classifier).eval().requires_grad_(False)
         classifier.network.set_submodule(recipe.head, nn.Identity())
+        normalises = any(isinstance(each, nn.BatchNorm2d) for each in classifier.modules())
+        self.compiled = normalises and compiling_pays(precision, photos * _operations(classifier, self.rule.crop))
         self.identity = self._identify(recipe.architecture, classifier)
         classifier.network, self.folded = _fold(classifier.network)
         self._classifier: nn.Module = classifier.to(device())
         self._classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._forward: Callable[[Tensor], Tensor] = self._classifier
+
+    def compile(self) -> bool:
+        """Generate code for the network, and return whether that could be done and computes what the network does.
+
+        If not, all stays as it was: there may be no C++ compiler here.
+        """
+        side = self.rule.crop
+        chance = torch.Generator().manual_seed(0)
+        photos = torch.randint(256, (self.batch, side, side, 3), dtype=torch.uint8, generator=chance)
+        expected = self(photos)
+        try:
+            # Without processes of its own: there is little to compile, and they would outlast a sudden end.
+            options: dict[str, str | int | bool | Callable[..., Any]] = {"freezing": True, "compile_threads": 1}
+            self._forward = torch.compile(self._classifier, dynamic=False, options=options)
+            alike = nn.functional.cosine_similarity(self(photos), expected).min().item() >= ALIKE
+        except Exception:  # whatever the generated code's compiler, or the reading of the network, may raise
+            alike = False
+        if not alike:
+            self._forward = self._classifier
+        return alike
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Take uint8 pixels of shape [photos, height, width, 3] to features of shape [photos, width], in memory.
@@ -64,7 +97,7 @@ class Frozen:
         whole[: len(pixels)] = pixels
         low = self.precision == "bfloat16"
         with torch.no_grad(), torch.autocast(device().type, torch.bfloat16, enabled=low):
-            features: Tensor = self._classifier(whole.to(device()))
+            features = self._forward(whole.to(device()))
         return features[: len(pixels)].float().cpu()
 
     def _identify(self, architecture: str, classifier: nn.Module) -> str:
@@ -74,11 +107,12 @@ class Frozen:
             weights.update(f"{name} {tuple(value.shape)}".encode())
             weights.update(value.cpu().contiguous().numpy())
         facts: dict[str, Any] = {
-            "format": 1,
+            "format": 2,
             "architecture": architecture,
             "weights": weights.hexdigest(),
             "input": vars(self.rule),
             "precision": self.precision,
+            "compiled": self.compiled,
             "machine": _machine(),
             "versions": {name: version(name) for name in ("torch", "torchvision", "Pillow", "numpy")},
         }
@@ -89,6 +123,14 @@ def _machine() -> str:
     if device().type == "cuda":
         return torch.cuda.get_device_name()
     return torch.backends.cpu.get_cpu_capability()
+
+
+def _operations(network: nn.Module, side: int) -> int:
+    """Return how many additions and multiplications a photo takes."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+    operations: int = counter.get_total_flops()
+    return operations
 
 
 def _fold(network: nn.Module) -> tuple[nn.Module, bool]:

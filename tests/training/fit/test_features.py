@@ -9,9 +9,9 @@ from tests.training.fit.processes import in_processes
 from tests.training.fit.small import tiny
 from training.data import photos
 from training.data.photos import Photos, PixelDataset
-from training.fit import features
+from training.fit import features, speed
 from training.fit.features import FeatureBank, Views
-from training.fit.frozen import Frozen
+from training.fit.frozen import Frozen, _operations
 
 LIGHT = Views(3, "light")
 
@@ -125,6 +125,35 @@ def test_validation_and_test_are_as_served_and_in_float32(data: Path, cache: Pat
         assert computed(quick, split) == 0
     assert computed(quick) == 72, "those in another precision do not count"
     assert not torch.equal(plain["train"].rows[0], quick["train"].rows[0])
+
+
+def test_many_photos_are_worth_compiling_and_go_without_where_that_fails(
+    data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(speed, "COMPILED_FROM", 60 * _operations(tiny().classifier, 32))
+    asked, works = list[Frozen](), [False]
+
+    def compile_if_it_works(frozen: Frozen) -> bool:
+        asked.append(frozen)
+        return works[0]
+
+    monkeypatch.setattr(Frozen, "compile", compile_if_it_works)
+    plain = bank(data, cache, precision="bfloat16", views=Views(2, "light"))
+    assert computed(plain) == 48
+    assert not asked, "too few are not worth it"
+    failing = bank(data, cache, precision="bfloat16", views=LIGHT)
+    assert computed(failing) == 24, "those that were kept without compiling count"
+    assert failing.facts["train"]["compiled"] is False
+    assert "cannot be compiled" in capsys.readouterr().out
+    works[0] = True
+    made = bank(data, cache, precision="bfloat16", views=LIGHT)
+    assert computed(made) == 72
+    assert made.facts["train"]["compiled"] is True
+    assert len(asked) == 2
+    assert computed(bank(data, cache, precision="bfloat16", views=LIGHT)) == 0
+    assert len(asked) == 2, "nothing is left to be computed"
+    assert computed(bank(data, cache, views=LIGHT)) == 72
+    assert len(asked) == 2, "float32 gains too little"
 
 
 def rows(data: Path, cache: Path) -> Any:

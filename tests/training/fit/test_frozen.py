@@ -1,13 +1,17 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.training.fit.small import recipe
+from tests.training.fit.small import recipe, tiny
+from training.data.pixels import InputRule
 from training.errors import TrainingError
 from training.fit.frozen import Frozen
 from training.model.network import Recipe
+
+MANY = 10**9
 
 
 def network(architecture: str = "resnet18") -> Recipe:
@@ -98,3 +102,56 @@ def test_the_identity_changes_with_all_that_features_depend_on() -> None:
 def test_a_network_without_a_linear_last_layer_is_refused() -> None:
     with pytest.raises(TrainingError, match="--mode full"):
         Frozen(recipe("squeezenet1_1"), "float32")
+
+
+def test_a_compiled_network_gives_the_same_features_whatever_comes_with_a_photo() -> None:
+    made, photos = tiny(), pixels(6)
+    plain, compiled = Frozen(made, "bfloat16"), Frozen(made, "bfloat16", MANY)
+    assert compiled.identity != plain.identity
+    assert compiled.compile()
+    assert compiled._forward is not compiled._classifier
+    together = compiled(photos)
+    assert nn.functional.cosine_similarity(together, plain(photos)).min() >= 0.9999
+    assert torch.equal(torch.cat([compiled(photo[None]) for photo in photos]), together)
+
+
+def raising(*_: object, **__: object) -> Callable[[Tensor], Tensor]:
+    raise RuntimeError("no C++ compiler")
+
+
+def wrong(*_: object, **__: object) -> Callable[[Tensor], Tensor]:
+    return lambda photos: torch.arange(float(len(photos) * 128)).reshape(-1, 128).cos()
+
+
+@pytest.mark.parametrize("compiler", [raising, wrong])
+def test_a_network_that_cannot_be_compiled_or_then_computes_something_else_stays_as_it_is(
+    compiler: Callable[..., Callable[[Tensor], Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen, photos = Frozen(tiny(), "bfloat16", MANY), pixels(3)
+    before = frozen(photos)
+    monkeypatch.setattr(torch, "compile", compiler)
+    assert not frozen.compile()
+    assert torch.equal(frozen(photos), before)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "precision", "photos", "compiled"),
+    [
+        ("resnet18", "bfloat16", MANY, True),
+        ("resnet18", "bfloat16", 1000, False),
+        ("resnet18", "float32", MANY, False),
+        ("convnext_tiny", "bfloat16", MANY, False),
+    ],
+)
+def test_a_network_is_compiled_where_it_gains_by_that_and_has_enough_photos_before_it(
+    architecture: str, precision: str, photos: int, compiled: bool
+) -> None:
+    assert Frozen(recipe(architecture), precision, photos).compiled is compiled
+
+
+def test_photos_of_half_the_side_have_to_be_four_times_as_many() -> None:
+    made = recipe("resnet18")
+    enough = next(count for count in range(10**5, 10**7, 10**5) if Frozen(made, "bfloat16", count).compiled)
+    large = replace(made, rule=InputRule(64, 64, "bilinear"))
+    assert not Frozen(large, "bfloat16", enough // 5).compiled
+    assert Frozen(large, "bfloat16", enough // 3).compiled
