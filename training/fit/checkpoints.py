@@ -6,6 +6,7 @@ dangerous. In a SageMaker job the folder is /opt/ml/checkpoints, which SageMaker
 (https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html).
 """
 
+import errno
 import json
 import os
 import re
@@ -26,6 +27,7 @@ NAME = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{64})\.safetensors")
 KEPT = 2
 SCHEMA = 2
 METADATA_KEY = "kennel"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass
@@ -72,13 +74,28 @@ class Checkpoints:
         return late or (self.steps is not None and step % self.steps == 0)
 
     def save(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Write a checkpoint, and remove those before the one before it.
+        """Write a checkpoint, and remove those before the one before it; all but that one if the disk is full.
 
         Raises
         ------
         OSError
-            It cannot be written; the ones before it stay.
+            It cannot be written; the one before it stays.
         """
+        try:
+            self._write(step, tensors, facts)
+        except OSError as error:
+            older = self._found()[1:]
+            if error.errno not in FULL or not older:
+                raise
+            for old in older:
+                old.unlink(missing_ok=True)
+            self._write(step, tensors, facts)
+        finally:
+            self._last = time.monotonic()
+        for old in self._found()[KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def _write(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         header = {METADATA_KEY: json.dumps({"schema": SCHEMA, "identity": self.identity, "facts": facts})}
         partial = self.folder / f".checkpoint-{os.getpid()}.incomplete"
         try:
@@ -88,13 +105,12 @@ class Checkpoints:
                 os.fsync(file.fileno())
             partial.replace(self.folder / f"checkpoint-{step:09}-{digest}.safetensors")
             sync_folder(self.folder)
-        except SafetensorError as error:  # a full disk comes as one
-            raise OSError(f"{self.folder}: {error}") from error
+        except SafetensorError as error:  # what the disk says comes as one, with its number at the end
+            number = re.search(r"os error (\d+)", str(error))
+            code = int(number[1]) if number else errno.EIO
+            raise OSError(code, os.strerror(code), str(self.folder)) from error
         finally:
             partial.unlink(missing_ok=True)
-            self._last = time.monotonic()
-        for old in self._found()[KEPT:]:
-            old.unlink(missing_ok=True)
 
     def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return the tensors and the facts of the newest undamaged checkpoint; None if the folder has no checkpoint.

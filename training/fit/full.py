@@ -79,9 +79,10 @@ class FullTraining:
         self.batch_size = min(schedule.batch_size, len(train))
         self.steps = len(train) // self.batch_size
         if self.batch_size < distributed.size():
+            more = "" if self.batch_size == len(train) else "raise --batch-size, or "
             raise TrainingError(
                 f"a step of {self.batch_size} photos cannot be shared by {distributed.size()} processes; "
-                "raise --batch-size, or start fewer"
+                f"{more}start fewer"
             )
         self.module = synchronise(copy.deepcopy(recipe.classifier).to(device()))
         self.learner = Learner(self.module, schedule, self.steps, f"network.{recipe.head}.")

@@ -33,6 +33,8 @@ def group(environment: Mapping[str, str]) -> Iterator[None]:
     rank, size, local_rank = (
         _whole(environment, name, default) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
     )
+    if rank >= size:
+        raise TrainingError(f"RANK={rank} is none of WORLD_SIZE={size} processes; start them by torchrun")
     if size == 1:
         yield
         return

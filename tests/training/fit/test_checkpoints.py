@@ -161,14 +161,24 @@ def test_a_stop_at_any_moment_of_saving_leaves_the_old_or_the_new_one(
     assert set(outcomes) == {2.0, 3.0}
 
 
-def test_a_full_disk_keeps_the_ones_before(folder: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("room", "error", "left"), [(0, "os error 28", [2]), (1, "os error 28", [2, 3]), (1, "os error 5", [1, 2])]
+)
+def test_a_full_disk_has_room_for_the_newest_instead_of_the_one_before_it(
+    folder: Checkpoints, monkeypatch: pytest.MonkeyPatch, room: int, error: str, left: list[int]
+) -> None:
     folder.save(1, tensors(1), FACTS)
+    folder.save(2, tensors(2), FACTS)
 
-    def full(*_: object) -> None:
-        raise safetensors.SafetensorError("No space left on device")
+    def full(content: Any, path: Path, header: Any) -> None:
+        safetensors.torch.save_file(content, path, header)
+        if len(list(folder.folder.glob("checkpoint-*"))) > room:
+            raise safetensors.SafetensorError(f"Error while serializing: I/O error: text ({error})")
 
     monkeypatch.setattr(module, "save_file", full)
-    before = names(folder)
-    with pytest.raises(OSError, match="No space left"):
-        folder.save(2, tensors(2), FACTS)
-    assert names(folder) == before
+    if left[-1] == 3:
+        folder.save(3, tensors(3), FACTS)
+    else:
+        with pytest.raises(OSError, match=r"No space left on device: '.*kept'|Input/output error"):
+            folder.save(3, tensors(3), FACTS)
+    assert [int(name[11:20]) for name in names(folder)] == left
