@@ -20,7 +20,8 @@ from training.console import console, say
 from training.data.photos import Photo
 from training.errors import TrainingError
 from training.files import workspace
-from training.model.network import METADATA_KEY, Recipe, adopt, architecture_of, create
+from training.model.network import Recipe, adopt, create
+from training.model.weights import METADATA_KEY, architecture_of
 
 NORMALISATIONS = ("imagenet", "none")
 

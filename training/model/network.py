@@ -2,27 +2,25 @@
 
 import difflib
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from training.data.pixels import InputRule
 from training.errors import TrainingError
 from training.model.mlp import Mlp
 from training.model.torchvision_compat import models
+from training.model.weights import METADATA_KEY, Source, first_line, look_up, of_ours, of_preset
 
 AUXILIARY_HEADS = ("googlenet", "inception_v3")
 """Architectures with extra classifiers that only help training; they are left out."""
 
 AUXILIARY_TENSORS = ("aux1.", "aux2.", "AuxLogits.")
-
-METADATA_KEY = "kennel"
 
 
 class Classifier(nn.Module):
@@ -77,25 +75,14 @@ class Recipe:
         """Return what goes with the weights into a safetensors file, for ``create`` to read."""
         facts: dict[str, Any] = {
             "architecture": self.architecture,
-            "mean": [round(x, 6) for x in self.classifier.mean.flatten().tolist()],
-            "std": [round(x, 6) for x in self.classifier.std.flatten().tolist()],
+            # Nine digits name every float32; more would only show how it is rounded.
+            "mean": [float(f"{x:.9g}") for x in self.classifier.mean.flatten().tolist()],
+            "std": [float(f"{x:.9g}") for x in self.classifier.std.flatten().tolist()],
             "input": vars(self.rule),
         }
         if self.mlp:
             facts["mlp"] = vars(self.mlp)
         return {METADATA_KEY: json.dumps(facts)}  # safetensors writes several in an order that changes from run to run
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Weights, and the preprocessing that they were trained with."""
-
-    label: str
-    state: dict[str, Tensor] | None
-    mean: list[float]
-    std: list[float]
-    rule: InputRule
-    mlp: Mlp | None = None
 
 
 def check_architecture(name: str) -> None:
@@ -127,7 +114,7 @@ def create(architecture: str, weights: str, classes: int, image_size: int | None
         The architecture or the weights do not exist, do not fit each other or the image size, or cannot be fetched.
     """
     check_architecture(architecture)
-    source = _source(architecture, weights)
+    source = look_up(architecture, weights)
     what = f"--weights {weights} for {architecture}"
     return _assemble(architecture, source, classes, image_size, photo_side, what)
 
@@ -164,17 +151,17 @@ def adopt(
     """
     check_architecture(architecture)
     if metadata and METADATA_KEY in metadata:
-        source = _of_ours(label, state, json.loads(metadata[METADATA_KEY]))
+        source = of_ours(label, state, metadata)
     else:
-        source = _with_preset(label, state, models.get_model_weights(architecture)[preset])
-    source = replace(source, mlp=mlp)
+        source = of_preset(label, state, models.get_model_weights(architecture)[preset])
+    source = replace(source, mlp=mlp, whole=True)
     if normalised is False:
         source = replace(source, mean=[0.0] * 3, std=[1.0] * 3)
     return _assemble(architecture, source, classes, image_size, source.rule.crop, f"{label} for {architecture}")
 
 
 def _assemble(
-    architecture: str, source: _Source, classes: int, image_size: int | None, photo_side: int, what: str
+    architecture: str, source: Source, classes: int, image_size: int | None, photo_side: int, what: str
 ) -> Recipe:
     size = image_size or (min(photo_side, 224) if source.state is None else source.rule.crop)
     # The border that a resize leaves around the crop keeps its share at any size; without weights there is none.
@@ -192,7 +179,7 @@ def _assemble(
             classifier.eval()(torch.zeros(1, size, size, 3, dtype=torch.uint8))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise TrainingError(
-            f"{architecture} does not take {size} x {size} pixels ({_first_line(error)}); choose another --image-size"
+            f"{architecture} does not take {size} x {size} pixels ({first_line(error)}); choose another --image-size"
         ) from error
     return Recipe(classifier, architecture, source.label, head, rule, source.mlp)
 
@@ -207,7 +194,9 @@ def build(architecture: str, classes: int, size: int, *, pretrained: bool) -> nn
     """
     options: dict[str, Any] = {}
     if architecture in AUXILIARY_HEADS:
-        options = {"aux_logits": False, "init_weights": not pretrained, "transform_input": pretrained}
+        # torchvision's weights need their input transformed, and it does no harm to those that begin without any: so
+        # weights of either kind mean the same when they come back.
+        options = {"aux_logits": False, "init_weights": not pretrained, "transform_input": True}
     if architecture.startswith("vit_"):
         options = {"image_size": size}
     if architecture.startswith("maxvit"):
@@ -216,7 +205,7 @@ def build(architecture: str, classes: int, size: int, *, pretrained: bool) -> nn
         network: nn.Module = models.get_model(architecture, weights=None, num_classes=classes, **options)
     except (RuntimeError, AssertionError, ValueError) as error:
         raise TrainingError(
-            f"{architecture} does not take {size} x {size} pixels ({_first_line(error)}); choose another --image-size"
+            f"{architecture} does not take {size} x {size} pixels ({first_line(error)}); choose another --image-size"
         ) from error
     return network
 
@@ -227,80 +216,27 @@ def last_layer(network: nn.Module) -> str:
     return names[-1]
 
 
-def _source(architecture: str, weights: str) -> _Source:
-    known = models.get_model_weights(architecture)
-    if weights.lower() == "none":
-        return _with_preset("none", None, known.DEFAULT)
-    if weights in known.__members__:
-        chosen = known[weights]
-        return _with_preset(weights, _download(chosen, f"--weights {weights} for {architecture}"), chosen)
-    path = Path(weights)
-    if not path.is_file():
-        raise TrainingError(
-            f"--weights {weights}: neither a file nor weights of {architecture}, "
-            f"which are {', '.join(known.__members__)}"
-        )
-    state, metadata = _read(path)
-    if METADATA_KEY not in metadata:  # not a file of ours
-        return _with_preset(path.name, state, known.DEFAULT)
-    facts = json.loads(metadata[METADATA_KEY])
-    if (other := facts["architecture"]) != architecture:
-        raise TrainingError(f"--weights {weights} is for {other}, not for {architecture}; add --arch {other}")
-    return _of_ours(path.name, state, facts)
-
-
-def architecture_of(metadata: Mapping[str, str]) -> str | None:
-    """Return the architecture that ``Recipe.metadata`` wrote into a safetensors file; None for others' files."""
-    return str(json.loads(metadata[METADATA_KEY])["architecture"]) if METADATA_KEY in metadata else None
-
-
-def _of_ours(label: str, state: dict[str, Tensor], facts: dict[str, Any]) -> _Source:
-    mlp = Mlp(facts["mlp"]["position"], tuple(facts["mlp"]["widths"])) if "mlp" in facts else None
-    return _Source(label, state, facts["mean"], facts["std"], InputRule(**facts["input"]), mlp)
-
-
-def _with_preset(name: str, state: dict[str, Tensor] | None, weights: Any) -> _Source:
-    preset = weights.transforms()
-    rule = InputRule(preset.resize_size[0], preset.crop_size[0], preset.interpolation.value)
-    return _Source(name, state, preset.mean, preset.std, rule)
-
-
-def _download(weights: Any, what: str) -> dict[str, Tensor]:
-    try:
-        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:  # no network, no disk, another hash
-        reason = error.reason if isinstance(error, URLError) else error
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        raise TrainingError(
-            f"{what}: {weights.url} cannot be downloaded ({reason}); put that file into {folder}, "
-            "give a safetensors file, or use --weights none"
-        ) from error
-    return state
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise TrainingError(f"--weights {path} is not a safetensors file ({_first_line(error)})") from error
-
-
-def _load(network: nn.Module, source: _Source, head: str, what: str) -> None:
-    """Load weights, without those of a head for other classes."""
+def _load(network: nn.Module, source: Source, head: str, what: str) -> None:
+    """Load weights, without those of a head for other classes unless it must be theirs."""
     assert source.state is not None  # noqa: S101
     own = network.state_dict()
     given = {name: value for name, value in source.state.items() if not name.startswith(AUXILIARY_TENSORS)}
-    body = {name for name in own if name.rpartition(".")[0] != head}
+    if isinstance(network, models.VisionTransformer) and "encoder.pos_embedding" in given:  # one for each patch
+        with suppress(ValueError):  # of another shape, as is said below
+            size, patch = network.image_size, network.patch_size
+            given = models.vision_transformer.interpolate_embeddings(size, patch, OrderedDict(given))
+    body = {name for name in own if source.whole or name.rpartition(".")[0] != head}
     unknown = given.keys() - own.keys()
     missing = body - given.keys()
     unequal = {name for name in given.keys() & body if given[name].shape != own[name].shape}
-    for problem, names in (("has", unknown), ("lacks", missing), ("has another shape of", unequal)):
+    strange = {name for name in given.keys() & own.keys() if not given[name].isfinite().all()}
+    for problem, names in (
+        ("has", unknown),
+        ("lacks", missing),
+        ("has another shape of", unequal),
+        ("has no finite numbers in", strange),
+    ):
         if names:
             raise TrainingError(f"{what} do not fit: the file {problem} {sorted(names)[0]} ({len(names)} such tensors)")
     fitting = {name: value for name, value in given.items() if value.shape == own[name].shape}
     network.load_state_dict(own | fitting)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,14 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.data.pixels import InputRule
+from training.data.pixels import InputRule, fit, to_tensor
 from training.errors import TrainingError
-from training.model import network
-from training.model.network import create
+from training.model import network, weights
+from training.model.network import Classifier, create
 from training.model.torchvision_compat import models
 
 
@@ -22,11 +26,11 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Stand in for the network: any of resnet18's weights is a random state; return what was asked for."""
     asked: list[str] = []
 
-    def download(weights: object, what: str) -> dict[str, Tensor]:
-        asked.append(str(weights))
+    def download(chosen: object, what: str) -> dict[str, Tensor]:
+        asked.append(str(chosen))
         return imagenet_state()
 
-    monkeypatch.setattr(network, "_download", download)
+    monkeypatch.setattr(weights, "_download", download)
     return asked
 
 
@@ -87,14 +91,56 @@ def test_the_classifier_normalises_its_pixels(downloads: list[str]) -> None:
         assert torch.allclose(classifier(pixels), expected, atol=1e-5)
 
 
-def test_our_own_file_brings_its_preprocessing_and_its_head(tmp_path: Path) -> None:
-    first = create("resnet18", "none", 3, 40, 32)
+@pytest.mark.parametrize(("architecture", "side"), [("resnet18", 40), ("inception_v3", 96)])
+def test_our_own_file_brings_its_preprocessing_and_its_head(tmp_path: Path, architecture: str, side: int) -> None:
+    first = create(architecture, "none", 3, side, 32)
     save_file(first.classifier.network.state_dict(), tmp_path / "model.safetensors", first.metadata())
-    again = create("resnet18", str(tmp_path / "model.safetensors"), 3, None, 500)
+    again = create(architecture, str(tmp_path / "model.safetensors"), 3, None, 500)
     assert again.rule == first.rule
     assert again.weights == "model.safetensors"
-    pixels = torch.randint(0, 256, (2, 40, 40, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (2, side, side, 3), dtype=torch.uint8)
     assert torch.equal(again.classifier.eval()(pixels), first.classifier.eval()(pixels))
+
+
+def every_preprocessing() -> list[object]:
+    """Return one of torchvision's weights for each way to prepare photos that any of them has."""
+    known = [each for name in models.list_models(module=models) for each in models.get_model_weights(name)]
+    return list({repr(each.transforms()): each for each in reversed(known)}.values())
+
+
+@pytest.mark.parametrize("chosen", every_preprocessing(), ids=str)
+def test_photos_are_prepared_as_the_weights_want_them(chosen: Any, tmp_path: Path) -> None:
+    source = weights.of_preset(chosen.name, {}, chosen)
+    classifier = Classifier(torch.nn.Identity(), source.mean, source.std)
+    chance = np.random.default_rng(0)
+    for height, width in ((375, 500), (601, 333), (60, 90)):
+        photo = Image.fromarray(chance.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        assert torch.equal(classifier(to_tensor(fit(photo, source.rule))[None])[0], chosen.transforms()(photo))
+
+
+def test_our_own_file_keeps_the_normalisation_to_the_last_digit(tmp_path: Path) -> None:
+    odd = models.VGG16_Weights.IMAGENET1K_FEATURES.transforms()
+    first = replace(
+        create("resnet18", "none", 3, 32, 32), classifier=Classifier(torch.nn.Identity(), odd.mean, odd.std)
+    )
+    save_file(imagenet_state(), tmp_path / "model.safetensors", first.metadata())
+    again = create("resnet18", str(tmp_path / "model.safetensors"), 3, None, 32).classifier
+    assert torch.equal(again.mean, first.classifier.mean)
+    assert torch.equal(again.std, first.classifier.std)
+
+
+def test_a_transformer_takes_photos_of_another_size_than_its_weights_did() -> None:
+    def transformer(side: int) -> Any:
+        return models.VisionTransformer(side, 32, 1, 1, 8, 8, num_classes=3)
+
+    own, positions = dict(transformer(64).state_dict()), "encoder.pos_embedding"
+    larger = transformer(96)
+    source = weights.Source("", own, [0.0] * 3, [1.0] * 3, InputRule(64, 64, "bilinear"))
+    network._load(larger, source, "heads.head", "")
+    state = larger.state_dict()
+    assert state[positions].shape == (1, 1 + 3 * 3, 8)
+    assert torch.allclose(state[positions][0, 1:].reshape(3, 3, 8)[::2, ::2].reshape(4, 8), own[positions][0, 1:])
+    assert all(torch.equal(value, own[name]) for name, value in state.items() if name != positions)
 
 
 def test_our_own_file_serves_other_classes_with_a_new_head(tmp_path: Path) -> None:
@@ -118,6 +164,7 @@ def test_a_file_of_another_architecture_says_which(tmp_path: Path) -> None:
         (lambda state: state.pop("layer1.0.conv1.weight"), "lacks layer1.0.conv1.weight"),
         (lambda state: state.update(extra=torch.zeros(1)), "has extra"),
         (lambda state: state.update({"bn1.bias": torch.zeros(3)}), "has another shape of bn1.bias"),
+        (lambda state: state["bn1.bias"].fill_(torch.nan), "has no finite numbers in bn1.bias"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change: object, reason: str) -> None:
@@ -133,6 +180,52 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     torch.save(imagenet_state(), tmp_path / "model.pth")
     with pytest.raises(TrainingError, match="not a safetensors file"):
         create("resnet18", str(tmp_path / "model.pth"), 3, None, 32)
+
+
+@pytest.mark.parametrize(
+    "facts", ["x", "[]", "{}", '{"architecture": "resnet18", "input": {"resize": 9, "crop": 9, "interpolation": "x"}}']
+)
+def test_a_file_with_facts_of_another_version_is_refused(tmp_path: Path, facts: str) -> None:
+    save_file({"fc.bias": torch.zeros(3)}, tmp_path / "model.safetensors", {"kennel": facts})
+    with pytest.raises(TrainingError, match="not of this version of Kennel"):
+        create("resnet18", str(tmp_path / "model.safetensors"), 3, None, 32)
+
+
+class Trap:
+    """A pickle that does something."""
+
+    def __reduce__(self) -> Any:
+        return Path.mkdir, (Path("trap"),)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", "a trap", "half"])
+def test_a_damaged_download_is_named_and_never_unpickled(
+    content: bytes | str, offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "hub" / "checkpoints" / Path(models.ResNet18_Weights.DEFAULT.url).name
+    file.parent.mkdir(parents=True)
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        torch.save({"fc.bias": Trap()} if content == "a trap" else {"fc.bias": torch.zeros(1000)}, file)
+        file.write_bytes(file.read_bytes()[: 10**9 if content == "a trap" else 1000])
+    with pytest.raises(TrainingError, match=r"-f37072fd.pth is damaged .*; remove it$") as caught:
+        create("resnet18", "DEFAULT", 3, None, 32)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "trap").exists()
+
+
+def test_a_file_that_was_put_where_downloads_lie_is_read(
+    offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / Path(models.ResNet18_Weights.DEFAULT.url).name
+    file.parent.mkdir(parents=True)
+    torch.save(imagenet_state(), file)
+    state = create("resnet18", "DEFAULT", 3, None, 32).classifier.network.state_dict()
+    assert torch.equal(state["conv1.weight"], imagenet_state()["conv1.weight"])
 
 
 def test_unknown_weights_get_the_known_names() -> None:

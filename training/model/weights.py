@@ -1,0 +1,147 @@
+"""Weights to begin with, and the preprocessing that they were trained with."""
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from training.console import console
+from training.data.pixels import InputRule
+from training.data.reading import photo_pixels
+from training.errors import TrainingError
+from training.model.mlp import Mlp
+from training.model.torchvision_compat import models
+
+METADATA_KEY = "kennel"
+
+MOST_PIXELS = 4096
+"""Of a side, as the model card has it (``serving/model_card.py``)."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights, and the preprocessing that they were trained with.
+
+    Parameters
+    ----------
+    label
+        Where they come from, as the manifest says it.
+    state
+        None if training begins without any; the preprocessing is then torchvision's usual one.
+    mean, std
+        Of each channel, for values from 0 to 1.
+    mlp
+        What stands in place of torchvision's last layer, if it is more than a layer.
+    whole
+        Whether the last layer must be among them.
+    """
+
+    label: str
+    state: dict[str, Tensor] | None
+    mean: list[float]
+    std: list[float]
+    rule: InputRule
+    mlp: Mlp | None = None
+    whole: bool = False
+
+
+def look_up(architecture: str, weights: str) -> Source:
+    """Return what ``--weights`` names: ``none``, a name of torchvision's or a safetensors file.
+
+    Raises
+    ------
+    TrainingError
+        There is no such thing, it is for another architecture, or it cannot be fetched.
+    """
+    known = models.get_model_weights(architecture)
+    if weights.lower() == "none":
+        return of_preset("none", None, known.DEFAULT)
+    if weights in known.__members__:
+        chosen = known[weights]
+        return of_preset(weights, _download(chosen, f"--weights {weights} for {architecture}"), chosen)
+    path = Path(weights)
+    if not path.is_file():
+        raise TrainingError(
+            f"--weights {weights}: neither a file nor weights of {architecture}, "
+            f"which are {', '.join(known.__members__)}"
+        )
+    state, metadata = _read(path)
+    other = architecture_of(metadata)
+    if other is None:  # not a file of ours
+        return of_preset(path.name, state, known.DEFAULT)
+    if other != architecture:
+        raise TrainingError(f"--weights {weights} is for {other}, not for {architecture}; add --arch {other}")
+    return of_ours(path.name, state, metadata)
+
+
+def of_preset(label: str, state: dict[str, Tensor] | None, weights: Any) -> Source:
+    """Return weights that were trained with the preprocessing of those of torchvision's."""
+    preset = weights.transforms()
+    rule = InputRule(preset.resize_size[0], preset.crop_size[0], preset.interpolation.value)
+    return Source(label, state, preset.mean, preset.std, rule)
+
+
+def of_ours(label: str, state: dict[str, Tensor], metadata: Mapping[str, str]) -> Source:
+    """Return weights of a file that says by itself what must be known of them, see ``Recipe.metadata``."""
+    facts = _facts(metadata)
+    mlp = Mlp(facts["mlp"]["position"], tuple(facts["mlp"]["widths"])) if "mlp" in facts else None
+    return Source(label, state, facts["mean"], facts["std"], InputRule(**facts["input"]), mlp)
+
+
+def architecture_of(metadata: Mapping[str, str]) -> str | None:
+    """Return the architecture that ``Recipe.metadata`` wrote into a safetensors file; None for others' files."""
+    return str(_facts(metadata)["architecture"]) if METADATA_KEY in metadata else None
+
+
+def _facts(metadata: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads(metadata[METADATA_KEY])
+        rule = InputRule(**facts["input"])
+        if rule.interpolation not in photo_pixels.INTERPOLATIONS:
+            raise ValueError(f"interpolation {rule.interpolation!r}")
+        if not all(1 <= side <= MOST_PIXELS for side in (rule.resize, rule.crop)):
+            raise ValueError(f"an input of {rule.crop} pixels of {rule.resize}")
+        if facts.keys() < {"architecture", "mean", "std"} or not len(facts["mean"]) == len(facts["std"]) == 3:
+            raise ValueError("a mean or deviation of other than three channels")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(
+            f"what the weights say of themselves is not of this version of Kennel ({first_line(error)})"
+        ) from error
+    return facts
+
+
+def _download(weights: Any, what: str) -> dict[str, Tensor]:
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(
+            progress=console.is_terminal, check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, no disk, another hash
+        if file.exists():
+            raise TrainingError(f"{what}: {file} is damaged ({first_line(error)}); remove it") from error
+        reason = error.reason if isinstance(error, URLError) else first_line(error)
+        raise TrainingError(
+            f"{what}: {weights.url} cannot be downloaded ({reason}); put that file into {file.parent}, "
+            "give a safetensors file, or use --weights none"
+        ) from error
+    return state
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(f"--weights {path} is not a safetensors file ({first_line(error)})") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
