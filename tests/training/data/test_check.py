@@ -274,8 +274,8 @@ def test_what_is_no_file_is_left_out_and_told(data: Path) -> None:
 
 def test_names_that_do_not_fit_a_line_are_escaped(data: Path, run: Run, tmp_path: Path) -> None:
     red = os.fsencode(data / "train" / RED)
-    for name in (b"new\nline.png", b"bell\x1b[31m.png", b"latin\xe9.png"):
-        Path(os.fsdecode(red + b"/" + name)).write_bytes(b"")
+    for odd in (b"new\nline.png", b"bell\x1b[31m.png", b"latin\xe9.png"):
+        Path(os.fsdecode(red + b"/" + odd)).write_bytes(b"")
     status, output, _ = run("check", "--data", data, "--json", tmp_path / "report.json")
     assert status == 2
     for name in (r"new\nline.png", r"bell\x1b[31m.png", r"latin\udce9.png"):
