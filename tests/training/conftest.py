@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from training.__main__ import main
+from training.artifact import layout
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import Platform
+from training.files import sha256
 
 COLOURS = {"001.Red_setter": (200, 40, 40), "002.Green_dog": (40, 200, 40), "003.Blue_heeler": (40, 40, 200)}
 
@@ -35,7 +37,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def wheel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Fill a cache with stand-ins for the wheels, so that nothing is downloaded."""
+    """Fill a cache with stand-ins for the wheels, so that nothing is downloaded, and have them known for the right."""
     cache = tmp_path_factory.mktemp("wheels")
     platform = Platform()
     folder = cache / f"python{platform.python}-{platform.tag}"
@@ -45,8 +47,11 @@ def wheel_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with zipfile.ZipFile(folder / f"{name}-{version}-cp313-cp313-{platform.tag}.whl", "w") as wheel:
             about = zipfile.ZipInfo(f"{name}-{version}.dist-info/METADATA")
             wheel.writestr(about, f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    published = cache / "wheels.sha256"
+    published.write_text("".join(f"{sha256(path)}  {path.name}\n" for path in folder.iterdir()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KENNEL_CACHE", str(cache))
+        patch.setattr(layout, "PUBLISHED", published)
         yield cache
 
 

@@ -49,10 +49,16 @@ def find(location: str, work: Path) -> Artifact:
         raise TrainingError(
             f"{path}: there is no such file; give a model.tar.gz, a model.json or s3://BUCKET/KEY.tar.gz"
         )
-    beside = path.parent / "model.json"
-    if beside.is_file() and (manifest := Manifest.read(beside)).archive.location == path.name:
-        return Artifact(path, manifest, str(beside))
+    for name in _names(path.name):
+        beside = path.with_name(name)
+        if beside.is_file() and (manifest := Manifest.read(beside)).archive.location.rpartition("/")[2] == path.name:
+            return Artifact(path, manifest, str(beside))
     return Artifact(path, None, None)
+
+
+def _names(archive: str) -> tuple[str, str]:
+    """Return what a manifest beside an archive may be called: ``launch`` names both after the archive's hash."""
+    return f"{archive.removesuffix('.tar.gz')}.json", "model.json"
 
 
 def _download(address: str, work: Path) -> Artifact:
@@ -75,7 +81,8 @@ def _download(address: str, work: Path) -> Artifact:
         with archive.open("wb") as file:
             for block in answer["Body"].iter_chunks(1 << 20):
                 file.write(block)
-        for beside in (f"{key.removesuffix('.tar.gz')}.json", f"{key.rpartition('/')[0]}/model.json".lstrip("/")):
+        folder, slash, name = key.rpartition("/")
+        for beside in (f"{folder}{slash}{each}" for each in _names(name)):
             try:
                 found = s3.get_object(Bucket=bucket, Key=beside)
             except s3.exceptions.ClientError:  # without the right to list, what is missing is denied

@@ -53,7 +53,7 @@ def package(wish: Wish) -> None:
         file = read_weights(wish.source, work / "unpacked")
         with console.status("Telling which architecture it is"):
             found, preset = _recognise(wish, file, work)
-        before = _manifest_beside(wish.source)
+        before = _manifest_beside(file)
         names = _names(wish, before, found.classes)
         recipe = _build(wish, file, found, preset)
         photos = look(wish.folders, names) if wish.folders else None
@@ -65,7 +65,7 @@ def package(wish: Wish) -> None:
             trial = try_out(recipe, photos)
             chosen = photos.splits["test"]
         else:
-            trial = Trial(_temperature(before), None, {})
+            trial = Trial((before and before.temperature) or 1.0, None, {})
             chosen = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
             say("Test", "no photos were given: nothing is known of its accuracy, and it cannot be deployed; add --data")
         facts |= trial.facts
@@ -108,12 +108,13 @@ def _with_body(architecture: str, weights: str, file: Weights, work: Path) -> tu
     return Recognised(architecture, {**rest, **tensors}, classes, mlp, known.side), preset
 
 
-def _manifest_beside(source: Path) -> Manifest | None:
-    """Return what Kennel wrote beside weights of its own."""
-    path = (source if source.is_dir() else source.parent) / "model.json"
-    if source.is_dir() or source.name == "model.safetensors":
-        return Manifest.read(path) if path.is_file() else None
-    return None
+def _manifest_beside(file: Weights) -> Manifest | None:
+    """Return what Kennel wrote about these very weights, and not about others that lay there before or came after."""
+    path = file.source.parent / "model.json"
+    if file.name != "model.safetensors" or not path.is_file():
+        return None
+    manifest = Manifest.read(path)
+    return manifest if manifest.weights_sha256 == file.sha256 else None
 
 
 def _names(wish: Wish, before: Manifest | None, count: int) -> list[str]:
@@ -147,10 +148,6 @@ def _build(wish: Wish, file: Weights, found: Recognised, preset: str) -> Recipe:
         metadata=file.metadata,
         normalised=wish.normalisation != "none" if wish.normalisation else None,
     )
-
-
-def _temperature(before: Manifest | None) -> float:
-    return float(before.model.get("temperature", 1.0)) if before else 1.0
 
 
 def _introduce(recipe: Recipe, file: Weights, found: Recognised, names: list[str]) -> None:

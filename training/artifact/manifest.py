@@ -1,6 +1,7 @@
 """The manifest, ``model.json`` beside the archive: which archive, what it is and how good. Written and read here."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,18 @@ class Manifest:
         test = self.metrics.get("test")
         return None if test is None else float(test["accuracy"])
 
+    @property
+    def temperature(self) -> float | None:
+        """What logits were divided by before the softmax; None if that is not told."""
+        value: float | None = self.model.get("temperature")
+        return value
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the ``model.safetensors`` that was written with the archive; None if that is not told."""
+        value: str | None = self.facts["weights"]["sha256"] if "weights" in self.facts else None
+        return value
+
     def text(self) -> str:
         """Return the file's content."""
         content = {
@@ -96,8 +109,13 @@ class Manifest:
             manifest = cls(archive, parts[0], parts[1], classes, parts[2], known)
             if manifest.accuracy is not None and not 0 <= manifest.accuracy <= 1:
                 raise ValueError(f"metrics.test.accuracy is {manifest.accuracy}")
+            value = manifest.temperature
+            if not (value is None or (isinstance(value, int | float) and 0 < value < math.inf)):
+                raise ValueError(f"model.temperature is {value!r}")
+            if not isinstance(manifest.weights_sha256, str | None):
+                raise ValueError("weights.sha256 is no text")
         except KeyError as error:
             raise TrainingError(f"{source} is not a manifest of this version: {error} is missing") from error
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise TrainingError(f"{source} is not a manifest of this version: {error}") from error
         return manifest

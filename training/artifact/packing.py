@@ -1,5 +1,6 @@
 """The whole way of a model into its artifact: packed and proven, and only then put in place with its manifest."""
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from training.artifact import proof
 from training.artifact.archive import write_archive
@@ -66,7 +67,8 @@ def pack(
         card = {"schema": 1, "input": recipe.rule.as_card(), "classes": named}
         write_archive(archive, graph, card, wheels)
         proved = _prove(archive, recipe, to_prove, temperature)
-    save_file(recipe.classifier.network.state_dict(), work / "model.safetensors", recipe.metadata())
+    weights = save(recipe.classifier.network.state_dict(), recipe.metadata())
+    (work / "model.safetensors").write_bytes(weights)  # save_file's is for its writer alone to read
     manifest = Manifest(
         Archive("model.tar.gz", sha256(archive), archive.stat().st_size),
         model={
@@ -80,6 +82,7 @@ def pack(
         metrics={"test": None} if findings is None else findings.metrics([each["label"] for each in named]),
         facts={
             **facts,
+            "weights": {"file": "model.safetensors", "sha256": hashlib.sha256(weights).hexdigest()},
             "export": vars(proved),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
         },

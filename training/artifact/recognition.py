@@ -103,6 +103,12 @@ def recognise_head(
         layers.setdefault(layer, {})[kind] = value
     if all(name.isdecimal() for name in layers):
         layers = dict(sorted(layers.items(), key=lambda each: int(each[0])))
+        numbers = [int(name) for name in layers]
+        if close := [number for number in numbers if number + 1 in numbers]:
+            raise TrainingError(
+                f"{source}: nothing stands between {position}.{close[0]} and {position}.{close[0] + 1}, where a ReLU "
+                "would be put; such a head cannot be packaged"
+            )
     widths: list[int] = []
     outputs = 0
     for name, each in layers.items():

@@ -7,11 +7,10 @@ from typing import Any
 
 from training.artifact.asking import NoAnswer, ask
 from training.artifact.fetching import Artifact, find
-from training.artifact.layout import CARD, GRAPH, SERVING, WHEELS, own_files, pinned_requirements
+from training.artifact.layout import CARD, GRAPH, SERVING, expected_files
 from training.artifact.manifest import Manifest
 from training.artifact.stand_ins import write_stand_ins
 from training.artifact.unpacking import File, unpack
-from training.artifact.wheel_check import check_wheels
 from training.console import console, say
 from training.errors import TrainingError
 from training.files import sha256
@@ -25,7 +24,8 @@ SIDE = 64
 def verify(location: str) -> None:
     """Check an artifact and say what was found.
 
-    Nothing out of the archive is run: this version's own serving code reads the card and the graph.
+    Whatever code is in it must be this version's, byte for byte, and its wheels those of PyPI; so nothing in it is
+    unknown but the graph, the card and the manifest, which are data. This version's own serving code reads them.
 
     Parameters
     ----------
@@ -51,9 +51,7 @@ def verify(location: str) -> None:
         total = sum(each.size for each in files.values())
         say("Files", f"{len(files)} plain files, {total / 1e6:.1f} MB unpacked, none of them a pickle")
         card = _check_card(unpacked, files)
-        _check_code(unpacked, files, artifact.manifest is not None)
-        wheels = [unpacked / name for name in files if name.startswith(f"{WHEELS}/")]
-        say("Wheels", ", ".join(check_wheels(wheels, pinned_requirements())) + ": what AWS's container lacks")
+        _check_code(files)
         with console.status("Asking it"):
             _check_answers(unpacked, Path(folder), len(card["classes"]))
         _check_manifest(artifact, card)
@@ -76,12 +74,14 @@ def _check_card(unpacked: Path, files: dict[str, File]) -> dict[str, Any]:
         card: dict[str, Any] = json.loads((unpacked / CARD).read_bytes())
         if card["schema"] != 1:
             raise TrainingError(f"{CARD} has schema {card['schema']!r}; this version reads schema 1")
-        labels = [each["label"] for each in card["classes"]]
+        names, labels = ([each[key] for each in card["classes"]] for key in ("name", "label"))
         height, width = card["input"]["crop"]
         graph = File(**card["files"][GRAPH])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise TrainingError(f"{CARD} in the archive is not a model card: {error!r}") from error
-    if len(labels) < 2 or len(set(labels)) != len(labels) or not all(isinstance(each, str) for each in labels):
+    if not all(isinstance(each, str) and each.strip() for each in names + labels):
+        raise TrainingError(f"{CARD} in the archive has a class without a name")
+    if len(labels) < 2 or len(set(labels)) != len(labels):
         raise TrainingError(f"{CARD} in the archive does not name at least two different classes")
     if graph != files[GRAPH]:
         raise TrainingError(f"{GRAPH} is not the one that {CARD} in the archive vouches for: another size or sha256")
@@ -90,24 +90,19 @@ def _check_card(unpacked: Path, files: dict[str, File]) -> dict[str, Any]:
     return card
 
 
-def _check_code(unpacked: Path, files: dict[str, File], vouched_for: bool) -> None:
-    """Hold the code to this version's; an older one may differ if a manifest vouches for the archive."""
-    own = own_files()
-    if lacking := [name for name in ("code/inference.py", "deployment.py", "config.yaml") if name not in files]:
-        raise TrainingError(f"the archive lacks {lacking[0]}")
-    theirs = {name for name in files if name not in (GRAPH, CARD) and not name.startswith(f"{WHEELS}/")}
-    other = sorted(
-        name for name in theirs | own.keys() if name not in theirs or own.get(name) != (unpacked / name).read_bytes()
-    )
-    if other and not vouched_for:
+def _check_code(files: dict[str, File]) -> None:
+    expected = expected_files()
+    found = {name: each.sha256 for name, each in files.items() if name not in (GRAPH, CARD)}
+    if other := sorted(name for name in found if found[name] != expected.get(name)):
         raise TrainingError(
-            f"{other[0]} is not what this version of Kennel packs, and no manifest vouches for the archive; give "
-            "the model.json that came with it, or package the model anew"
+            f"{other[0]} is not what this version of Kennel packs: somebody altered the archive, or another version "
+            "wrote it; `python -m training package` packs its weights anew"
         )
-    if other:
-        say("Code", f"of another version of Kennel ({', '.join(other)}); it was not run")
-    else:
-        say("Code", f"{len(own)} files as this version of Kennel packs them")
+    if lacking := sorted(expected.keys() - found.keys()):
+        raise TrainingError(f"the archive lacks {lacking[0]}")
+    wheels = [name.rpartition("/")[2] for name in found if name.endswith(".whl")]
+    names = ", ".join(" ".join(name.split("-")[:2]) for name in wheels)
+    say("Code", f"{len(found) - len(wheels)} files as this version of Kennel packs them, and PyPI's {names}")
 
 
 def _check_answers(unpacked: Path, work: Path, classes: int) -> None:
@@ -118,7 +113,8 @@ def _check_answers(unpacked: Path, work: Path, classes: int) -> None:
         reason = str(error).replace(f"{unpacked}/", "").removeprefix("serving_errors.ArtifactError: ")
         raise TrainingError(f"the model does not serve: {reason}") from error
     for answer in answers:
-        if len(answer["probabilities"]) != classes or abs(sum(answer["probabilities"]) - 1) > 1e-3:
+        given = answer["probabilities"]
+        if len(given) != classes or min(given) < 0 or abs(sum(given) - 1) > 1e-3:
             raise TrainingError("the model answers something else than a probability for each class")
     say("Serves", f"{len(answers)} photos answered with {classes} probabilities each, which sum to 1")
 
@@ -126,11 +122,15 @@ def _check_answers(unpacked: Path, work: Path, classes: int) -> None:
 def _check_manifest(artifact: Artifact, card: dict[str, Any]) -> None:
     manifest = artifact.manifest
     if manifest is None:
-        say("Manifest", "none beside it: how good the model is, is not known")
+        say("Manifest", "none beside it that is about it: nothing is known of how good the model is")
         return
     for what, said, is_so in (("classes", manifest.classes, card["classes"]), ("input", manifest.input, card["input"])):
         if said != is_so:
             raise TrainingError(f"{artifact.manifest_source} and the card in the archive do not have the same {what}")
     accuracy = manifest.accuracy
-    known = "its accuracy is not known: it cannot be deployed" if accuracy is None else f"test accuracy {accuracy:.4f}"
+    known = (
+        "its accuracy is not known: it cannot be deployed"
+        if accuracy is None
+        else f"it says test accuracy {accuracy:.4f}"
+    )
     say("Manifest", f"{artifact.manifest_source}: the same hash, classes and input; {known}")

@@ -1,5 +1,6 @@
 """Weights out of somebody's file, of whatever usual kind; nothing is ever unpickled but tensors."""
 
+import argparse
 import tarfile
 import warnings
 from collections.abc import Mapping
@@ -20,7 +21,11 @@ NESTED = ("state_dict", "model_state_dict", "model")
 """Under which training loops keep the weights in a checkpoint that holds more."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
-"""What DataParallel, ``torch.compile`` and modules around a network put before every name."""
+"""What DataParallel, ``torch.compile`` and modules around a network put before every name of a head alone; of a whole
+network they put whatever they like, since none of torchvision's has all its layers in one module."""
+
+MAGIC = (b"PK\x03\x04", b"\x80")
+"""How a file of ``torch.save`` begins, a zip archive or in the old way a pickle."""
 
 MOST_BYTES = 8 * 1024**3
 """Three times the largest of torchvision's classifiers (regnet_y_128gf, 2.6 GB), for an optimizer's state beside it."""
@@ -78,7 +83,10 @@ def _only_file(path: Path) -> Path:
     for endings in ((SAFE,), PICKLED, ARCHIVES):
         if fitting := [each for each in files if each.name.endswith(endings)]:
             if len(fitting) > 1:
-                raise TrainingError(f"{path} holds {fitting[0].name} and {fitting[1].name}; give one file by --from")
+                raise TrainingError(
+                    f"{path} holds {fitting[0].name} and {fitting[1].name}; give one file by --from, and if they are "
+                    "parts of one model, save it anew as one"
+                )
             return fitting[0]
     raise TrainingError(f"{path} holds no weights: a .pth, .pt or .safetensors file, or a model.tar.gz with one")
 
@@ -130,15 +138,19 @@ def _pickled(path: Path) -> dict[str, Tensor]:
             content = content[name]
     if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
         raise TrainingError(
-            f"{path} holds no state_dict, but {type(content).__name__}; save it anew: "
+            f"{path} holds no state_dict, neither as it is nor as one of {', '.join(NESTED)}; save it anew: "
             "torch.save(model.state_dict(), 'weights.pth')"
         )
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def _load(file: BinaryIO, path: Path) -> Any:
+    if not file.read(4).startswith(MAGIC):
+        raise TrainingError(f"{path} is neither a file of torch.save nor a .safetensors file")
+    file.seek(0)
     try:
-        with warnings.catch_warnings():
+        # torchvision's own training script keeps its arguments beside the weights; a Namespace runs nothing.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:
@@ -154,7 +166,11 @@ def _load(file: BinaryIO, path: Path) -> Any:
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    while prefix := next((each for each in PREFIXES if state and all(name.startswith(each) for name in state)), None):
+    whole = any(value.dim() > 2 for value in state.values())
+    while state:
+        prefix = f"{next(iter(state)).partition('.')[0]}."
+        if not (whole or prefix in PREFIXES) or not all(name.startswith(prefix) for name in state):
+            break
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
@@ -163,6 +179,12 @@ def _floats(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Return what has a point as float32, whatever precision it was saved in."""
     if not state:
         raise TrainingError(f"{path} holds no tensors")
+    for name, value in state.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
+            raise TrainingError(f"{path}: {name} is quantised, sparse, complex or empty; save the weights as floats")
+    # A tensor may be larger than its file: one number, seen as many.
+    if (size := 4 * sum(value.numel() for value in state.values())) > MOST_BYTES:
+        raise TrainingError(f"{path} holds {size / 1e9:.1f} GB of numbers; no classifier does")
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     if bad := next((name for name, value in state.items() if not bool(value.isfinite().all())), None):
         raise TrainingError(f"{path}: {bad} has values that are not finite; the training it comes from diverged")

@@ -13,7 +13,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
     parser = commands.add_parser("evaluate", help="measure an artifact, also one in S3, by the code that serves it")
     parser.add_argument(
         "--artifact",
-        default="build/model.tar.gz",
+        default="build/model.json",
         metavar="FILE|s3://BUCKET/KEY.tar.gz",
         help="a model.tar.gz, the model.json that names it, or an address in S3 (default: %(default)s)",
     )

@@ -1,7 +1,6 @@
 """A packed artifact measured on a split, as a caller would meet it: by serving's own code."""
 
 import json
-import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -56,7 +55,7 @@ def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
             artifact = find(location, Path(place))
             digest = sha256(artifact.archive)
             about = _about(artifact, location, digest)
-            temperature = _temperature(about)
+            temperature = artifact.manifest.temperature if artifact.manifest else None
             unpack(artifact.archive, unpacked)
         model = _load(unpacked)
         classes = about.setdefault("classes", json.loads((unpacked / CARD).read_bytes())["classes"])
@@ -89,13 +88,6 @@ def _about(artifact: Artifact, location: str, digest: str) -> dict[str, Any]:
         raise TrainingError(f"{artifact.manifest_source} is about another archive than {location}; remove either")
     about: dict[str, Any] = json.loads(artifact.manifest.text())
     return about
-
-
-def _temperature(about: Mapping[str, Any]) -> float | None:
-    value = about.get("model", {}).get("temperature")
-    if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
-        raise TrainingError(f"the manifest's temperature is {value!r}; it must be a number above 0")
-    return value
 
 
 def _load(unpacked: Path) -> Model:

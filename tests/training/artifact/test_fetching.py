@@ -73,6 +73,13 @@ def test_what_is_not_in_s3_is_one_line(run: Run, address: str) -> None:
     assert len(errors.splitlines()) == 1
 
 
+def test_both_may_have_the_names_that_they_had_in_s3(fitted: Path, tmp_path: Path) -> None:
+    text = (fitted / "build" / "model.json").read_text().replace("model.tar.gz", f"s3://{BUCKET}/models/abc.tar.gz")
+    (tmp_path / "abc.json").write_text(text)
+    (tmp_path / "abc.tar.gz").write_bytes(b"archive")
+    assert find(str(tmp_path / "abc.tar.gz"), tmp_path).manifest_source == str(tmp_path / "abc.json")
+
+
 def test_a_manifest_about_something_else_is_left_aside(fitted: Path, tmp_path: Path) -> None:
     shutil.copy(fitted / "build" / "model.json", tmp_path / "model.json")
     (tmp_path / "older.tar.gz").write_bytes(b"archive")

@@ -43,6 +43,21 @@ def test_a_fits_own_weights_become_the_same_archive_again(fitted: Path, tmp_path
     assert (tmp_path / "out" / "model.tar.gz").read_bytes() == (fitted / "build" / "model.tar.gz").read_bytes()
 
 
+def test_a_manifest_of_other_weights_is_left_aside(fitted: Path, tmp_path: Path, run: Run) -> None:
+    shutil.copytree(fitted / "build", tmp_path / "build")
+    content = json.loads((tmp_path / "build" / "model.json").read_text())
+    content["weights"]["sha256"] = "0" * 64
+    (tmp_path / "build" / "model.json").write_text(json.dumps(content))
+    status, _, errors = run("package", "--from", tmp_path / "build", "--out", tmp_path / "out")
+    assert status == 2
+    assert "say by --classes which" in errors
+
+
+def test_what_is_written_may_be_read_by_whom_the_umask_lets(fitted: Path) -> None:
+    modes = {path.name: path.stat().st_mode for path in (fitted / "build").iterdir()}
+    assert len(set(modes.values())) == 1, modes
+
+
 def test_with_photos_it_is_measured_as_a_fit_is(fitted: Path, tmp_path: Path, run: Run) -> None:
     source = tmp_path / "weights.safetensors"
     shutil.copy(fitted / "build" / "model.safetensors", source)
@@ -142,6 +157,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save({"fc.weight": torch.zeros(3, 512), "fc.bias": torch.zeros(3)}, folder / "head.pth")
     torch.save({"stem.weight": torch.zeros(8, 3, 4, 4)}, folder / "other.pth")
     torch.save(network, folder / "pickled.pth")
+    torch.save(network.state_dict() | {"fc.bias": torch.zeros(7)}, folder / "bias.pth")
+    torch.save({"fc.weight": torch.zeros(3, 256), "fc.bias": torch.zeros(3)}, folder / "narrow.pth")
+    torch.save({f"fc.{i}.weight": torch.zeros(3, 512 if i == 0 else 3) for i in range(2)}, folder / "close.pth")
     return folder
 
 
@@ -160,6 +178,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--from {small}/model.pth --arch resnet --classes {names}", "torchvision has no such classifier"),
         ("--from {small}/model.pth --weights DEFAULT --classes {names}", "has every layer: leave out --weights"),
         ("--from {small}/head.pth --classes {names}", "holds a head alone: say by --arch and --weights"),
+        ("--from {small}/bias.pth --classes {names}", "the file has another shape of fc.bias"),
+        (
+            "--from {small}/narrow.pth --arch resnet18 --weights {small}/model.pth --classes {names}",
+            "shape of fc.weight",
+        ),
+        (
+            "--from {small}/close.pth --arch resnet18 --weights {small}/model.pth --classes {names}",
+            "nothing stands between",
+        ),
         ("--from {small}/head.pth --arch resnet18 --weights none --classes {names}", "a head is worth nothing"),
         ("--from {small}/head.pth --arch resnet18 --weights V9 --classes {names}", "neither a file nor weights"),
         ("--from {small}/head.pth --arch resnet50 --weights {small}/model.pth --classes {names}", "is not resnet50"),

@@ -2,16 +2,16 @@
 
 import gzip
 import hashlib
-import io
 import json
 import shutil
 import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from training.artifact import unpacking
 from training.artifact.archive import member, write_archive
@@ -67,7 +67,7 @@ def altered_card(content: Members, **change: Any) -> Members:
 def test_what_a_fit_packed_passes_every_check(build: Path, run: Run, name: str) -> None:
     status, output, errors = run("verify", build / name)
     assert (status, errors) == (0, "")
-    titles = ["Archive", "Files", "Card", "Graph", "Code", "Wheels", "Serves", "Manifest"]
+    titles = ["Archive", "Files", "Card", "Graph", "Code", "Serves", "Manifest"]
     assert [line.split()[0] for line in output.splitlines()] == titles
     assert "test accuracy" in output.splitlines()[-1]
 
@@ -79,22 +79,15 @@ def test_an_archive_alone_is_checked_without_a_manifest(build: Path, run: Run) -
     assert "none beside it" in output.splitlines()[-1]
 
 
-def test_nothing_out_of_the_archive_is_run(build: Path, run: Run, tmp_path: Path) -> None:
+def test_code_that_is_not_kennels_is_neither_run_nor_accepted_whoever_vouches_for_it(
+    build: Path, run: Run, tmp_path: Path
+) -> None:
     archive = build / "model.tar.gz"
     trap = f"open({str(tmp_path / 'sprung')!r}, 'w')\n".encode()
     pack(archive, {n: trap + c if n.endswith(".py") else c for n, c in members(archive).items()})
     vouch(build)
-    status, output, _ = run("verify", archive)
-    assert status == 0
-    assert "of another version of Kennel (code/inference.py" in output
+    refused(run("verify", archive), "code/inference.py is not what this version of Kennel packs")
     assert not (tmp_path / "sprung").exists()
-
-
-def wheel(name: str, version: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        file.writestr(f"{name}-{version}.dist-info/METADATA", f"Name: {name}\nVersion: {version}\n")
-    return buffer.getvalue()
 
 
 def without(content: Members, part: str) -> Members:
@@ -121,19 +114,20 @@ ALTERED: dict[str, tuple[Callable[[Members], Members], str]] = {
     "a stranger": (lambda c: c | {"code/run.sh": b"x"}, "code/run.sh does not belong"),
     "a file above": (lambda c: c | {"../evil.py": b"x"}, "../evil.py would be written outside"),
     "a file at the root": (lambda c: c | {"/evil.py": b"x"}, "/evil.py would be written outside"),
-    "no wheel": (lambda c: without(c, "onnxruntime"), "lacks the wheel of onnxruntime"),
+    "a class without a name": (lambda c: altered_card(c, classes=[{"label": n} for n in "ab"]), "is not a model card"),
+    "a class that is no text": (
+        lambda c: altered_card(c, classes=[{"name": "a", "label": ["a"]}] * 2),
+        "without a name",
+    ),
+    "no wheel": (lambda c: without(c, "onnxruntime"), "lacks code/wheels/onnxruntime"),
     "a wheel more": (
-        lambda c: c | {"code/wheels/evil-1.0-py3-none-any.whl": wheel("evil", "1.0")},
-        "a wheel of evil, which nothing asks for",
+        lambda c: c | {"code/wheels/evil-1.0-py3-none-any.whl": b""},
+        "evil-1.0-py3-none-any.whl is not what",
     ),
-    "a wheel for another interpreter": (lambda c: renamed(c, "cp313-cp313", "cp312-cp312"), "is not for the container"),
-    "a wheel of something else": (
-        lambda c: {n: wheel("evil", "1.0") if "flatbuffers" in n else each for n, each in c.items()},
-        "holds another package than its name says",
-    ),
-    "a wheel that is none": (
-        lambda c: {n: b"wheel" if n.endswith(".whl") else each for n, each in c.items()},
-        "is not a wheel that can be read",
+    "a wheel of another version": (lambda c: renamed(c, "runtime-1.", "runtime-0."), "another version wrote it"),
+    "another wheel under the name of one": (
+        lambda c: {n: each + b"evil" if "flatbuffers" in n else each for n, each in c.items()},
+        "is not what this version of Kennel packs",
     ),
 }
 
@@ -143,6 +137,34 @@ def test_an_altered_archive_is_refused(small: Path, run: Run, kind: str) -> None
     alter, reason = ALTERED[kind]
     pack(small, alter(members(small)))
     refused(run("verify", small), reason)
+
+
+def graph(outputs: list[float]) -> bytes:
+    """Return a graph that gives every photo the same numbers."""
+    fixed = numpy_helper.from_array(np.array([outputs], np.float32), "fixed")
+    axes = numpy_helper.from_array(np.array([1, 2, 3]), "axes")
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["floats", "axes"], ["sums"], keepdims=0),
+        helper.make_node("Unsqueeze", ["sums", "one"], ["column"]),
+        helper.make_node("Mul", ["column", "zero"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "fixed"], ["probabilities"]),
+    ]
+    numbers = [numpy_helper.from_array(np.array(0, np.float32), "zero"), numpy_helper.from_array(np.array([1]), "one")]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", 32, 32, 3])
+    answer = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(outputs)])
+    made = helper.make_graph(nodes, "fixed", [pixels], [answer], [fixed, axes, *numbers])
+    opset = [helper.make_opsetid("", 18)]
+    content: bytes = helper.make_model(made, opset_imports=opset, ir_version=10).SerializeToString()
+    return content
+
+
+@pytest.mark.parametrize(("outputs", "status"), [([0.25, 0.75], 0), ([1.5, -0.5], 2), ([0.5, 0.6], 2)])
+def test_answers_are_probabilities(small: Path, run: Run, outputs: list[float], status: int) -> None:
+    content = members(small) | {"model.onnx": graph(outputs)}
+    about = {"sha256": hashlib.sha256(content["model.onnx"]).hexdigest(), "size": len(content["model.onnx"])}
+    pack(small, altered_card(content, files={"model.onnx": about}))
+    assert run("verify", small)[0] == status
 
 
 def test_a_graph_that_cannot_be_loaded_is_refused(small: Path, run: Run) -> None:

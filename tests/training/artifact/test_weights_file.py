@@ -1,5 +1,6 @@
 """Weights out of every kind of file, and nothing but weights."""
 
+import argparse
 import pickle
 import re
 import tarfile
@@ -54,6 +55,8 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "compiled": saved(prefixed("_orig_mod.")),
     "compiled in DataParallel": saved({"state_dict": prefixed("module._orig_mod.")}),
     "a module around it": saved(prefixed("model.")),
+    "a module of any name around it": saved({"state_dict": prefixed("net.backbone.")}),
+    "torchvision's training script": saved({"model": STATE, "args": argparse.Namespace(lr=0.1), "epoch": 3}),
     "half precision": saved({name: value.half() for name, value in STATE.items()}),
     "safetensors": safe,
     "SageMaker's archive": archived,
@@ -80,6 +83,11 @@ class Trap:
 
 def trap(folder: Path) -> Path:
     (folder / "model.pth").write_bytes(pickle.dumps(Trap()))
+    return folder / "model.pth"
+
+
+def text(folder: Path) -> Path:
+    (folder / "model.pth").write_text("hello")
     return folder / "model.pth"
 
 
@@ -114,7 +122,12 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "two files": (two, "holds a.pth and b.pth; give one"),
     "a whole model": (saved(nn.Linear(2, 2)), "is not unpickled: that could run any code; where it was made, save"),
     "code": (trap, "is not unpickled"),
-    "a number": (saved(3), "holds no state_dict, but int; save it anew"),
+    "a number": (saved(3), "holds no state_dict, neither as it is nor as one of state_dict, model_state_dict, model;"),
+    "a text": (text, "is neither a file of torch.save nor a .safetensors file"),
+    "sparse": (saved({"w": torch.ones(2).to_sparse()}), "w is quantised, sparse, complex or empty"),
+    "complex": (saved({"w": torch.ones(2, dtype=torch.complex64)}), "w is quantised, sparse, complex or empty"),
+    "empty tensors": (saved({"w": torch.ones(2, device="meta")}), "w is quantised, sparse, complex or empty"),
+    "terabytes in a few bytes": (saved({"w": torch.zeros(1).expand(1 << 40)}), "holds 4398.0 GB of numbers"),
     "an empty state_dict": (saved({}), "holds no state_dict"),
     "a file that is cut": (cut, "is not a file of PyTorch's weights"),
     "not a number": (saved({"fc.weight": torch.tensor([[float("nan")]])}), "fc.weight has values that are not finite"),

@@ -50,6 +50,12 @@ def test_the_version_that_is_proved_is_the_version_that_serves() -> None:
         assert f"onnxruntime=={pinned['onnxruntime']}" in path.read_text().splitlines()
 
 
+def test_of_each_wheel_that_travels_the_published_hash_is_known() -> None:
+    lines = [line.split("  ") for line in (SERVING.parent / "artifact" / "wheels.sha256").read_text().splitlines()]
+    assert ["==".join(name.split("-")[:2]) for _, name in lines] == pinned_requirements()
+    assert all(len(bytes.fromhex(digest)) == 32 for digest, _ in lines)
+
+
 @pytest.mark.parametrize(
     "platform", [Platform(), Platform("3.12", "manylinux_2_28_aarch64")], ids=["AWS's container", "another"]
 )
