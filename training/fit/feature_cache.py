@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import os
+import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +18,11 @@ from training.files import sync_folder
 
 KEY_BYTES = 32
 
+UNUSED = 30 * 86400
+"""Seconds after which features that nobody asked for are removed, when others are written."""
+
+OWN = re.compile(r"[0-9a-f]{32}/[0-9a-f]{64}(\.\d+\.part|\.safetensors)")
+
 
 class FeatureCache:
     """Rows of numbers by key, below one folder for each network that makes them.
@@ -26,7 +33,7 @@ class FeatureCache:
     Parameters
     ----------
     folder
-        Of all networks. It may be removed at any time.
+        Of all networks. It may be removed at any time, and what nobody used for ``UNUSED`` seconds is.
     identity
         Says which network it is, and what else the rows depend on besides their keys.
     """
@@ -43,9 +50,11 @@ class FeatureCache:
             if not missing:
                 break
             rows = self._read(path)
-            for key in missing & rows.keys():
-                found[key] = rows[key].clone()  # not a view, which would keep the whole file in memory
-            missing -= found.keys()
+            if here := missing & rows.keys():
+                found |= {key: rows[key].clone() for key in here}  # no views, which would keep the whole file in memory
+                missing -= here
+                with contextlib.suppress(OSError):
+                    os.utime(path)  # it was of use
         return found
 
     def write(self, rows: dict[bytes, Tensor]) -> None:
@@ -64,11 +73,21 @@ class FeatureCache:
                 os.fsync(file.fileno())
             part.replace(path)
             sync_folder(self.folder)
+            self._forget_unused()
         except OSError as error:
             self._writable = False
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
             say("Features", f"{self.folder} cannot be written ({error.strerror}); they stay in memory only")
+
+    def _forget_unused(self) -> None:
+        """Remove old files of every network; whoever reads one at this moment has it, or computes it again."""
+        for path in self.folder.parent.glob("*/*"):
+            # By their names they are surely ours: the folder is the user's choice, and may hold anything.
+            ours = OWN.fullmatch(f"{path.parent.name}/{path.name}")
+            with contextlib.suppress(OSError):
+                if ours and path.stat().st_mtime < time.time() - UNUSED:
+                    path.unlink()
 
     def size(self) -> int:
         """Return how many bytes this network's features take."""
@@ -80,6 +99,8 @@ class FeatureCache:
             if hashlib.sha256(body).hexdigest() != path.stem:
                 raise SafetensorError("its bytes are not those that were written")
             tensors = load(body)
+        except FileNotFoundError:  # another process forgot it
+            return {}
         except (OSError, SafetensorError) as error:
             say("Features", f"{path} is damaged ({error}); it is made anew")
             with contextlib.suppress(OSError):

@@ -72,6 +72,13 @@ def plan(options: Options) -> Plan:
         raise TrainingError("--mode head reads each photo once, as it is: leave out --augment, or add --views 5")
     if options.views > 1 and augment == "none":
         raise TrainingError("--views of photos that do not vary are all the same: give --augment light or photo")
+    others = {
+        "--backbone-lr": options.backbone_lr,
+        "--ema": options.ema,
+        "--batch-norm frozen": options.batch_norm == "frozen",
+    }
+    if mode == "head" and (given := [name for name, value in others.items() if value]):
+        raise TrainingError(f"{given[0]} is for --mode full; --mode head trains the last layer alone")
     if options.batch_norm == "frozen" and not pretrained:
         raise TrainingError("--batch-norm frozen keeps the statistics that the weights came with: give it --weights")
     if options.resume and options.checkpoints is None:

@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from tests.training.fit.small import tiny
 from training.data import photos
 from training.data.photos import Photos, PixelDataset
 from training.fit import features, speed
+from training.fit.feature_cache import FeatureCache
 from training.fit.features import FeatureBank, Views
 from training.fit.frozen import Frozen, _operations
 
@@ -76,6 +79,46 @@ def test_a_damaged_file_is_made_anew_and_said_to_be(
     assert f"{file} is damaged" in capsys.readouterr().out
     assert torch.equal(made["train"].rows, before)
     assert [each.read_bytes() for each in cache.rglob("*.safetensors")] == [whole]
+
+
+def test_what_nobody_used_for_a_month_goes_when_something_new_is_written(data: Path, cache: Path) -> None:
+    def age(path: Path, days: float) -> None:
+        os.utime(path, (time.time() - 86400 * days,) * 2)
+
+    used, unused, young = (FeatureCache(cache, name) for name in ("used", "unused", "young"))
+    key, rows = bytes(32), torch.ones(4)
+    for each in (used, unused, young):
+        each.write({key: rows})
+    for each in (used, unused, young):
+        (file,) = each.folder.iterdir()
+        age(file, 29 if each is young else 31)
+    part = unused.folder / f"{'0' * 64}.77.part"
+    strangers = [cache / "models" / "model.safetensors", unused.folder / "model.safetensors"]
+    for path in (part, *strangers):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+        age(path, 31)
+    assert used.read([key]).keys() == {key}
+    FeatureCache(cache, "new").write({key: rows})
+    assert [path for path in (part, *strangers) if path.exists()] == strangers
+    assert all(each.read([key]).keys() == {key} for each in (used, young))
+    assert unused.read([key]) == {}
+
+
+def test_a_file_that_another_process_removes_meanwhile_is_no_damage(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = FeatureCache(cache, "network")
+    kept.write({bytes(32): torch.ones(4)})
+    read = Path.read_bytes
+
+    def removed_before(path: Path) -> bytes:
+        path.unlink()
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", removed_before)
+    assert kept.read([bytes(32)]) == {}
+    assert capsys.readouterr().out == ""
 
 
 def test_what_was_computed_before_a_sudden_end_is_kept(

@@ -24,8 +24,12 @@ def test_photos_vary_in_full_mode_and_where_they_have_several_views() -> None:
         ({"views": 2}, "--views is for --mode head"),
         ({"weights": "DEFAULT", "augment": "light"}, "or add --views 5"),
         ({"weights": "DEFAULT", "views": 2, "augment": "none"}, "are all the same"),
+        ({"weights": "DEFAULT", "backbone_lr": 0.5}, "--backbone-lr is for --mode full"),
+        ({"weights": "DEFAULT", "ema": 0.9}, "--ema is for --mode full"),
+        ({"weights": "DEFAULT", "batch_norm": "frozen"}, "--batch-norm frozen is for --mode full"),
+        ({"batch_norm": "frozen"}, "--batch-norm frozen keeps the statistics that the weights came with"),
     ],
 )
-def test_views_and_augmentation_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+def test_options_that_do_not_fit_each_other_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         chosen(**options)
