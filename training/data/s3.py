@@ -2,7 +2,8 @@
 
 The cache keeps each object under a name made of its key, ETag and size, and for each state of the prefix a folder of
 hard links to them. So only new and changed objects are downloaded, an interrupted download goes on where it was, and a
-folder that a training reads never changes under it. The cache may be removed at any time.
+folder that a training reads never changes under it. The cache may be removed at any time, and a state of a prefix that
+nobody asked for in ``UNUSED`` seconds goes when another one comes, with the objects that it alone had.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -47,6 +49,8 @@ SIDE_BY_SIDE = 16
 
 ATTEMPTS = 3
 """At an object whose transfer breaks off; botocore itself repeats what breaks before that."""
+
+UNUSED = 30 * 86400
 
 
 @dataclass(frozen=True)
@@ -92,25 +96,45 @@ def fetch(address: str) -> Path:
             "s3", config=Config(connect_timeout=10, max_pool_connections=SIDE_BY_SIDE, retries={"mode": "standard"})
         )
         with _alone(root):
-            return _mirror(client, bucket, prefix, root)
+            folder, new = _mirror(client, bucket, prefix, root)
+    if new:
+        _forget_unused(cache_folder() / "s3")
+    return folder
 
 
-def _mirror(client: "S3Client", bucket: str, prefix: str, root: Path) -> Path:
+def _mirror(client: "S3Client", bucket: str, prefix: str, root: Path) -> tuple[Path, bool]:
+    """Return the folder of the prefix as it is now, and whether it had to be made."""
     objects, others = _list(client, bucket, prefix)
     folder = root / _short_hash(json.dumps([astuple(each) for each in objects]))
     kept = {each: root / "objects" / _short_hash(json.dumps(astuple(each))) for each in objects}
-    if all(_has_size(folder / each.name, each.size) for each in objects):
-        missing = []
-    else:
+    new = not all(_has_size(folder / each.name, each.size) for each in objects)
+    missing = []
+    if new:
         missing = [each for each in objects if not _has_size(kept[each], each.size)]
         _download(client, bucket, prefix, {each: kept[each] for each in missing})
         _link({each.name: path for each, path in kept.items()}, folder)
+    os.utime(folder)  # it is in use
     say(
         "Photos",
         f"{len(objects)} from s3://{bucket}/{prefix} ({len(missing)} downloaded now) in {folder}"
         + (f"; {others} objects that are no JPEG, PNG or WebP file are left there" if others else ""),
     )
-    return folder
+    return folder, new
+
+
+def _forget_unused(cache: Path) -> None:
+    """Remove what nobody asked for in a long time; a prefix that another process works on is left to the next time."""
+    limit = time.time() - UNUSED
+    for lock in cache.glob("*/*/lock"):
+        with contextlib.suppress(OSError), lock.open("w") as mine:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for state in lock.parent.iterdir():
+                if state.is_dir() and state.name != "objects" and state.stat().st_mtime < limit:
+                    shutil.rmtree(state)
+            for each in (lock.parent / "objects").iterdir():
+                about = each.stat()
+                if about.st_nlink == 1 and about.st_mtime < limit:  # no state has it
+                    each.unlink()
 
 
 def _list(client: "S3Client", bucket: str, prefix: str) -> tuple[list[Object], int]:

@@ -1,7 +1,10 @@
+import fcntl
 import io
+import os
 import re
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +116,43 @@ def test_a_photo_lost_from_the_cache_comes_back(bucket: Any, downloads: list[str
     (folder / "train" / "cat" / "2.jpg").write_text("")  # a link: the object goes with it
     assert contents(fetch(ADDRESS)) == expected
     assert downloads[9:] == ["train/cat/2.jpg"]
+
+
+def age(folder: Path, days: float) -> None:
+    for path in [folder, *folder.rglob("*")]:
+        os.utime(path, (time.time() - 86400 * days,) * 2)
+
+
+def test_what_nobody_asked_for_in_a_month_goes_when_something_new_comes(
+    bucket: Any, cache: Path, downloads: list[str]
+) -> None:
+    before = fetch(ADDRESS)
+    old, new = f"{ADDRESS}/old", f"{ADDRESS}/new"
+    for prefix in ("old", "new"):
+        for split in ("train", "valid", "test"):
+            put(bucket, f"{prefix}/{split}/cat/1.jpg", prefix)
+    other = fetch(old)
+    bucket.delete_object(Bucket=BUCKET, Key="data/dogs/train/cat/2.jpg")
+    age(cache, 29)
+    after = fetch(ADDRESS)
+    assert before.exists(), "it is not old enough"
+    age(cache, 31)
+    downloads.clear()
+    assert fetch(ADDRESS) == after
+    assert before.exists(), "nothing new came"
+    with (other.parent / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fetch(new)
+    assert not before.exists()
+    assert other.exists(), "another process works on it"
+    assert len(contents(after)) == 8
+    assert len(list((after.parent / "objects").iterdir())) == 8
+    assert len(downloads) == 3
+    bucket.delete_object(Bucket=BUCKET, Key="data/dogs/train/cat/1.jpg")
+    fetch(ADDRESS)
+    assert not other.exists()
+    assert contents(other.parent).keys() == {"lock"}
+    assert len(downloads) == 3
 
 
 def test_an_interrupted_download_goes_on_where_it_was(
