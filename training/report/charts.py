@@ -60,10 +60,12 @@ def _curves(
     if first <= best <= last:
         drawing.line(x(best), TOP, x(best), HEIGHT - BOTTOM, "best")
     drawing.text(LEFT, 16, title, "strong")
-    right = WIDTH - RIGHT
+    right: float = WIDTH - RIGHT
     for name in reversed(list(lines)):
         drawing.text(right, 16, name, f"end key-{name}")
-        right -= 7 * len(name) + 16
+        right -= 6.4 * len(name) + 28
+        drawing.line(right, 12, right + 24, 12, f"curve line-{name}")
+        right -= 16
     for name, line in lines.items():
         points = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in zip(numbers, line, strict=True))
         drawing.add("polyline", points=points, class_=f"curve line-{name}")

@@ -68,8 +68,7 @@ def heat_map(confusion: Tensor, labels: Sequence[str]) -> str:
             class_="right" if row == column else "wrong",
         )
         if cell >= COUNTED_CELL:
-            ink = "middle on" if opacity > 0.6 else "middle"
-            drawing.text(x + cell / 2, y + cell / 2 + 4, str(count), f"{ink} count-text")
+            drawing.text(x + cell / 2, y + cell / 2 + 4, str(count), "middle count-text")
     return str(drawing)
 
 

@@ -15,6 +15,7 @@ from training.report.confusion import heat_map
 from training.report.findings import Findings
 
 HERE = Path(__file__).parent
+SPACE = "\N{NO-BREAK SPACE}"
 TABLES = {
     "model": "Model",
     "input": "Pixels",
@@ -23,6 +24,7 @@ TABLES = {
     "data": "Data",
     "export": "Proof",
     "artifact": "Artifact",
+    "weights": "Weights",
     "versions": "Versions",
 }
 """Parts of the manifest, as they are called on the page; what else it has comes after them."""
@@ -64,9 +66,12 @@ def page(manifest: Mapping[str, Any], findings: Findings) -> str:
     labels = [each["label"] for each in manifest["classes"]]
     found = findings.assessment
     history, best = manifest.get("history", []), manifest.get("training", {}).get("best_epoch", 0)
-    diagrams = [("after temperature scaling" if found.uncalibrated else "as served", found.calibrated)]
+    titled = [("after temperature scaling" if found.uncalibrated else "as served", found.calibrated)]
     if found.uncalibrated:
-        diagrams.insert(0, ("before temperature scaling", found.uncalibrated))
+        titled.insert(0, ("before temperature scaling", found.uncalibrated))
+    drawings = _markup(*(charts.reliability(each, title) for title, each in titled))
+    mistakes = found.confusion - found.confusion.diagonal().diag()
+    measured_first = (manifest.get("metrics", {}).get("test") or {}).get("photos_sha256")
     return environment.get_template("page.html").render(
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 ours
         manifest=manifest,
@@ -78,8 +83,11 @@ def page(manifest: Mapping[str, Any], findings: Findings) -> str:
         curves=_markup(charts.loss_curves(history, best), charts.accuracy_curve(history, best)) if history else [],
         best=best,
         matrix=_markup(heat_map(found.confusion, labels))[0],
-        diagrams=_markup(*(charts.reliability(each, title) for title, each in diagrams)),
+        diagrams=[(*each, drawing) for each, drawing in zip(titled, drawings, strict=True)],
+        unseen="training" in manifest and measured_first == findings.photos_sha256,
+        varied=manifest.get("training", {}).get("augment", "none") != "none",
         confusions=found.confusions(),
+        mistaken_pairs=int((mistakes > 0).sum()),
         classes=list(_classes(found, labels)),
         tables=list(_tables(manifest)),
     )
@@ -92,13 +100,13 @@ def percent(share: float | None) -> str:
     rounded = f"{100 * share:.1f}"
     if rounded == "100.0" and share < 1:
         rounded = "99.9"
-    return f"{rounded.removesuffix('.0') if share in (0, 1) else rounded}\N{NO-BREAK SPACE}%"
+    return f"{rounded.removesuffix('.0') if share in (0, 1) else rounded}{SPACE}%"
 
 
 def interval(bounds: tuple[float, float]) -> str:
     """Return bounds as people read them."""
-    low, high = (f"{100 * bound:.1f}" for bound in bounds)
-    return f"{low} \N{EN DASH} {high}\N{NO-BREAK SPACE}%"
+    low, high = map(percent, bounds)
+    return f"{low.partition(SPACE)[0]} \N{EN DASH} {high}"
 
 
 def _classes(found: Assessment, labels: list[str]) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 from training.data.photos import Photo
 from training.fit.assessment import Assessment, assess
 from training.report.findings import Findings
-from training.report.page import page, percent, write
+from training.report.page import interval, page, percent, write
 from training.report.thumbnails import MOST, SIDE, worst
 
 SECTIONS = {"summary", "mistakes", "confusion", "calibration", "training", "classes", "settings"}
@@ -120,8 +121,34 @@ def test_the_page_has_every_section_and_its_numbers(photos: list[Photo]) -> None
         "2.13.0",
         "findings greyscale7",
         *LABELS,
+        *(each.photo.name for each in found.mistakes),
     ):
         assert expected in text, expected
+
+
+def test_what_is_drawn_is_there_in_numbers_too(photos: list[Photo]) -> None:
+    found, content = findings(photos), manifest(LABELS)
+    html = page(content, found)
+    for each in found.assessment.calibrated.bins:
+        if each.photos:
+            numbers = (str(each.photos), f"{each.confidence:.4f}", f"{each.accuracy:.4f}")
+            assert "".join(f'<td class="number">{number}</td>' for number in numbers) in html
+    for epoch in content["history"]:
+        drawn = (epoch["train_loss"], epoch["validation"]["loss"], epoch["validation"]["accuracy"])
+        row = [str(epoch["number"]), *(f"{value:.4f}" for value in drawn)]
+        assert "".join(f'<td class="number">{number}</td>' for number in row) in html
+
+
+def test_what_training_saw_and_what_chose_the_epoch_is_said_only_where_it_is_known(photos: list[Photo]) -> None:
+    found, content = findings(photos), manifest(LABELS)
+    content["metrics"] = {"test": {"photos_sha256": found.photos_sha256}}
+    fitted = page(content, found)
+    assert "that training did not see" in fitted
+    assert "chose the epoch and so flatters" in fitted
+    elsewhere = page({name: each for name, each in content.items() if name not in ("training", "history")}, found)
+    assert "training did not see" not in elsewhere
+    assert "chose the temperature" in elsewhere
+    assert "training did not see" not in page(content, replace(found, photos_sha256="other"))
 
 
 def test_it_needs_nothing_else(photos: list[Photo]) -> None:
@@ -133,7 +160,9 @@ def test_it_needs_nothing_else(photos: list[Photo]) -> None:
             if name in ("src", "href"):
                 assert (value or "").startswith("data:image/jpeg;base64,"), (tag, value)
     html = page(manifest(LABELS), findings(photos))
-    assert "http" not in html
+    assert "content=\"default-src 'none'; img-src data:" in html
+    assert "http:" not in html
+    assert "https:" not in html
     assert "url(" not in html
     assert "@import" not in html
 
@@ -235,6 +264,11 @@ def test_the_matrix_is_drawn_cell_by_cell() -> None:
 )
 def test_a_share_is_never_rounded_to_perfection(share: float | None, text: str) -> None:
     assert percent(share).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_bounds_are_written_as_shares_are() -> None:
+    assert interval((0.96299, 1.0)).replace("\N{NO-BREAK SPACE}", " ") == "96.3 \N{EN DASH} 100 %"
+    assert interval((0.0, 0.9999)).replace("\N{NO-BREAK SPACE}", " ") == "0 \N{EN DASH} 99.9 %"
 
 
 def test_the_manifest_is_enough_for_what_it_shows(photos: list[Photo]) -> None:
