@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import boto3
@@ -148,7 +148,6 @@ def _list(client: "S3Client", bucket: str, prefix: str) -> tuple[list[Object], i
             for each in page.get("Contents", []):
                 name = each["Key"].removeprefix(prefix)
                 if Path(name).suffix.lower() in EXTENSIONS:
-                    _refuse_odd(bucket, prefix, name)
                     objects.append(Object(name, each["ETag"].strip('"'), each["Size"]))
                 elif not name.endswith("/"):  # the console's "folders" are empty objects
                     others += 1
@@ -157,13 +156,19 @@ def _list(client: "S3Client", bucket: str, prefix: str) -> tuple[list[Object], i
                 f"there are no photos under s3://{bucket}/{prefix}{split}/: JPEG, PNG and WebP files in a folder for "
                 "each class count"
             )
+    _refuse_odd(bucket, prefix, [each.name for each in objects])
     return objects, others
 
 
-def _refuse_odd(bucket: str, prefix: str, name: str) -> None:
-    """Refuse a key that as a file would lie elsewhere, or where another key's does."""
-    if any(part in ("", ".", "..") or "\0" in part for part in name.split("/")):
-        raise TrainingError(f"s3://{bucket}/{prefix}{name} cannot be a file of that name; rename or remove the object")
+def _refuse_odd(bucket: str, prefix: str, names: list[str]) -> None:
+    """Refuse a key that as a file would lie elsewhere, or below another key's."""
+    files = set(names)
+    for name in names:
+        outside = any(part in ("", ".", "..") or "\0" in part for part in name.split("/"))
+        if outside or any(folder.as_posix() in files for folder in PurePosixPath(name).parents):
+            raise TrainingError(
+                f"s3://{bucket}/{prefix}{name} cannot be a file of that name; rename or remove the object"
+            )
 
 
 def _download(client: "S3Client", bucket: str, prefix: str, missing: dict[Object, Path]) -> None:

@@ -225,12 +225,21 @@ def test_an_object_that_changes_while_it_is_downloaded_is_refused(bucket: Any, m
 
 
 @pytest.mark.parametrize(
-    "name", ["train/../../../../escaped.jpg", "train/cat//1.jpg", "train/./1.jpg", "train/cat/\0.jpg", "train//x/1.jpg"]
+    "name",
+    [
+        "train/../../../../escaped.jpg",
+        "train/cat//1.jpg",
+        "train/./1.jpg",
+        "train/cat/\0.jpg",
+        "train//x/1.jpg",
+        "train/cat/1.jpg/2.jpg",
+    ],
 )
 def test_a_key_that_would_lie_elsewhere_as_a_file_is_refused(
     name: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = {"Contents": [{"Key": f"data/dogs/{name}", "ETag": '"1"', "Size": 1}]}
+    keys = ["data/dogs/train/cat/1.jpg", f"data/dogs/{name}"]
+    listed = {"Contents": [{"Key": key, "ETag": '"1"', "Size": 1} for key in keys]}
     body = {"Body": StreamingBody(io.BytesIO(b"x"), 1)}
 
     class Client:
@@ -247,7 +256,7 @@ def test_a_key_that_would_lie_elsewhere_as_a_file_is_refused(
             return body
 
     monkeypatch.setattr(boto3, "Session", Client)
-    with pytest.raises(TrainingError, match="cannot be a file of that name"):
+    with pytest.raises(TrainingError, match=f"{re.escape(name)} cannot be a file of that name"):
         fetch(ADDRESS)
     assert {path.name for path in cache.rglob("*") if path.is_file()} == {"lock"}
 
