@@ -90,8 +90,8 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         "--features",
         type=Path,
         metavar="DIR",
-        help="keeps what the frozen layers compute, for all fits and searches with the same photos; may be removed at "
-        "any time (default: features in KENNEL_CACHE or the user's cache)",
+        help="keeps what the frozen layers compute, for all fits and searches with the same photos, until nobody used "
+        "it for 30 days; may be removed at any time (default: features in KENNEL_CACHE or the user's cache)",
     )
 
 

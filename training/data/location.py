@@ -17,7 +17,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="DIR|s3://BUCKET/PREFIX",
         help="holds train, valid and test, each with a folder of JPEG, PNG or WebP photos for every class; photos in "
-        "S3 are downloaded once, into KENNEL_CACHE or the user's cache "
+        "S3 are downloaded once, and kept in KENNEL_CACHE or the user's cache while they are used "
         "(default in a SageMaker job: its channels train, valid and test, or its channel training)",
     )
 
@@ -52,6 +52,10 @@ def folders(data: str | Path | None, environment: Mapping[str, str]) -> dict[str
                 raise TrainingError(f"the channel {missing[0]} is missing: train, valid and test are needed")
             return {split: path for split, path in splits.items() if path is not None}
         data = next((channels[name] for name in WHOLE_DATA_CHANNELS if name in channels), None)
+    if data is None and channels:
+        raise TrainingError(
+            f"the channels {', '.join(sorted(channels)).lower()} are not train, valid and test, nor training alone"
+        )
     if data is None:
         raise TrainingError("--data DIR is needed; `python -m training sample data/digits` writes one to begin with")
     data = Path(data)

@@ -27,6 +27,11 @@ def test_an_argument_wins_over_channels(data: Path) -> None:
     assert folders(str(data), channels) == folders(data, {}) == {split: data / split for split in folders(data, {})}
 
 
+def test_channels_of_other_names_are_told() -> None:
+    with pytest.raises(TrainingError, match="the channels dev, images are not train, valid and test, nor training"):
+        folders(None, {"SM_CHANNEL_IMAGES": "/in/images", "SM_CHANNEL_DEV": "/in/dev"})
+
+
 def test_a_file_is_no_folder(data: Path) -> None:
     (data / "file").write_text("")
     with pytest.raises(TrainingError, match="is not a folder"):
