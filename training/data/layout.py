@@ -13,6 +13,9 @@ SPLITS = ("train", "valid", "test")
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
 """What the endpoint takes."""
 
+OTHER_NAMES = {"train": ("training",), "valid": ("val", "validation"), "test": ("testing",)}
+"""What splits are called elsewhere."""
+
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What file managers leave behind."""
 
@@ -106,7 +109,9 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
     faults = []
     for split, folder in folders.items():
         if not folder.is_dir():
+            other = next((each for each in OTHER_NAMES.get(split, ()) if (folder.parent / each).is_dir()), None)
             text = f"{folder} is missing: photos lie in DIR/{{train,valid,test}}/CLASS/"
+            text += f"; rename {folder.parent / other}" if other else ""
             faults.append(Finding(ERROR, "missing split", text))
         elif not found[split]:
             text = f"{folder} holds no photos: JPEG, PNG and WebP files in a folder for each class count"

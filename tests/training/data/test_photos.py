@@ -57,6 +57,12 @@ def test_a_missing_split_is_named(data: Path) -> None:
         find(folders(data))
 
 
+def test_a_split_by_another_name_is_recognised(data: Path) -> None:
+    (data / "valid").rename(data / "val")
+    with pytest.raises(TrainingError, match=f"valid is missing: .*; rename {data / 'val'}$"):
+        find(folders(data))
+
+
 def test_a_split_without_photos_is_named(data: Path) -> None:
     for each in (data / "test").rglob("*.png"):
         each.unlink()
