@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from training.arguments import Parser
 from training.commands import check, evaluate, fit, launch, package, sample, tune, verify
-from training.errors import AlreadyTold, Stopped, TrainingError
+from training.errors import AlreadyTold, Stopped, TrainingError, one_line
 
 COMMANDS = (sample, check, fit, tune, evaluate, launch, package, verify)
 
@@ -38,7 +38,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         return error.status
     except (TrainingError, OSError) as error:  # OSError: a full disk, a folder taken away
         if running or environment.get("RANK", "0") == "0":  # torchrun gives the same arguments to each process
-            print(f"kennel: {error}", file=sys.stderr)  # noqa: T201
+            print(f"kennel: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)  # noqa: T201

@@ -6,6 +6,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from training.errors import one_line
+
 T = TypeVar("T")
 
 console = Console(highlight=False, soft_wrap=True)
@@ -13,7 +15,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 def say(title: str, text: str) -> None:
     """Print one line: what it is about, and what there is to know."""
-    console.print(f"{title:<10}  {text}", markup=False)
+    console.print(f"{title:<10}  {one_line(text)}", markup=False)
 
 
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:

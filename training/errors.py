@@ -1,5 +1,7 @@
 """What a user can put right, and what ends a command without being a mistake."""
 
+import re
+
 
 class TrainingError(Exception):
     """The user's data, arguments or machine do not allow this; the message says in one line what to do."""
@@ -33,3 +35,8 @@ class AlreadyTold(Exception):  # noqa: N818 another process has the error
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+def one_line(text: str) -> str:
+    """Return a text without what would break its line or steer a terminal: names of files and classes may hold that."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)

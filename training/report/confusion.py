@@ -81,7 +81,7 @@ def _cells(confusion: Tensor) -> list[tuple[int, int]]:
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= NAME else label[: NAME - 1] + "…"
+    return label if len(label) <= NAME else label[: NAME // 2] + "…" + label[1 - NAME // 2 :]
 
 
 def _turned(x: float, y: float) -> str:

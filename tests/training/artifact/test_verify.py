@@ -112,6 +112,7 @@ ALTERED: dict[str, tuple[Callable[[Members], Members], str]] = {
     "card without classes": (lambda c: altered_card(c, classes=[]), "at least two different classes"),
     "a pickle": (lambda c: c | {"code/model.pth": b"x"}, "code/model.pth may be a pickle"),
     "a stranger": (lambda c: c | {"code/run.sh": b"x"}, "code/run.sh does not belong"),
+    "a name that steers a terminal": (lambda c: c | {"code/\x1b[31m\n.py": b"x"}, "does not belong"),
     "a file above": (lambda c: c | {"../evil.py": b"x"}, "../evil.py would be written outside"),
     "a file at the root": (lambda c: c | {"/evil.py": b"x"}, "/evil.py would be written outside"),
     "a class without a name": (lambda c: altered_card(c, classes=[{"label": n} for n in "ab"]), "is not a model card"),
@@ -191,7 +192,7 @@ def refused(result: tuple[int, str, str], reason: str) -> None:
     assert status == 2
     assert reason in errors
     assert errors.startswith("kennel: ")
-    assert len(errors.splitlines()) == 1
+    assert errors.removesuffix("\n").isprintable()
 
 
 @pytest.mark.parametrize(

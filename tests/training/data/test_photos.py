@@ -21,7 +21,7 @@ def folders(data: Path) -> dict[str, Path]:
         ("7", "7"),
         ("0", "0"),
         ("German_shepherd_dog", "German shepherd dog"),
-        ("3.14", "14"),
+        ("3.14", "3.14"),
         ("12.", "12."),
         ("n02085620-Chihuahua", "n02085620-Chihuahua"),
     ],

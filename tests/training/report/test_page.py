@@ -14,6 +14,7 @@ from PIL import Image
 
 from training.data.photos import Photo
 from training.fit.assessment import Assessment, assess
+from training.report.confusion import NAME, heat_map
 from training.report.findings import Findings
 from training.report.page import interval, page, percent, write
 from training.report.thumbnails import MOST, SIDE, worst
@@ -257,6 +258,14 @@ def test_the_matrix_is_drawn_cell_by_cell() -> None:
     html = page({"classes": [{"label": "cat"}, {"label": "dog"}]}, Findings("test", found, [], ""))
     titles = re.findall(r"<title>([^<]*)</title></rect>", html)
     assert titles[:3] == ["cat recognised: 2 of 3", "dog recognised: 2 of 2", "cat taken for dog: 1"]
+
+
+def test_names_that_begin_alike_are_told_apart_in_the_matrix() -> None:
+    names = [f"A class with a name of many words, number {number}" for number in (1, 2)]
+    drawing = heat_map(torch.eye(2, dtype=torch.int64), names)
+    shown = {text for text in re.findall(r"<text[^>]*>([^<]*)</text>", drawing) if "…" in text}
+    assert len(shown) == 2
+    assert all(len(text) <= NAME for text in shown)
 
 
 @pytest.mark.parametrize(
