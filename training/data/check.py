@@ -11,7 +11,7 @@ from rich.text import Text
 from training.console import console, say
 from training.data.findings import ERROR, NOTE, SHOWN, WARNING, Finding
 from training.data.layout import Photos, explore
-from training.data.survey import Look, examine, fingerprint, look_at
+from training.data.survey import Look, examine, fingerprint, look_at, usual_side
 from training.files import publish, workspace
 
 COLOURS = {ERROR: "red", WARNING: "yellow", NOTE: "default"}
@@ -41,7 +41,7 @@ def check(folders: dict[str, Path], size: int | None) -> Report:
     """
     photos, faults = explore(folders)
     looks = look_at(photos)
-    return Report(photos, looks, faults + examine(photos, looks, size))
+    return Report(photos, looks, faults + examine(photos, looks, size or min(224, usual_side(looks))))
 
 
 def show(report: Report) -> None:

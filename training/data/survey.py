@@ -130,14 +130,13 @@ def examine(photos: Photos, looks: list[Look], size: int | None = None) -> list[
     Parameters
     ----------
     size
-        Pixels of each side of the model's input, if it is known.
+        Pixels of each side of the model's input; if None, nothing is said of photos that are smaller.
     """
     found = _unreadable(looks)
     readable = [each for each in looks if not each.problem]
     found += copies(readable) + look_alikes(readable) + _imbalance(photos)
-    side = size or min(224, usual_side(looks))
-    if small := [each for each in readable if min(each.size) < side]:
-        text = f"smaller than the model's input of {side} pixels a side, and enlarged for it"
+    if size and (small := [each for each in readable if min(each.size) < size]):
+        text = f"smaller than the model's input of {size} pixels a side, and enlarged for it"
         found.append(_about(WARNING, "small photo", text, small))
     for trait, (severity, text) in TRAITS.items():
         if having := [each for each in readable if trait in each.traits]:
