@@ -59,7 +59,8 @@ def run(environment: dict[str, str]) -> int:
     with contextlib.redirect_stderr(_Loud(sys.stderr)):  # type: ignore[arg-type]
         status = main(["fit"], environment)
     if status == 0 and first and not trial:
-        deliver(Path(environment["SM_MODEL_DIR"]), name, environment["KENNEL_RUNS"], environment["KENNEL_MODELS"])
+        made, runs, models = (environment[each] for each in ("SM_MODEL_DIR", "KENNEL_RUNS", "KENNEL_MODELS"))
+        deliver(Path(made), name, runs, models, ["report.html"])  # the weights are in SageMaker's own archive
     return status
 
 

@@ -143,6 +143,7 @@ def test_a_tuning_jobs_trials_leave_metrics_and_its_best_settings_are_fitted_and
     assert sorted(left) == [
         f"training/output/{folder}/output/model.tar.gz",
         f"training/runs/{folder}/model.json",
+        f"training/runs/{folder}/report.html",
         f"training/runs/{folder}/search.json",
     ]
 

@@ -12,6 +12,7 @@ settings, tests once and delivers. Whoever follows the search starts it: after -
 """
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,8 +99,10 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if options.stop is not None:
         site, found = find(aws, options.stop, options.environment, options.out)
         with explained():
-            found.stop()
-        say("Stopping", f"{found.name}; `--attach {found.name}` shows its end")
+            if found.stop():
+                say("Stopping", f"{found.name}; `--attach {found.name}` shows its end")
+            else:
+                say("Ended", f"{found.name}: there is nothing to stop")
         return 0
     if options.attach is not None:
         site, found = find(aws, options.attach, options.environment, options.out)
@@ -131,7 +134,6 @@ def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
             found = Instance.start(aws, order)
         else:
             found = (TuningJob if order.trials else TrainingJob).start(aws, order)
-    remember(options.out, Started(order.name, found.kind, site.environment))
     where = "an EC2 instance" if options.on == "ec2" else f"{order.instances} x {order.instance_type or SAGEMAKER_TYPE}"
     say("Launched", f"{order.name} on {where}{' spot' if order.spot else ''} in {site.region}")
     if order.trials:
@@ -139,6 +141,10 @@ def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
         say(
             "", f"{order.trials} trials, {at_a_time} at a time; then one more job fits the best settings and tests once"
         )
+    try:
+        remember(options.out, Started(order.name, found.kind, site.environment))
+    except (TrainingError, OSError) as error:  # it runs all the same: whoever reads this must get its name
+        raise TrainingError(f"{error}; {order.name} was started: `--attach {order.name}`, or `--stop`") from error
     return site, found
 
 
@@ -154,6 +160,8 @@ def _check(options: argparse.Namespace) -> None:
         raise TrainingError("--resume goes on with one training: leave out --tune")
     if options.space and not options.tune:
         raise TrainingError("--space is what --tune tries: give --tune N too")
+    if not _writable(options.out):
+        raise TrainingError(f"--out {options.out} cannot be written; give another folder")
     kind = options.instance_type
     if kind and kind.startswith("ml.") != (options.on == "sagemaker"):
         better = kind.removeprefix("ml.") if options.on == "ec2" else f"ml.{kind}"
@@ -220,20 +228,20 @@ def _follow(aws: "Aws", site: "Site", found: "Run", out: Path) -> int:
             if after is None:
                 break
             run = after
+        if look.state == "completed":
+            bring_home(aws, site, run, out)
+            return 0
     except KeyboardInterrupt:
         say("Detached", f"{run.name} goes on: `{COMMAND} --attach {found.name}` follows it, `--stop` ends it")
         _remind(run)
         return 130
-    except TrainingError as error:
-        raise TrainingError(f"{error}; {run.name} may go on: `{COMMAND} --attach {found.name}`") from error
+    except (TrainingError, OSError) as error:
+        raise TrainingError(f"{error}; {run.name} is still there: `{COMMAND} --attach {found.name}`") from error
+    again = "" if run is found else "; with the settings above, `launch` without --tune tries once more"
     if look.state == "failed":
-        again = "" if run is found else "; with the settings above, `launch` without --tune tries once more"
         raise TrainingError(f"{run.name} failed: {look.reason or look.detail}{again}")
-    if look.state == "stopped":
-        say("Stopped", f"{run.name}; there is no model of it")
-        return 1
-    bring_home(aws, site, run, out)
-    return 0
+    say("Stopped", f"{run.name}; there is no model of it{again}")
+    return 1
 
 
 def _remind(run: "Run") -> None:
@@ -261,6 +269,12 @@ def _chosen(options: argparse.Namespace) -> dict[str, str]:
 
 def _names() -> set[str]:
     return set(vars(fit_parser().parse_args([]))) - NOT_OF_FIT
+
+
+def _writable(folder: Path) -> bool:
+    """Return whether a folder can be written, or made."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _is_file(weights: str) -> bool:

@@ -1,6 +1,8 @@
 """Clients of AWS, and what AWS refuses in one line."""
 
 import contextlib
+import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 16
 """Of one client, so that as many uploads go side by side."""
+
+
+NO_SUCH_TYPE = re.compile(r"Value '(?P<asked>[^']*)' at '[^']*nstanceType' .* enum value set: \[(?P<known>[^]]*)\]")
+"""SageMaker's refusal, which lists some three hundred others."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,9 @@ def explained() -> Iterator[None]:
 
 def _advise(error: ClientError) -> str:
     code, text = code_of(error), _line(error)
+    if wrong := NO_SUCH_TYPE.search(text):
+        near = difflib.get_close_matches(wrong["asked"], wrong["known"].split(", "), 5, 0.3)
+        return f"SageMaker trains on no {wrong['asked']}" + (f", but on {', '.join(near)}" if near else "")
     if code in ("ExpiredToken", "ExpiredTokenException", "RequestExpired"):
         return f"the AWS credentials have expired; sign in again ({text})"
     if code == "ResourceLimitExceeded":

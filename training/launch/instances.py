@@ -130,11 +130,12 @@ class Instance:
             f"`aws ec2 get-console-output --instance-id {order.instance} --output text` has its last ones",
         )
 
-    def stop(self) -> None:
-        """See ``Run``; the instance has as long as EC2's shutdown takes to write its checkpoint."""
-        order = self._order()
-        if order.instance:
-            self.aws.ec2.terminate_instances(InstanceIds=[order.instance])
+    def stop(self) -> bool:
+        """See ``Run``; the instance has as long as its shutdown takes to write its checkpoint, see ``user-data.sh``."""
+        if self.look().over:
+            return False
+        self.aws.ec2.terminate_instances(InstanceIds=[self._order().instance])
+        return True
 
     def again(self) -> bool:
         """See ``Run``."""

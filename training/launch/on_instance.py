@@ -86,7 +86,8 @@ class Attempt:
         status = self._train()
         if status == 0:
             self._say("running", "delivering")
-            location = deliver(FOLDERS["out"], self.name, self.order["runs"], self.order["models"])
+            besides = ["report.html", "model.safetensors"]  # nothing else is left of the instance's disk
+            location = deliver(FOLDERS["out"], self.name, self.order["runs"], self.order["models"], besides)
             return "completed", location, ""
         if self.ending:
             return self._ended()

@@ -10,9 +10,9 @@ DATA, MODELS = "data/", "models/"
 URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<key>.*))?")
 
 
-def manifest_key(run: str) -> str:
-    """Return where a run leaves the manifest of its model."""
-    return f"{RUNS}{run}/model.json"
+def result_key(run: str, name: str) -> str:
+    """Return where a run leaves a file about its model, such as the manifest."""
+    return f"{RUNS}{run}/{name}"
 
 
 def status_key(run: str) -> str:

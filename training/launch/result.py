@@ -1,47 +1,44 @@
-"""A run's model, brought home: its manifest, with the artifact's address in S3."""
+"""A run's model, brought home: its report, and its manifest with the artifact's address in S3."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 from botocore.exceptions import ClientError
 
 from training.console import say
 from training.errors import TrainingError
-from training.files import sync_folder
+from training.files import publish, workspace
 from training.launch import places
 from training.launch.aws import Aws, code_of, explained
 from training.launch.run import Run
 from training.launch.site import Site
 
+MANIFEST, REPORT = "model.json", "report.html"
+
 
 def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
-    """Write ``model.json`` of a run that has completed, and return its path: what `cdk deploy` reads next.
+    """Write ``report.html`` and ``model.json`` of a run that has completed, and return the path of the latter.
+
+    `cdk deploy` reads it next.
 
     Raises
     ------
     TrainingError
         The run has left no model.
     """
-    with explained():
-        manifest = _manifest(aws, site, run.name)
-    out.mkdir(parents=True, exist_ok=True)
-    target, partial = out / "model.json", out / ".model.json.incomplete"
-    partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(target)
-    sync_folder(out)
-    say("Result", f"test accuracy {manifest['metrics']['test']['accuracy']:.4f}")
+    target = out / MANIFEST
+    with explained(), workspace(out.absolute() / "launched") as work:
+        for name in (REPORT, MANIFEST):
+            key = places.result_key(run.name, name)
+            try:
+                (work / name).write_bytes(aws.s3.get_object(Bucket=site.bucket, Key=key)["Body"].read())
+            except ClientError as error:
+                if code_of(error) == "NoSuchKey":
+                    raise TrainingError(f"{run.name} has left no {name} in {site.uri(key)}") from None
+                raise
+        manifest = json.loads((work / MANIFEST).read_bytes())
+        publish(work, out, [REPORT, MANIFEST])
+    say("Result", f"test accuracy {manifest['metrics']['test']['accuracy']:.4f}; {out / REPORT} shows where it errs")
     say("Artifact", manifest["artifact"]["location"])
     say("", f"{target} names it: the next `make deploy ENVIRONMENT={site.environment}` serves it")
     return target
-
-
-def _manifest(aws: Aws, site: Site, run: str) -> dict[str, Any]:
-    try:
-        body = aws.s3.get_object(Bucket=site.bucket, Key=places.manifest_key(run))["Body"].read()
-    except ClientError as error:
-        if code_of(error) == "NoSuchKey":
-            raise TrainingError(f"{run} has left no manifest in {site.uri(places.RUNS)}{run}/") from None
-        raise
-    manifest: dict[str, Any] = json.loads(body)
-    return manifest

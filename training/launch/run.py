@@ -46,8 +46,8 @@ class Run(Protocol):
     def look(self) -> Look:
         """Ask how it is."""
 
-    def stop(self) -> None:
-        """Ask it to end."""
+    def stop(self) -> bool:
+        """Ask it to end; return whether there was anything to end."""
 
     def again(self) -> bool:
         """Start an interrupted run anew, from its checkpoints; return whether that can be done."""

@@ -51,9 +51,12 @@ class TrainingJob:
             return Look("failed", secondary, f"{message}; give it more --hours" if message else secondary)
         return Look(state, f"{secondary}: {message}" if message else secondary, reason(job))
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """See ``Run``."""
+        if self.look().over:
+            return False
         self.aws.sagemaker.stop_training_job(TrainingJobName=self.name)
+        return True
 
     def again(self) -> bool:
         """See ``Run``."""
@@ -97,12 +100,12 @@ class TuningJob:
             return Look("failed", detail, f"no trial has succeeded; {LOG_GROUP} says why")
         return Look(state, detail, self._why(job) if state == "failed" else "")
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """See ``Run``: whichever of the two jobs is under way."""
-        if self.look().state == "completed" and self._last.exists():
-            self._last.stop()
-            return
+        if self.look().over:
+            return self._last.exists() and self._last.stop()
         self.aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
+        return True
 
     def again(self) -> bool:
         """See ``Run``."""
@@ -120,7 +123,7 @@ class TuningJob:
                 if code_of(error) != "ResourceInUse":  # somebody else who follows the search was first
                     raise
         tuned = search["BestTrainingJob"]["TunedHyperParameters"]
-        say("Best", " ".join(f"--{name}={value}" for name, value in sorted(tuned.items())))
+        say("Settings", " ".join(f"--{name}={value}" for name, value in sorted(tuned.items())))
         say("", f"{last.name} is the one more job that fits with these, tests and delivers")
         return last
 

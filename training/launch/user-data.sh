@@ -5,6 +5,15 @@ trap 'shutdown -h now' EXIT
 (sleep ${SECONDS_AT_MOST}; shutdown -h now) &
 set -euo pipefail
 
+# Whoever terminates the instance leaves the training the time to write its checkpoint, and the network to keep it in S3:
+# this shell waits for it, and systemd tells all of cloud-init's processes, not the first alone (cloud-final.service).
+trap : TERM
+if [[ $$(< /proc/self/cgroup) == *cloud-final.service* ]]; then
+  mkdir --parents /run/systemd/system/cloud-final.service.d
+  printf '[Service]\nKillMode=control-group\nTimeoutStopSec=90\n' > /run/systemd/system/cloud-final.service.d/kennel.conf
+  systemctl daemon-reload
+fi
+
 export AWS_DEFAULT_REGION=${REGION} PATH="/opt/pytorch/bin:$$PATH"   # where the Deep Learning AMI has PyTorch
 if ! python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then   # a plain Amazon Linux 2023
   dnf install --quiet --assumeyes python3.12

@@ -49,7 +49,7 @@ class SageMaker:
     def describe_training_job(self, *, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
         if TrainingJobName not in self.jobs:
             raise error("ValidationException", text="Requested resource not found.")
-        return {"TrainingJobStatus": self.jobs[TrainingJobName], "SecondaryStatus": "Training"}
+        return {"TrainingJobStatus": self.jobs[TrainingJobName], "SecondaryStatus": "..."}
 
     def create_training_job(self, **request: Any) -> None:
         self.made.append(request)
@@ -133,12 +133,18 @@ def test_a_search_without_a_good_trial_has_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "last", "stopped"),
-    [("InProgress", False, ""), ("Completed", True, "-best"), ("Completed", False, "")],
+    ("search", "last", "stopped"),
+    [
+        ("InProgress", "", [""]),
+        ("Completed", "InProgress", ["-best"]),
+        ("Completed", "Completed", []),
+        ("Completed", "", []),
+        ("Stopped", "", []),
+    ],
 )
-def test_stop_ends_whichever_of_the_two_is_under_way(status: str, last: bool, stopped: str) -> None:
-    sagemaker = SageMaker(told(status))
+def test_stop_ends_whichever_of_the_two_is_under_way(search: str, last: str, stopped: list[str]) -> None:
+    sagemaker = SageMaker(told(search))
     if last:
-        sagemaker.jobs[f"{order().name}-best"] = "InProgress"
-    search_on(sagemaker).stop()
-    assert sagemaker.stopped == [f"{order().name}{stopped}"]
+        sagemaker.jobs[f"{order().name}-best"] = last
+    assert search_on(sagemaker).stop() == bool(stopped)
+    assert sagemaker.stopped == [f"{order().name}{tail}" for tail in stopped]

@@ -36,8 +36,9 @@ class FakeRun:
     def look(self) -> Look:
         return self.looks.pop(0)
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         self.stopped.append(self.name)
+        return True
 
     def again(self) -> bool:
         self.restarts -= 1
@@ -170,14 +171,20 @@ def manifest(content: bytes = b"artifact") -> dict[str, Any]:
 
 def test_a_jobs_manifest_comes_home_and_names_the_artifact_in_s3(tmp_path: Path) -> None:
     made = manifest()
-    s3 = FakeS3({"training/runs/job/model.json": json.dumps(made).encode()})
+    s3 = FakeS3(
+        {"training/runs/job/model.json": json.dumps(made).encode(), "training/runs/job/report.html": b"its page"}
+    )
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "report.html").write_text("the page of another model")
     bring_home(aws_with(s3=s3), SITE, FakeRun([DONE]), tmp_path / "build")
     assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == made
-    assert [path.name for path in (tmp_path / "build").iterdir()] == ["model.json"]
+    assert (tmp_path / "build" / "report.html").read_bytes() == b"its page"
+    assert {path.name for path in (tmp_path / "build").iterdir()} == {"model.json", "report.html"}
 
 
 def test_a_run_without_a_manifest_leaves_the_old_one_in_place(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("old")
-    with pytest.raises(TrainingError, match="job has left no manifest"):
-        bring_home(aws_with(s3=FakeS3()), SITE, FakeRun([DONE]), tmp_path)
+    s3 = FakeS3({"training/runs/job/report.html": b"page"})
+    with pytest.raises(TrainingError, match=r"job has left no model\.json"):
+        bring_home(aws_with(s3=s3), SITE, FakeRun([DONE]), tmp_path)
     assert (tmp_path / "model.json").read_text() == "old"

@@ -3,11 +3,12 @@
 import http.server
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from training.launch.log_writer import LogWriter
 
 RUN = "kennel-dev-261121-120000-abcd"
 DESCRIBED = {"InstanceIds": ["i-1"]}
+Boot = Callable[[str], subprocess.Popen[bytes]]
 
 
 @pytest.fixture
@@ -77,34 +79,67 @@ def test_settings_without_a_template_are_told() -> None:
         Instance.start(aws_with(), order(site=site))
 
 
-def test_the_user_data_is_a_script_that_ends_the_instance_whatever_happens(
-    stub: tuple[Instance, Stubber, FakeS3], tmp_path: Path
-) -> None:
-    """Run it where nothing that it needs is there: it fails at its first step, and shuts down."""
+@pytest.fixture
+def boot(stub: tuple[Instance, Stubber, FakeS3], tmp_path: Path) -> Iterator[Boot]:
+    """Run the user data, with a stand-in for Python, where of all programs only a few are there."""
     run, stubber, s3 = stub
     started(stubber, s3)
     Instance.start(run.aws, order())
     script = tmp_path / "user-data"
     script.write_text(user_data(SITE, run._order()))
-    assert "$" + "{" not in script.read_text().replace("${TMPDIR", "")
-    assert BUCKET in script.read_text()
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("bash", "sleep", "mktemp"):
         (programs / name).symlink_to(f"/usr/bin/{name}")
-    stand_ins = {"shutdown": f"#!/usr/bin/bash\necho $* >> {tmp_path}/ended\n", "python": "#!/usr/bin/bash\nexit 1\n"}
-    for name, text in stand_ins.items():
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    environment = {"PATH": str(programs)}
-    done = subprocess.Popen(
-        ["/usr/bin/bash", script], env=environment, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        assert done.wait(20) != 0
-    finally:
-        os.killpg(done.pid, 9)  # the guard against a training that never ends sleeps on
+    begun = list[subprocess.Popen[bytes]]()
+
+    def begin(python: str) -> subprocess.Popen[bytes]:
+        for name, text in {"shutdown": f"echo $* >> {tmp_path}/ended", "python": python, "tar": ""}.items():
+            (programs / name).write_text(f"#!/usr/bin/bash\n{text}\n")
+            (programs / name).chmod(0o755)
+        environment = {"PATH": str(programs), "TMPDIR": str(tmp_path)}
+        command = ["/usr/bin/bash", str(script)]
+        begun.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True))
+        return begun[0]
+
+    yield begin
+    os.killpg(begun[0].pid, 9)  # the guard against a training that never ends sleeps on
+
+
+def test_the_user_data_is_a_script_that_ends_the_instance_whatever_happens(boot: Boot, tmp_path: Path) -> None:
+    done = boot("exit 1")
+    assert done.wait(20) != 0
     assert (tmp_path / "ended").read_text() == "-h now\n"
+    script = (tmp_path / "user-data").read_text()
+    assert "$" + "{" not in script.replace("${TMPDIR", "")
+    assert BUCKET in script
+
+
+def test_an_instance_that_somebody_terminates_gives_the_training_the_time_for_its_checkpoint(
+    boot: Boot, tmp_path: Path
+) -> None:
+    """As systemd does it: SIGTERM for every process, the shell that runs the user data among them."""
+    kept = tmp_path / "kept"
+    trains = f"trap 'sleep 0.5; echo 1 > {kept}; exit 143' TERM; : > {tmp_path}/begun; while :; do sleep 0.05; done"
+    done = boot(f'if [[ "$*" == *on_instance* ]]; then {trains}; fi')
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(done.pid, signal.SIGTERM)
+    assert done.wait(20) != 0
+    assert kept.exists()
+    assert (tmp_path / "ended").read_text().splitlines()[-1] == "-h now"
+
+
+def test_only_what_runs_is_terminated(stub: tuple[Instance, Stubber, FakeS3]) -> None:
+    run, stubber, s3 = stub
+    started(stubber, s3)
+    Instance.start(run.aws, order())
+    described(stubber, "running")
+    stubber.add_response("terminate_instances", {}, DESCRIBED)
+    assert run.stop()
+    says(s3, "stopped")
+    assert not run.stop()
 
 
 @pytest.mark.parametrize(
@@ -285,7 +320,7 @@ def status(s3: FakeS3) -> dict[str, Any]:
 
 
 MODEL = """
-mkdir out; echo artifact > out/model.tar.gz
+mkdir out; for each in model.tar.gz model.safetensors report.html; do echo $each > out/$each; done
 echo '{"artifact": {}, "metrics": {"test": {"accuracy": 0.9}, "validation": {"accuracy": 0.8}}}' > out/model.json
 """
 
@@ -299,7 +334,9 @@ def test_an_instance_trains_and_delivers(
     assert status(s3)["state"] == "completed"
     assert logs.lines[-2:] == ["epoch=1", "1.jpg"]
     home = json.loads(s3.objects[f"training/runs/{RUN}/model.json"])
-    assert s3.objects[home["artifact"]["location"].removeprefix(f"s3://{BUCKET}/")] == b"artifact\n"
+    assert s3.objects[home["artifact"]["location"].removeprefix(f"s3://{BUCKET}/")] == b"model.tar.gz\n"
+    for name in ("report.html", "model.safetensors"):
+        assert s3.objects[f"training/runs/{RUN}/{name}"] == f"{name}\n".encode(), "the instance's disk is gone by then"
 
 
 def test_a_training_that_fails_says_why_in_its_own_words(

@@ -48,6 +48,7 @@ def fits(monkeypatch: pytest.MonkeyPatch, status: int = 0, says: str = "") -> li
         manifest = {"schema": 1, "artifact": {"location": "model.tar.gz"}, "metrics": metrics}
         (out / "model.tar.gz").write_bytes(b"artifact")
         (out / "model.safetensors").write_bytes(b"weights")
+        (out / "report.html").write_bytes(b"page")
         (out / "model.json").write_text(json.dumps(manifest))
         if says:
             print(says, file=sys.stderr)
@@ -68,7 +69,10 @@ def test_the_artifact_goes_under_its_hash_and_its_manifest_under_the_jobs_name(
     assert manifest["artifact"]["location"] == SITE.uri(f"models/{digest}.tar.gz")
     assert [key for _, key in s3.calls][-1] == "training/runs/job/model.json", "what says that all is there comes last"
     left = {path.name for path in Path(environment["SM_MODEL_DIR"]).iterdir()}
-    assert left == {"model.json", "model.safetensors"}, "SageMaker would pack the artifact into another archive"
+    assert s3.objects["training/runs/job/report.html"] == b"page"
+    assert left == {"model.json", "model.safetensors", "report.html"}, (
+        "SageMaker would pack the artifact into another archive"
+    )
 
 
 def test_one_process_of_several_delivers(

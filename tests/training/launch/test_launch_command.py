@@ -20,6 +20,7 @@ class FakeSageMaker:
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.status = "Completed"
         self.stopped: list[str] = []
 
     def create_training_job(self, **request: Any) -> None:
@@ -31,7 +32,7 @@ class FakeSageMaker:
     def describe_training_job(self, *, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
         if TrainingJobName not in [request.get("TrainingJobName") for request in self.requests]:
             raise error("ValidationException", text="Requested resource not found.")
-        return {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
+        return {"TrainingJobStatus": self.status, "SecondaryStatus": self.status}
 
     def describe_hyper_parameter_tuning_job(self, *, HyperParameterTuningJobName: str) -> dict[str, Any]:  # noqa: N803
         metric = {"MetricName": "valid_accuracy", "Value": 0.9}
@@ -92,7 +93,7 @@ def test_a_job_that_completes_leaves_its_manifest(
     artifact = {"location": SITE.uri("models/abc.tar.gz"), "sha256": "abc", "size": 1}
     manifest = {"schema": 1, "artifact": artifact, "metrics": {"test": {"accuracy": 0.9}}}
     monkeypatch.setattr("training.launch.order.new_name", lambda _: "job")
-    s3.objects["training/runs/job/model.json"] = json.dumps(manifest).encode()
+    s3.objects |= {"training/runs/job/model.json": json.dumps(manifest).encode(), "training/runs/job/report.html": b""}
     status, output, errors = run("launch", "--data", data, "--out", tmp_path / "build")
     assert (status, errors) == (0, "")
     assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == manifest
@@ -130,7 +131,8 @@ def test_a_search_ends_with_one_job_more_whose_model_comes_home(
     assert "when its trials have ended, `--attach` starts the one more job" in searched
     artifact = {"location": SITE.uri("models/abc.tar.gz"), "sha256": "abc", "size": 1}
     manifest = {"schema": 1, "artifact": artifact, "metrics": {"test": {"accuracy": 0.9}}}
-    s3.objects["training/runs/search-best/model.json"] = json.dumps(manifest).encode()
+    for name, content in {"model.json": json.dumps(manifest), "report.html": ""}.items():
+        s3.objects[f"training/runs/search-best/{name}"] = content.encode()
     for _ in range(2):
         assert run("launch", "--attach", "--out", tmp_path / "build")[0] == 0
         assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == manifest
@@ -158,15 +160,38 @@ def test_the_last_job_of_a_search_may_be_left_and_may_end_badly(
     found, output, errors = run("launch", "--attach", "--out", tmp_path / "build")
     assert found == status
     assert said in output + errors
-    assert "Best        --lr=0.004" in output
+    assert "Settings    --lr=0.004" in output
     assert "when its trials have ended" not in output
 
 
-def test_stop_ends_the_latest_run(run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path) -> None:
+def test_stop_ends_the_latest_run_if_it_still_runs(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path
+) -> None:
     run("launch", "--data", data, "--out", tmp_path, "--detach")
-    status, _, _ = run("launch", "--stop", "--out", tmp_path)
-    assert status == 0
+    sagemaker.status = "InProgress"
+    assert run("launch", "--stop", "--out", tmp_path)[0] == 0
     assert sagemaker.stopped == [sagemaker.requests[0]["TrainingJobName"]]
+    sagemaker.status = "Completed"
+    status, output, _ = run("launch", "--stop", "--out", tmp_path)
+    assert (status, len(sagemaker.stopped)) == (0, 1)
+    assert "there is nothing to stop" in output
+
+
+def test_a_folder_that_is_full_costs_neither_the_runs_name_nor_its_model(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("training.launch.order.new_name", lambda _: "job")
+    with monkeypatch.context() as patch:
+        patch.setattr("training.launch.state.remember", full)
+        status, _, errors = run("launch", "--data", data, "--out", tmp_path / "build")
+    assert (status, errors) == (2, "kennel: no space left on device; job was started: `--attach job`, or `--stop`\n")
+    monkeypatch.setattr("training.launch.result.bring_home", full)
+    status, _, errors = run("launch", "--attach", "job", "--out", tmp_path / "build")
+    assert status == 2
+    assert "job is still there: `python -m training launch --attach job`" in errors
 
 
 def test_what_the_command_line_decides_is_not_searched(
@@ -216,6 +241,7 @@ def test_weights_of_a_file_are_uploaded_once(
         (["--data", "DATA", "--tune", "2", "--space", "LR", "--lr", "0.1"], "the command line decides all"),
         (["--data", "DATA", "--resume", "old"], "--resume old: there is no checkpoint"),
         (["--data", "DATA", "--resume", "old", "--tune", "2"], "leave out --tune"),
+        (["--data", "DATA", "--out", "/dev/null/build"], "--out /dev/null/build cannot be written"),
         (["--data", "DATA", "--checkpoints", "here"], "it names a folder of this machine"),
         (["--attach"], "nothing was launched from here"),
         (["--stop"], "nothing was launched from here"),
@@ -241,17 +267,36 @@ def test_a_mistake_is_one_line_before_anything_is_started(
     assert not out.exists()
 
 
+TYPES = "[ml.m5.large, ml.c7i.large, ml.c7i.xlarge, ml.g5.xlarge]"
+NO_SUCH_TYPE = "1 validation error detected: Value 'ml.c7i.huge' at 'resourceConfig.instanceType' failed to satisfy "
+NO_SUCH_TYPE += f"constraint: Member must satisfy enum value set: {TYPES}"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "said"),
+    [
+        ("ResourceLimitExceeded", "The limit 'ml.p5.48xlarge' is 0 Instances.", "is 0 Instances. Ask for the quota"),
+        ("ValidationException", NO_SUCH_TYPE, "trains on no ml.c7i.huge, but on ml.c7i.large, ml.c7i.xlarge"),
+    ],
+)
 def test_a_refusal_of_aws_is_one_line_and_leaves_nothing(
-    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    data: Path,
+    sagemaker: FakeSageMaker,
+    s3: FakeS3,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    text: str,
+    said: str,
 ) -> None:
     def refuse(**_: Any) -> None:
-        raise error("ResourceLimitExceeded", text="The account-level service limit 'ml.p5.48xlarge' is 0 Instances.")
+        raise error(code, text=text)
 
     monkeypatch.setattr(sagemaker, "create_training_job", refuse)
     status, _, errors = run("launch", "--data", data, "--out", tmp_path / "build")
     assert status == 2
-    assert "service limit 'ml.p5.48xlarge' is 0" in errors
-    assert "Service Quotas" in errors
+    assert said in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "build").exists()
 
