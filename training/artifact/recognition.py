@@ -103,12 +103,6 @@ def recognise_head(
         layers.setdefault(layer, {})[kind] = value
     if all(name.isdecimal() for name in layers):
         layers = dict(sorted(layers.items(), key=lambda each: int(each[0])))
-        numbers = [int(name) for name in layers]
-        if close := [number for number in numbers if number + 1 in numbers]:
-            raise TrainingError(
-                f"{source}: nothing stands between {position}.{close[0]} and {position}.{close[0] + 1}, where a ReLU "
-                "would be put; such a head cannot be packaged"
-            )
     widths: list[int] = []
     outputs = 0
     for name, each in layers.items():
@@ -122,6 +116,12 @@ def recognise_head(
         each.setdefault("bias", torch.zeros(weight.shape[0]))
         widths.append(weight.shape[1])
         outputs = weight.shape[0]
+    numbers = [int(name) for name in layers if name.isdecimal()]
+    if close := [number for number in numbers if number + 1 in numbers]:
+        raise TrainingError(
+            f"{source}: nothing stands between {position}.{close[0]} and {position}.{close[0] + 1}, where a ReLU would "
+            "be put; such a head cannot be packaged"
+        )
     mlp = None if len(layers) == 1 and position == last else Mlp(position, tuple(widths))
     names = mlp.names() if mlp else [last]
     return (
