@@ -53,6 +53,8 @@ def ask(folder: Path, code: Path, photos: Sequence[Path], seconds: float | None 
         )
     except subprocess.TimeoutExpired as error:
         raise NoAnswer(f"no answer in {seconds:.0f} s") from error
+    if result.returncode < 0:
+        raise NoAnswer(f"it was ended by signal {-result.returncode}, as happens where memory runs out")
     if result.returncode:
         raise NoAnswer((result.stderr.strip().splitlines() or ["no message"])[-1])
     return [json.loads(line) for line in result.stdout.splitlines()]

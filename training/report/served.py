@@ -58,7 +58,9 @@ def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
             temperature = artifact.manifest.temperature if artifact.manifest else None
             unpack(artifact.archive, unpacked)
         model = _load(unpacked)
-        classes = about.setdefault("classes", json.loads((unpacked / CARD).read_bytes())["classes"])
+        classes = _classes(unpacked, model)
+        if about.setdefault("classes", classes) != classes:
+            raise TrainingError(f"{artifact.manifest_source} and the card in the archive do not have the same classes")
         say("Artifact", f"{location}  sha256 {digest}; {len(classes)} classes")
         photos = _photos(folder, split, classes)
         photos_sha256 = photos_digest(sha256(photo.path) for photo in photos)
@@ -94,8 +96,15 @@ def _load(unpacked: Path) -> Model:
     try:
         with console.status("Loading the model"):
             return model_fn(unpacked)
-    except (ArtifactError, SettingError) as error:
+    except (ArtifactError, SettingError, RecursionError) as error:
         raise TrainingError(f"the model does not serve: {str(error).replace(f'{unpacked}/', '')}") from error
+
+
+def _classes(unpacked: Path, model: Model) -> list[dict[str, str]]:
+    """Return the classes that are answered, as a manifest has them."""
+    card = json.loads((unpacked / CARD).read_bytes())["classes"]
+    labels = model.card.labels
+    return [{"name": str(each.get("name", text)), "label": text} for each, text in zip(card, labels, strict=True)]
 
 
 def _photos(folder: Path, split: str, classes: list[dict[str, str]]) -> list[Photo]:
@@ -105,7 +114,7 @@ def _photos(folder: Path, split: str, classes: list[dict[str, str]]) -> list[Pho
         raise TrainingError(faults[0].text)
     labels = [each["label"] for each in classes]
     shown = [label(name) for name in found.classes]
-    for own, theirs in (([each.get("name") for each in classes], list(found.classes)), (labels, shown)):
+    for own, theirs in (([each["name"] for each in classes], list(found.classes)), (labels, shown)):
         if len(own) == len(theirs) and set(own) == set(theirs):
             return [replace(photo, target=own.index(theirs[photo.target])) for photo in found.splits[split]]
     if unknown := [name for name in shown if name not in labels]:

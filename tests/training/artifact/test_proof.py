@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from training.artifact.archive import write_archive
-from training.artifact.asking import ask
+from training.artifact.asking import NoAnswer, ask
 from training.artifact.proof import prove
 from training.errors import TrainingError
 
@@ -46,3 +46,9 @@ def test_an_artifact_that_cannot_serve_is_refused(tmp_path: Path, fitted: Path) 
     with pytest.raises(TrainingError, match="does not serve") as caught:
         prove(tmp_path / "model.tar.gz", [fitted / "data" / "test" / "001.Red_setter" / "0.png"], torch.ones(1, 1))
     assert "\n" not in str(caught.value)
+
+
+def test_a_process_that_is_killed_says_so(tmp_path: Path) -> None:
+    (tmp_path / "inference.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with pytest.raises(NoAnswer, match="ended by signal 9"):
+        ask(tmp_path, tmp_path, [])

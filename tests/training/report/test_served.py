@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from training.errors import TrainingError
+from training.report import served
 from training.report.page import percent
 
 Run = Callable[..., tuple[int, str, str]]
@@ -130,9 +132,16 @@ def spoil_temperature(own: Path) -> None:
     (own / "build" / "model.json").write_text(json.dumps(manifest))
 
 
+def exchange_classes(own: Path) -> None:
+    manifest = content(own / "build" / "model.json")
+    manifest["classes"].reverse()
+    (own / "build" / "model.json").write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
+        (exchange_classes, "the card in the archive do not have the same classes"),
         (rename, "do not have the same classes: the model does not know 'Wolf' (1 such classes)"),
         (remove_class, "has no photos of 'Green dog' (1 such classes)"),
         (leave_one_class, "has no photos of 'Red setter' (2 such classes)"),
@@ -153,3 +162,9 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     assert reason in errors
     assert len(errors.splitlines()) == 1
     assert not list((own / "out").glob("*"))
+
+
+def test_a_card_of_any_bytes_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_bytes(b"[" * 100_000)
+    with pytest.raises(TrainingError, match="the model does not serve"):
+        served._load(tmp_path)
