@@ -15,7 +15,7 @@ from training.data.pixels import InputRule
 from training.errors import TrainingError
 from training.model.mlp import Mlp
 from training.model.torchvision_compat import models
-from training.model.weights import METADATA_KEY, Source, first_line, look_up, of_ours, of_preset
+from training.model.weights import METADATA_KEY, MOST_PIXELS, Source, first_line, look_up, of_ours, of_preset
 
 AUXILIARY_HEADS = ("googlenet", "inception_v3")
 """Architectures with extra classifiers that only help training; they are left out."""
@@ -166,6 +166,8 @@ def _assemble(
     size = image_size or (min(photo_side, 224) if source.state is None else source.rule.crop)
     # The border that a resize leaves around the crop keeps its share at any size; without weights there is none.
     resize = size if source.state is None else round(source.rule.resize * size / source.rule.crop)
+    if resize > MOST_PIXELS:
+        raise TrainingError(f"photos would be resized to {resize} pixels, more than {MOST_PIXELS}: lower --image-size")
     rule = InputRule(resize=resize, crop=size, interpolation=source.rule.interpolation)
     network = build(architecture, classes, size, pretrained=source.state is not None)
     if source.mlp:

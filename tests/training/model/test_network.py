@@ -74,6 +74,11 @@ def test_with_weights_the_pixels_follow_the_weights(
     assert recipe.weights == "DEFAULT"
 
 
+def test_more_pixels_than_serving_takes_are_refused_before_training(downloads: list[str]) -> None:
+    with pytest.raises(TrainingError, match="resized to 4097 pixels, more than 4096: lower --image-size"):
+        create("resnet18", "DEFAULT", 3, 3585, 32)
+
+
 def test_weights_go_in_by_name_and_the_head_is_new(downloads: list[str]) -> None:
     state = create("resnet18", "IMAGENET1K_V1", 3, None, 32).classifier.network.state_dict()
     given = imagenet_state()
