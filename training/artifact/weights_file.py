@@ -102,7 +102,8 @@ def _unpack(archive: Path, work: Path) -> Path:
                         f"{archive} is packaged already; `python -m training verify {archive}` checks it, and "
                         "model.safetensors beside it has the weights"
                     )
-                if member.isreg() and member.name.endswith((SAFE, *PICKLED)):
+                hidden = Path(member.name).name.startswith(".")  # as macOS adds them
+                if member.isreg() and not hidden and member.name.endswith((SAFE, *PICKLED)):
                     fitting.append(member)
             if len(fitting) != 1:
                 names = f" ({fitting[0].name}, {fitting[1].name})" if fitting else ""

@@ -41,6 +41,7 @@ def archived(folder: Path) -> Path:
     with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
         tar.add(folder / "model.pth", "./model.pth")
         tar.add(__file__, "./code/inference.py")
+        tar.add(__file__, "./._model.pth")
     (folder / "model.pth").unlink()
     return folder / "model.tar.gz"
 
