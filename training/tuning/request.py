@@ -61,14 +61,14 @@ class Request:
             chosen = plan(self.base)
         except TrainingError:
             return {}
-        known = vars(chosen.schedule) | {"mode": chosen.mode, "augment": chosen.augment} | {"arch": self.base.arch}
+        known = vars(self.base) | vars(chosen.schedule) | {"mode": chosen.mode, "augment": chosen.augment}
         usual: dict[str, Value] = {}
         for name, each in self.space.items():
             value = known.get(name.replace("-", "_"))
             if isinstance(each, Numbers):
                 if isinstance(value, int | float) and each.low <= value <= each.high:
                     usual[name] = value
-            elif str(value) in each.values:
+            elif value is not None and str(value) in each.values:
                 usual[name] = str(value)
         return usual
 

@@ -21,6 +21,9 @@ from training.fit.options import Options, Plan, plan
 from training.fit.speed import choose_precision
 from training.model.network import Recipe, create
 
+HELD = 2**30
+"""Bytes of features that are held in memory for trials to come: each network and number of views has its own."""
+
 
 class Pruned(Exception):  # noqa: N818 nothing is wrong
     """The trial lags behind the others."""
@@ -53,6 +56,10 @@ class _Known:
     head: nn.Linear
     train: Features
     valid: Features
+
+    def size(self) -> int:
+        """Return how many bytes the features take."""
+        return self.train.rows.nbytes + self.valid.rows.nbytes
 
 
 class Trainer:
@@ -107,6 +114,8 @@ class Trainer:
             views = Views(options.views, chosen.augment, options.seed)
             bank = FeatureBank(recipe, self.photos, self.features, precision, views)
             self._known[key] = _Known(last_layer(recipe), bank["train"], bank["valid"])
+            while len(self._known) > 1 and sum(each.size() for each in self._known.values()) > HELD:
+                del self._known[next(iter(self._known))]  # the oldest; the disk has it
         return self._known[key]
 
     def _recipe(self, options: Options) -> Recipe:

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -32,7 +33,12 @@ class Worker:
         cores = sorted(os.sched_getaffinity(0))
         share = [cores[(number * threads + i) % len(cores)] for i in range(threads)]
         self.process = context.Process(target=_work, args=(other, share, photos, side, features))
-        self.process.start()
+        # Ctrl-C goes to all; the parent alone decides what follows, also while the others still begin.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         other.close()
 
     def tell(self, what: Any) -> None:
@@ -77,8 +83,8 @@ def heard(workers: list[Worker]) -> Iterator[tuple[Worker, Any]]:
 
 
 def _work(pipe: "Connection[Any, Any]", cores: list[int], photos: Photos, side: int, features: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.sched_setaffinity(0, cores)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent says what follows
     with Path(os.devnull).open("w") as nothing:
         os.dup2(nothing.fileno(), 1)  # the parent does the talking
     import torch
@@ -97,3 +103,11 @@ def _work(pipe: "Connection[Any, Any]", cores: list[int], photos: Photos, side: 
         while True:
             options = pipe.recv()
             pipe.send(attempt(trainer, options, go_on))
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end, and end at once: an epoch that nobody asks for may take an hour."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101
+    parent.join()
+    os._exit(1)

@@ -62,6 +62,8 @@ def test_the_first_trial_takes_what_fit_would_by_itself(tmp_path: Path) -> None:
     first = try_some(request(tmp_path, space=space), 1)[0]
     assert 0.5 <= first.pop("ema") <= 0.9  # none would be below
     assert first == {"lr": 0.001, "arch": "resnet18", "epochs": 4, "batch-size": first["batch-size"]}
+    asked = request(tmp_path, space={"views": Choices(("5", "1")), "precision": Choices(("float32", "bfloat16"))})
+    assert asked.usual() == {"views": "1"}  # the precision depends on the network
 
 
 def test_of_two_trials_as_accurate_the_one_with_the_lower_loss_is_the_best(tmp_path: Path) -> None:

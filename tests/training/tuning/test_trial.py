@@ -1,6 +1,10 @@
 """One trial learns what a fit learns."""
 
+import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,3 +113,64 @@ def test_a_process_of_its_own_learns_the_same_and_one_that_dies_is_replaced(
         assert (ended.state, ended.epoch) == ("pruned", 2)
         process = workers[0].process
     assert not process.is_alive()
+
+
+PARENT = """
+import os
+import sys
+from pathlib import Path
+from training.data.photos import SPLITS, find
+from training.fit.options import Options
+from training.tuning.workers import Worker
+
+if __name__ == "__main__":
+    data = Path(sys.argv[1])
+    photos = find({split: data / split for split in SPLITS})
+    for photo in photos.splits["train"]:  # whoever reads one waits
+        photo.path.unlink()
+        os.mkfifo(photo.path)
+    worker = Worker(0, 1, photos, 32, data / "features")
+    worker.tell(Options(folders={}, out=data, arch="squeezenet1_1"))
+    print(worker.process.pid, flush=True)
+    worker.process.join()
+"""
+
+
+def test_a_process_whose_parent_is_killed_ends_in_the_midst_of_an_epoch(data: Path, tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen([sys.executable, script, data], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        writing = list[int]()
+        until(lambda: any(read_by_another(photo, writing) for photo in (data / "train").rglob("*.png")))
+        parent.kill()
+    until(lambda: not Path(f"/proc/{worker}").exists())
+    os.close(writing[0])
+
+
+def read_by_another(pipe: Path, writing: list[int]) -> bool:
+    try:
+        writing.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:  # nobody reads
+        return False
+    return True
+
+
+def until(happens: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_features_are_held_up_to_a_limit(
+    learning: photos.Photos, options: Options, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.tuning.trial.HELD", 400_000)  # 24 photos in 4 views, 12 as they are, 512 numbers each
+    trainer = Trainer(learning, 32, tmp_path / "features")
+    endings = [attempt(trainer, replace(options, views=views), lambda _: True) for views in (2, 4, 2, 9)]
+    assert [ending.state for ending in endings] == ["complete"] * 4
+    assert replace(endings[0], seconds=0) == replace(endings[2], seconds=0)
+    assert [len(known.train.rows) for known in trainer._known.values()] == [9]
