@@ -229,7 +229,7 @@ def _load(network: nn.Module, source: Source, head: str, what: str) -> None:
             given = models.vision_transformer.interpolate_embeddings(size, patch, OrderedDict(given))
     body = {name for name in own if source.whole or name.rpartition(".")[0] != head}
     unknown = given.keys() - own.keys()
-    missing = body - given.keys()
+    missing = {name for name in body - given.keys() if not name.endswith(".num_batches_tracked")}  # of PyTorch 0.4.1 on
     unequal = {name for name in given.keys() & body if given[name].shape != own[name].shape}
     strange = {name for name in given.keys() & own.keys() if not given[name].isfinite().all()}
     for problem, names in (
@@ -240,5 +240,5 @@ def _load(network: nn.Module, source: Source, head: str, what: str) -> None:
     ):
         if names:
             raise TrainingError(f"{what} do not fit: the file {problem} {sorted(names)[0]} ({len(names)} such tensors)")
-    fitting = {name: value for name, value in given.items() if value.shape == own[name].shape}
-    network.load_state_dict(own | fitting)
+    own.update((name, value) for name, value in given.items() if value.shape == own[name].shape)
+    network.load_state_dict(own)  # which knows the version of its format; MNASNet asks for that

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,12 @@ METADATA_KEY = "kennel"
 
 MOST_PIXELS = 4096
 """Of a side, as the model card has it (``serving/model_card.py``)."""
+
+RENAMED = (
+    (re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)"), r"\1\2"),  # _load_state_dict of its densenet.py
+    (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),  # MLPBlock of its vision_transformer.py
+    (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,16 @@ def of_preset(label: str, state: dict[str, Tensor] | None, weights: Any) -> Sour
     """Return weights that were trained with the preprocessing of those of torchvision's."""
     preset = weights.transforms()
     rule = InputRule(preset.resize_size[0], preset.crop_size[0], preset.interpolation.value)
+    if state is not None:
+        state = {_today(name): tensor for name, tensor in state.items()}
     return Source(label, state, preset.mean, preset.std, rule)
+
+
+def _today(name: str) -> str:
+    """Return what a tensor is called in torchvision's modules today; some of its files are older than they are."""
+    for pattern, replacement in RENAMED:
+        name = pattern.sub(replacement, name)
+    return name
 
 
 def of_ours(label: str, state: dict[str, Tensor], metadata: Mapping[str, str]) -> Source:

@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,34 @@ def test_our_own_file_keeps_the_normalisation_to_the_last_digit(tmp_path: Path) 
     again = create("resnet18", str(tmp_path / "model.safetensors"), 3, None, 32).classifier
     assert torch.equal(again.mean, first.classifier.mean)
     assert torch.equal(again.std, first.classifier.std)
+
+
+def densenet() -> torch.nn.Module:
+    return models.DenseNet(4, (2, 1), 4, 1, num_classes=3)  # type: ignore[no-any-return]
+
+
+def transformer() -> torch.nn.Module:
+    return models.VisionTransformer(64, 32, 2, 1, 8, 8, num_classes=3)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (densenet, [(r"(denselayer\d+\.(?:norm|relu|conv))([12]\.)", r"\1.\2")]),
+        (transformer, [(r"mlp\.0\.", "mlp.linear_1."), (r"mlp\.3\.", "mlp.linear_2.")]),
+        (partial(models.MNASNet, 0.5, num_classes=3), []),
+        (partial(models.resnet18, num_classes=3), []),
+    ],
+)
+def test_files_that_are_older_than_the_architecture_fit(make: Any, names: list[tuple[str, str]]) -> None:
+    old, new = make(), make()
+    state = {name: value for name, value in old.state_dict().items() if not name.endswith("num_batches_tracked")}
+    for pattern, replacement in names:
+        state = {re.sub(pattern, replacement, name): value for name, value in state.items()}
+    assert (state.keys() <= old.state_dict().keys()) == (not names)
+    source = weights.of_preset("", state, models.ResNet18_Weights.DEFAULT)
+    network._load(new, source, "classifier", "")
+    assert all(torch.equal(value, old.state_dict()[name]) for name, value in new.state_dict().items())
 
 
 def test_a_transformer_takes_photos_of_another_size_than_its_weights_did() -> None:
