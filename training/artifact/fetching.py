@@ -38,6 +38,10 @@ def find(location: str, work: Path) -> Artifact:
     if location.startswith("s3://"):
         return _download(location, work)
     path = Path(location)
+    if not path.is_file():
+        raise TrainingError(
+            f"{path}: there is no such file; give a model.tar.gz, a model.json or s3://BUCKET/KEY.tar.gz"
+        )
     if path.suffix == ".json":
         manifest = Manifest.read(path)
         where = manifest.archive.location
@@ -45,10 +49,6 @@ def find(location: str, work: Path) -> Artifact:
         if not there.is_file():
             raise TrainingError(f"{there}, which {path} names, is not there")
         return Artifact(there, manifest, str(path))
-    if not path.is_file():
-        raise TrainingError(
-            f"{path}: there is no such file; give a model.tar.gz, a model.json or s3://BUCKET/KEY.tar.gz"
-        )
     for name in _names(path.name):
         beside = path.with_name(name)
         if beside.is_file() and (manifest := Manifest.read(beside)).archive.location.rpartition("/")[2] == path.name:
