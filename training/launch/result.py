@@ -27,7 +27,7 @@ def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
         The run has left no model.
     """
     target = out / MANIFEST
-    with explained(), workspace(out.absolute() / "launched") as work:
+    with explained(), workspace(out.absolute() / run.name) as work:
         for name in (REPORT, MANIFEST):
             key = places.result_key(run.name, name)
             try:

@@ -1,6 +1,10 @@
 """``launch.json``: what was started from here, so that it can be found again."""
 
+import fcntl
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,13 +37,25 @@ def remember(out: Path, started: Started) -> None:
     OSError
         The folder cannot be written.
     """
-    others = [each for each in recall(out) if each.name != started.name]
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / ".launch.json.incomplete"
-    text = json.dumps({"schema": 1, "runs": [asdict(each) for each in [started, *others][:KEPT]]}, indent=2)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(out / "launch.json")
-    sync_folder(out)
+    with _alone(out):
+        others = [each for each in recall(out) if each.name != started.name]
+        partial = out / ".launch.json.incomplete"
+        text = json.dumps({"schema": 1, "runs": [asdict(each) for each in [started, *others][:KEPT]]}, indent=2)
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(out / "launch.json")
+        sync_folder(out)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other launch changes the folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def recall(out: Path) -> list[Started]:

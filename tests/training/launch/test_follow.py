@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,12 @@ def test_runs_are_remembered_the_latest_first(tmp_path: Path) -> None:
     assert len(runs) == KEPT
     assert runs[0].name == f"run-{KEPT + 4}"
     assert [path.name for path in tmp_path.iterdir()] == ["launch.json"]
+
+
+def test_launches_at_the_same_time_are_all_remembered(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: remember(tmp_path, Started(f"run-{number}", "training", "dev")), range(40)))
+    assert len(recall(tmp_path)) == 40
 
 
 def test_a_damaged_memory_is_told(tmp_path: Path) -> None:
