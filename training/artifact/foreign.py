@@ -114,7 +114,10 @@ def _manifest_beside(file: Weights) -> Manifest | None:
     if file.name != "model.safetensors" or not path.is_file():
         return None
     manifest = Manifest.read(path)
-    return manifest if manifest.weights_sha256 == file.sha256 else None
+    if manifest.weights_sha256 != file.sha256:
+        say("Note", f"{path} does not vouch for these very weights: its classes and temperature are left aside")
+        return None
+    return manifest
 
 
 def _names(wish: Wish, before: Manifest | None, count: int) -> list[str]:

@@ -52,6 +52,11 @@ def unpack(archive: Path, folder: Path) -> dict[str, File]:
                 return _files(stream, archive, folder)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise TrainingError(f"{archive} is damaged or cut short ({error})") from error
+        except OSError as error:
+            raise TrainingError(
+                f"{archive} cannot be unpacked in {folder.parent}: {error.strerror}; make room there, or have TMPDIR "
+                "name another folder"
+            ) from error
 
 
 def _files(stream: gzip.GzipFile, archive: Path, folder: Path) -> dict[str, File]:

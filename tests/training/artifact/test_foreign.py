@@ -48,8 +48,9 @@ def test_a_manifest_of_other_weights_is_left_aside(fitted: Path, tmp_path: Path,
     content = json.loads((tmp_path / "build" / "model.json").read_text())
     content["weights"]["sha256"] = "0" * 64
     (tmp_path / "build" / "model.json").write_text(json.dumps(content))
-    status, _, errors = run("package", "--from", tmp_path / "build", "--out", tmp_path / "out")
+    status, output, errors = run("package", "--from", tmp_path / "build", "--out", tmp_path / "out")
     assert status == 2
+    assert "model.json does not vouch for these very weights" in output
     assert "say by --classes which" in errors
 
 

@@ -1,5 +1,6 @@
 """What ``verify`` accepts, and one altered artifact for everything that it looks for."""
 
+import errno
 import gzip
 import hashlib
 import json
@@ -256,6 +257,14 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, run: Run, monkeypatch: pytest.Mo
     monkeypatch.setattr(unpacking, "MOST_BYTES", 1 << 30)
     header = member("model.onnx", (1 << 30) + 1).tobuf(tarfile.USTAR_FORMAT)
     refused(run("verify", raw(tmp_path, header + bytes(1 << 20))), "holds more than 1 GiB")
+
+
+def test_a_full_disk_says_where(small: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(unpacking, "_copy", full)
+    refused(run("verify", small), "No space left on device; make room there, or have TMPDIR name another folder")
 
 
 def test_a_text_of_gigabytes_is_not_unpacked(tmp_path: Path, run: Run) -> None:
