@@ -29,6 +29,8 @@ from training.tuning.trial import Ending
 
 NAME = "kennel"
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+ENDING = ("accuracy", "loss", "epoch", "seconds")
+NUMBERS = ("place", "threads", *ENDING)
 QUARTER = 25
 """Percent of its epochs that a trial has at least: before, the learning rate still rises."""
 
@@ -46,6 +48,15 @@ class Study:
     def __init__(self, study: optuna.Study, request: Request) -> None:
         self._study, self._request = study, request
         self._distributions = {name: _distribution(each) for name, each in request.space.items()}
+
+    def whole(self) -> bool:
+        """Return whether the file tells of each trial all that ``ask`` and ``tell`` wrote."""
+        return self._study.directions == [optuna.study.StudyDirection.MAXIMIZE] and all(
+            trial.params.keys() == self._distributions.keys()
+            and all(isinstance(trial.user_attrs.get(name), int | float) for name in NUMBERS)
+            and (trial.state != TrialState.FAIL or "reason" in trial.user_attrs)
+            for trial in self.ended()
+        )
 
     def ended(self) -> list[FrozenTrial]:
         """Return the trials that count, as they ended."""
@@ -94,7 +105,7 @@ class Study:
 
     def tell(self, trial: Trial, ending: Ending) -> FrozenTrial:
         """Take note of how a trial ended."""
-        for name in ("accuracy", "loss", "epoch", "seconds", "reason"):
+        for name in (*ENDING, "reason"):
             trial.set_user_attr(name, getattr(ending, name))
         value = ending.accuracy if ending.state == "complete" else None
         return self._study.tell(trial, value, STATES[ending.state])
@@ -160,17 +171,20 @@ def opened(request: Request, photos: str) -> Iterator[Study]:
                     study_name=NAME, storage=storage, pruner=_pruner(request.pruning), direction="maximize"
                 )
             known = study.user_attrs.get("identity")
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
             raise TrainingError(f"{file} is damaged ({error}); remove it, or give another --study") from error
         asked = json.loads(json.dumps(request.identity(photos) | {"seed": request.base.seed}))
         if known is None:
             study.set_user_attr("identity", asked)
         elif other := [word for word in asked if asked[word] != known.get(word)]:
             raise TrainingError(f"{file} is a study with another {other[0]}: remove it, or give another --study")
+        made = Study(study, request)
+        if not made.whole():
+            raise TrainingError(f"{file} is damaged (a line of a trial is missing); remove it, or give another --study")
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
             storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        yield Study(study, request)
+        yield made
 
 
 class _Locked(JournalFileOpenLock):

@@ -162,10 +162,12 @@ def test_a_damaged_study_is_told_in_one_line(tmp_path: Path) -> None:
     asked = request(tmp_path)
     try_some(asked, 2)
     lines = asked.study.read_bytes().splitlines(keepends=True)
-    asked.study.write_bytes(b"".join([*lines[:3], b"rotten\n", *lines[4:]]))
-    with pytest.raises(TrainingError, match="is damaged") as caught:
-        try_some(asked, 1)
-    assert "\n" not in str(caught.value)
+    facts = [i for i, line in enumerate(lines) if b'"user_attr"' in line and b'"trial_id"' in line]
+    for i, instead in [(3, b"rotten\n"), *((i, b"") for i in facts if b'"reason"' not in lines[i])]:
+        asked.study.write_bytes(b"".join([*lines[:i], instead, *lines[i + 1 :]]))
+        with pytest.raises(TrainingError, match="is damaged") as caught:
+            try_some(asked, 1)
+        assert "\n" not in str(caught.value)
 
 
 def test_two_searches_do_not_share_a_study(tmp_path: Path) -> None:
