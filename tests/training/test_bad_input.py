@@ -139,7 +139,7 @@ ARGUMENTS: list[tuple[str, dict[str, str], str]] = [
     ("fit --data {data} --out {out}", {"SM_HPS": '{"epoch_count": 3}'}, "unrecognized arguments: --epoch-count=3"),
     ("package", {}, "required: --from"),
     ("package --from {data}/none.pth --out {out}", {}, "there is no such file or folder"),
-    ("package --from {file} --out {out}", {}, "is not a file of PyTorch's weights"),
+    ("package --from {file} --out {out}", {}, "is neither a file of torch.save nor a .safetensors file"),
     ("package --from {data} --out {out}", {}, "holds no weights"),
     ("package --from {file} --out {file}", {}, "cannot be written"),
     ("verify", {}, "required: FILE"),
