@@ -74,7 +74,14 @@ class Best:
     targets: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def offer(self, history: list[Epoch], module: nn.Module, logits: Tensor, targets: Tensor) -> None:
-        """Keep the last epoch of the history if it is better than the best one so far."""
+        """Keep the last epoch of the history if it is better than the best one so far.
+
+        Raises
+        ------
+        TrainingError
+            The last step, whose own loss was of the weights before it, made weights that give no numbers.
+        """
+        check_finite(history[-1].validation.loss, history[-1].number - 1)
 
         def rank(epoch: Epoch) -> tuple[float, float]:
             return epoch.validation.accuracy, -epoch.validation.loss

@@ -8,6 +8,7 @@ from torch import nn
 
 from tests.training.fit.processes import exchange, in_processes, normalise, train
 from training.errors import TrainingError
+from training.fit.group import group
 from training.fit.schedule import Schedule
 
 SCHEDULE = Schedule(epochs=2, batch_size=9, lr=1e-3, seed=0)  # nine photos a step: two processes have unequal parts
@@ -59,6 +60,11 @@ def test_two_processes_learn_what_one_learns(data: Path, network: str, batch_nor
             assert mine.train_loss == pytest.approx(theirs.train_loss, abs=1e-4)
             assert mine.validation.images == theirs.validation.images == 12
             assert mine.validation.loss == pytest.approx(theirs.validation.loss, abs=1e-4)
+
+
+def test_a_process_beyond_their_number_is_told_and_does_not_wait() -> None:
+    with pytest.raises(TrainingError, match="RANK=5 is none of WORLD_SIZE=2"), group({"RANK": "5", "WORLD_SIZE": "2"}):
+        pass
 
 
 def test_a_step_with_fewer_photos_than_processes_is_refused(data: Path) -> None:

@@ -29,6 +29,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(splits: 
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+def test_a_last_step_that_diverges_is_an_error(splits: dict[str, list[photos.Photo]]) -> None:
+    made = recipe()
+    with pytest.raises(TrainingError, match="smaller --lr"):
+        train_full(made, *datasets(splits, made), Schedule(1, 24, lr=1e38, seed=0))
+
+
 def test_divergence_is_an_error(splits: dict[str, list[photos.Photo]]) -> None:
     made = recipe()
     nn.init.constant_(made.classifier.network.get_parameter("fc.weight"), float("nan"))
