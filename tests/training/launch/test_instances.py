@@ -1,5 +1,6 @@
 """EC2 instances: what is asked for, what their states mean, and what they do for themselves."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -103,7 +104,8 @@ def boot(stub: tuple[Instance, Stubber, FakeS3], tmp_path: Path) -> Iterator[Boo
         return begun[0]
 
     yield begin
-    os.killpg(begun[0].pid, 9)  # the guard against a training that never ends sleeps on
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(begun[0].pid, 9)  # the guard against a training that never ends sleeps on
 
 
 def test_the_user_data_is_a_script_that_ends_the_instance_whatever_happens(boot: Boot, tmp_path: Path) -> None:
