@@ -68,7 +68,7 @@ demo-training: .venv/ready .venv-local/ready .venv-training/ready node_modules/r
 	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(TRAINED)/stacks-that-train && $(DEPLOY) --app $(TRAINED)/stacks-that-train
 	$(call say,A SageMaker training job, under AWS's own training toolkit)
 	@eval "$$($(LOCAL) env)" && $(LAUNCH)
-	$(call say,A SageMaker tuning job: three settings, two at a time)
+	$(call say,A SageMaker tuning job: three settings, two at a time; then one fit of the best)
 	@eval "$$($(LOCAL) env)" && $(LAUNCH) --tune 3 --parallel 2
 	$(call say,Deploy the best of them)
 	@$(CDK) synth --quiet -c environment=local -c manifest=$(TRAINED)/model.json --output $(TRAINED)/stacks
@@ -121,7 +121,7 @@ format: .venv/ready-dev ## Rewrite the sources in ruff's format
 	@.venv/bin/ruff check --fix $(PACKAGES)
 	@.venv/bin/ruff format $(PACKAGES)
 
-BENCHES := serving synth training distributed resume seeds
+BENCHES := serving synth features training distributed resume seeds
 bench: .venv/ready-dev node_modules/ready ## Ratios against baselines, each in one run (half an hour)
 	@for name in $(BENCHES); do printf '\n==> bench/%s.py\n' $$name; .venv/bin/python bench/$$name.py || exit 1; done
 

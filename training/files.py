@@ -1,5 +1,6 @@
 """Files that are whole or absent, whenever the process or the machine stops."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -30,18 +31,41 @@ def workspace(beside: Path) -> Iterator[Path]:
     Raises
     ------
     TrainingError
-        The folder that would hold it cannot be written.
+        The folder that would hold it cannot be written, or another process has the same one.
     """
     folder = beside.parent / f".{beside.name}.incomplete"
     try:
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-        folder.mkdir(parents=True)
+        lock = _locked(folder)
+        for path in folder.iterdir():  # of a run that was killed
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except BlockingIOError:
+        raise TrainingError(
+            f"another run writes to {beside.parent}: wait for its end, or choose another folder"
+        ) from None
     except OSError as error:
         raise TrainingError(f"{beside.parent} cannot be written: {error.strerror}; choose another folder") from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked(folder: Path) -> int:
+    """Make a folder, and return its descriptor, which keeps others out until it is closed."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(folder.stat(), os.fstat(descriptor)):
+                return descriptor
+        except FileNotFoundError:  # the one who had it has just removed it
+            pass
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def publish(folder: Path, out: Path, names: list[str]) -> None:
