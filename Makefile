@@ -68,7 +68,7 @@ demo-training: .venv/ready .venv-local/ready .venv-training/ready node_modules/r
 	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(TRAINED)/stacks-that-train && $(DEPLOY) --app $(TRAINED)/stacks-that-train
 	$(call say,A SageMaker training job, under AWS's own training toolkit)
 	@eval "$$($(LOCAL) env)" && $(LAUNCH)
-	$(call say,A SageMaker tuning job: three settings, two at a time; then one fit of the best)
+	$(call say,A SageMaker tuning job (three settings, two at a time) and then one fit of the best)
 	@eval "$$($(LOCAL) env)" && $(LAUNCH) --tune 3 --parallel 2
 	$(call say,Deploy the best of them)
 	@$(CDK) synth --quiet -c environment=local -c manifest=$(TRAINED)/model.json --output $(TRAINED)/stacks
