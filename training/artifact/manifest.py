@@ -29,7 +29,7 @@ class Manifest:
     Parameters
     ----------
     model
-        ``architecture``, ``weights`` that it began with, ``mode``, ``temperature``.
+        ``architecture``, ``weights`` that it began with, ``mode``, ``temperature``; ``mean`` and ``std`` of the pixels.
     input
         How a photo becomes the model's input, as the card has it.
     classes

@@ -76,6 +76,7 @@ def pack(
             "weights": recipe.weights,
             "mode": mode,
             "temperature": temperature,
+            **recipe.normalisation,
         },
         input=recipe.rule.as_card(),
         classes=named,

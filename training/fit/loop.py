@@ -92,8 +92,20 @@ class Best:
 
     def outcome(self, module: nn.Module, history: list[Epoch]) -> Outcome:
         """Give the module its best weights."""
-        module.load_state_dict(self.weights)
+        load_weights(module, self.weights)
         return Outcome(self.epoch, self.logits, self.targets, tuple(history))
+
+
+def load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load all of a module's weights from a checkpoint, which does not have the versions of its layers.
+
+    MNASNet refuses to load anything without.
+    """
+    state = module.state_dict()
+    if state.keys() != weights.keys():
+        raise ValueError(f"weights of another network: {sorted(state.keys() ^ weights.keys())[:3]}")
+    state.update(weights)
+    module.load_state_dict(state)
 
 
 class Learner:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from training.fit.evaluation import Metrics
-from training.fit.loop import Best, Epoch, Learner
+from training.fit.loop import Best, Epoch, Learner, load_weights
 
 
 class Progress:
@@ -74,9 +74,9 @@ class Progress:
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
             parts.setdefault(part, {})[rest] = value
-        self.module.load_state_dict(parts["model"])
+        load_weights(self.module, parts["model"])
         if self.average is not None:
-            self.average.load_state_dict(parts["average"])
+            load_weights(self.average, parts["average"])
         self._restore_optimizer(parts.get("optimizer", {}), facts["optimizer"])
         self.learner.scheduler.load_state_dict(facts["scheduler"])
         self.epoch, self.step, self.loss, self.seconds = (facts[name] for name in ("epoch", "step", "loss", "seconds"))

@@ -70,6 +70,8 @@ def test_the_manifest_says_what_was_done_with_what(fitted: Path) -> None:
         "weights": "none",
         "mode": "full",
         "temperature": 1.0,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
     }
     assert found["input"] == {"resize": 32, "crop": [32, 32], "interpolation": "bilinear"}
     assert found["classes"][1] == {"name": "002.Green_dog", "label": "Green dog"}
@@ -123,6 +125,7 @@ def test_head_mode_goes_on_from_a_file_of_weights(fitted: Path, tmp_path: Path, 
     status, output, _ = run("fit", "--data", fitted / "data", "--out", tmp_path, "--weights", weights, "--epochs", 3)
     assert status == 0, output
     assert manifest(tmp_path)["model"]["mode"] == "head"
+    assert manifest(tmp_path)["training"]["views"] == 1
     assert manifest(tmp_path)["model"]["weights"] == "model.safetensors"
     with (
         safe_open(weights, framework="pt") as before,

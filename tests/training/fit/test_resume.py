@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.training.fit.processes import in_processes, train
-from tests.training.fit.small import datasets, state, tiny
+from tests.training.fit.small import datasets, recipe, state, tiny
 from training.data import photos
 from training.data.pixels import read_photo
 from training.errors import AlreadyTold, Stopped, TrainingError
@@ -78,6 +78,16 @@ def test_killed_after_any_step_and_resumed_gives_the_same_to_the_bit(
             with pytest.raises(Killed):
                 run(splits, schedule, kept)
         assert same(run(splits, schedule, kept), whole)
+
+
+def test_a_network_whose_layers_have_versions_goes_on_too(splits: Splits, tmp_path: Path) -> None:
+    kept, schedule = Checkpoints(tmp_path, {}), replace(SCHEDULE, epochs=1, ema=0.9)
+    kept.prepare()
+    first, again = recipe("mnasnet0_5"), recipe("mnasnet0_5", seed=1)
+    for made in (first, again):
+        train_full(made, *datasets(splits, made), schedule, "float32", kept)
+    assert state(first).keys() == state(again).keys()
+    assert all(torch.equal(value, state(again)[name]) for name, value in state(first).items())
 
 
 def test_the_average_of_the_weights_is_what_is_kept(splits: Splits) -> None:
