@@ -1,4 +1,4 @@
-"""Mode ``full`` in two processes against one, in one run: how much faster, and how far the losses lie apart.
+"""Two processes against one, in one run: how much faster, and how far apart what they learn.
 
     .venv/bin/python bench/distributed.py [ROUNDS]
 
@@ -10,8 +10,11 @@ batch's statistics, which needs two messages a layer and step, or is frozen, whi
 
 Beside it, as what the machine itself allows: two processes that each train on their own, without a word to each other,
 against one.
+
+Of mode ``head``, what takes time: a frozen ResNet-18's features of the same photos, half of them by each process.
 """
 
+import hashlib
 import multiprocessing
 import os
 import socket
@@ -19,6 +22,9 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +34,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from training.console import console
 from training.data import photos
-from training.data.photos import PixelDataset
+from training.data.photos import Photos, PixelDataset
 from training.data.sample import write_sample
+from training.fit.features import FeatureBank
 from training.fit.full import FullTraining
 from training.fit.group import group
 from training.fit.schedule import Schedule
@@ -42,19 +49,40 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["training.fit.full"])
 
 
-def work(rank: int, size: int, port: int, data: Path, batch_norm: str, orders: Any, answers: Any) -> None:
-    """Train an epoch whenever told to, and answer with its seconds and the loss so far."""
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def member(rank: int, size: int, port: int) -> Iterator[None]:
+    """Make this process one of a group, with one thread."""
     torch.set_num_threads(1)
     keep_memory()
-    console.quiet = True
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with group({"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}):
         console.quiet = True
-        splits = photos.find({split: data / split for split in photos.SPLITS}).splits
+        yield
+
+
+def some(data: Path) -> Photos:
+    """Return the photos, few of them to train on."""
+    found = photos.find({split: data / split for split in photos.SPLITS})
+    train = found.splits["train"]
+    return replace(found, splits=found.splits | {"train": train[:: len(train) // PHOTOS][:PHOTOS]})
+
+
+def work(rank: int, size: int, port: int, data: Path, batch_norm: str, orders: Any, answers: Any) -> None:
+    """Train an epoch whenever told to, and answer with its seconds and the loss so far."""
+    with member(rank, size, port):
+        splits = some(data).splits
         torch.manual_seed(0)
         recipe = create("resnet18", "none", 10, SIDE, 32)
-        some = splits["train"][:: len(splits["train"]) // PHOTOS]
-        train, valid = PixelDataset(some, recipe.rule, "light"), PixelDataset(splits["valid"], recipe.rule)
+        train = PixelDataset(splits["train"], recipe.rule, "light")
+        valid = PixelDataset(splits["valid"], recipe.rule)
         schedule = Schedule(epochs=100, batch_size=64, lr=1e-4, seed=0, batch_norm=batch_norm)
         training = FullTraining(recipe, train, valid, schedule, "float32", None, Stop())
         answers.put(None)
@@ -70,9 +98,7 @@ class Team:
     """Processes that train one model together, an epoch at a time."""
 
     def __init__(self, size: int, data: Path, batch_norm: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.orders, self.answers, self.size = PROCESSES.SimpleQueue(), PROCESSES.SimpleQueue(), size
         for rank in range(size):
             arguments = (rank, size, port, data, batch_norm, self.orders, self.answers)
@@ -120,13 +146,46 @@ def compare(data: Path, batch_norm: str, rounds: int) -> None:
     )
 
 
+def look(rank: int, size: int, port: int, data: Path, folder: Path, answers: Any) -> None:
+    """Compute the features of this process's share of the photos, and answer with the seconds and everybody's."""
+    with member(rank, size, port):
+        torch.manual_seed(0)
+        bank = FeatureBank(create("resnet18", "none", 10, SIDE, 32), some(data), folder)
+        bank["valid"]  # warms up
+        start = time.perf_counter()
+        rows = bank["train"].rows
+        answers.put((time.perf_counter() - start, hashlib.sha256(rows.numpy().tobytes()).hexdigest()))
+
+
+def compare_features(data: Path, folder: Path, rounds: int) -> None:
+    """Print one line."""
+    efficiencies, seen = [], set[str]()
+    for number in range(rounds):
+        seconds = []
+        for size in (1, 2):
+            answers, port = PROCESSES.SimpleQueue(), free_port()
+            arguments = (size, port, data, folder / f"{number}-{size}", answers)
+            team = [PROCESSES.Process(target=look, args=(rank, *arguments)) for rank in range(size)]
+            for process in team:
+                process.start()
+            told = [answers.get() for _ in team]
+            for process in team:
+                process.join()
+            seconds.append(max(each for each, _ in told))
+            seen |= {digest for _, digest in told}
+        efficiencies.append(seconds[0] / seconds[1] / 2)
+    alike = "the same to the last bit" if len(seen) == 1 else "NOT THE SAME"
+    print(f"features           efficiency {statistics.median(efficiencies):.2f} by the clock; {alike}", flush=True)
+
+
 def main(rounds: int) -> None:
-    """Compare both kinds of batch norm."""
+    """Compare both kinds of batch norm, and features."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "digits")
         write_sample(data)
         for batch_norm in ("frozen", "train"):
             compare(data, batch_norm, rounds)
+        compare_features(data, Path(folder, "features"), rounds)
 
 
 if __name__ == "__main__":
