@@ -109,7 +109,7 @@ deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your cre
 .PHONY: test lint format bench constraints clean
 test: .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
 	$(call say,Tests)
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 lint: .venv/ready-dev ## ruff and mypy --strict
 	$(call say,Lint and types)
