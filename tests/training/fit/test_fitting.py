@@ -220,7 +220,7 @@ def test_an_interrupted_fit_leaves_the_old_artifact_and_no_traces(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(packing, "save_file", interrupt)
+    monkeypatch.setattr(packing, "save", interrupt)
     status, _, errors = run("fit", "--data", fitted / "data", "--out", build, *QUICK)
     assert (status, errors.strip()) == (130, "stopped; nothing was written")
     assert {path.name for path in build.iterdir()} == FILES
