@@ -118,7 +118,8 @@ class FeatureBank:
             for view in range(views.count)
         }
         # By all photos, not by those that are still to be seen: then the same photos have the same features.
-        frozen = self._network(precision, len(photos) * views.count)
+        # Validation and test share one network, in float32, which is not worth compiling.
+        frozen = self._network(precision, len(photos) * views.count if split == "train" else 0)
         cache, known, missing = self._kept(frozen, looks)
         if frozen.compiled and not _compiled(frozen, needed=bool(missing)):
             frozen = self._network(precision, 0)
