@@ -5,7 +5,7 @@ ENVIRONMENT ?= dev
 UV := .venv/bin/uv pip install --quiet --python
 CDK := node_modules/.bin/cdk
 LOCAL := .venv-local/bin/python -m local
-PACKAGES := app.py predict.py stacks training lambda_src local tests bench
+PACKAGES := app.py predict.py stacks cost training lambda_src local tests bench
 
 # uv does not read pip's configuration: where pip finds a wheel on disk, uv is told of it.
 ifdef PIP_FIND_LINKS
@@ -34,7 +34,7 @@ DEMO_DATA := data/digits
 DEMO_ASSEMBLY := cdk.out.local
 DEMO_PHOTOS := 30
 TRAINING_SOURCES := $(shell find training -name '*.py' -o -name '*.txt' -o -name '*.yaml')
-STACK_SOURCES := app.py cdk.json $(wildcard stacks/*.py stacks/*/*.py lambda_src/*.py)
+STACK_SOURCES := app.py cdk.json $(shell find stacks lambda_src -name '*.py')
 
 .PHONY: demo
 demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
@@ -99,7 +99,7 @@ $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOU
 .PHONY: synth deploy
 synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
-	@.venv/bin/python -m stacks.cost cdk.out
+	@.venv/bin/python -m cost cdk.out
 
 deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials
 	@$(CDK) deploy --all --app cdk.out

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from stacks.api import ApiStack
-from stacks.artifact import MANIFEST, load_artifact
-from stacks.endpoint import EndpointStack
-from stacks.errors import ConfigurationError
-from stacks.every_stack import every_stack
-from stacks.monitoring import MonitoringStack
+from stacks.api.stack import ApiStack
+from stacks.common.every_stack import every_stack
+from stacks.endpoint.artifact import MANIFEST, load_artifact
+from stacks.endpoint.stack import EndpointStack
+from stacks.monitoring.stack import MonitoringStack
 from stacks.settings import load_settings
-from stacks.storage import StorageStack
-from stacks.training import TrainingStack
+from stacks.settings.errors import ConfigurationError
+from stacks.storage.stack import StorageStack
+from stacks.training.stack import TrainingStack
 
 
 def build(app: cdk.App) -> None:

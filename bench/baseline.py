@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader
 
-from training.memory import keep_memory
-from training.model.torchvision_compat import models
+from training.common.memory import keep_memory
+from training.common.torchvision_compat import models
 
 # isort: split
 from torchvision import datasets, transforms  # the line above makes it importable everywhere

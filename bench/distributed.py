@@ -32,16 +32,16 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from training.console import console
+from training.common.console import console
+from training.common.memory import keep_memory
 from training.data import photos
 from training.data.photos import Photos, PixelDataset
 from training.data.sample import write_sample
 from training.fit.features import FeatureBank
 from training.fit.full import FullTraining
-from training.fit.group import group
 from training.fit.schedule import Schedule
 from training.fit.stopping import Stop
-from training.memory import keep_memory
+from training.fit.torchrun import group
 from training.model.network import create
 
 SIDE, PHOTOS = 160, 128

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from training.common.memory import keep_memory
 from training.fit.frozen import Frozen
 from training.fit.loading import set_seed
-from training.memory import keep_memory
 from training.model.network import create
 
 SIDE, ROUNDS, MANY = 224, 7, 10**9

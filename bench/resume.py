@@ -24,10 +24,10 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from training.console import console
+from training.common.console import console
+from training.common.files import sha256
 from training.data.photos import Photo, PixelDataset
 from training.data.pixels import InputRule
-from training.files import sha256
 from training.fit.checkpoints import NAME, Checkpoints
 from training.fit.full import train_full
 from training.fit.schedule import Schedule

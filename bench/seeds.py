@@ -18,14 +18,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from training.console import console
+from training.common.console import console
+from training.common.memory import keep_memory
 from training.data import photos
 from training.data.photos import PixelDataset
 from training.data.sample import write_sample
 from training.fit.evaluation import measure, predict
 from training.fit.full import train_full
 from training.fit.options import Options, plan
-from training.memory import keep_memory
 from training.model.network import create
 
 AT_LEAST = 0.975

@@ -29,11 +29,11 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT), str(ROOT / "training" / "serving")]
 
-import inference  # noqa: E402
-from photo_pixels import decode, fit  # noqa: E402
+from training.common.torchvision_compat import models  # noqa: E402
 from training.model.export import Calibrated, to_onnx  # noqa: E402
 from training.model.network import Classifier  # noqa: E402
-from training.model.torchvision_compat import models  # noqa: E402
+from training.serving import inference  # noqa: E402
+from training.serving.photo_pixels import decode, fit  # noqa: E402
 
 CLASSES, SIDE = 133, 224
 Probabilities = NDArray[np.float32]

@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 from safetensors.torch import save_file
 
+from training.common.memory import keep_memory
 from training.data.photos import SPLITS, PixelDataset, find
 from training.fit.full import train_full
 from training.fit.loading import set_seed
 from training.fit.schedule import Schedule
 from training.fit.speed import choose_precision
-from training.memory import keep_memory
 from training.model.network import create
 
 WIDTH, HEIGHT = 500, 400

@@ -2,7 +2,7 @@
 
 Same photos, same head, same number of epochs, same batch size, one machine. The baseline runs its frozen backbone in
 every epoch; Kennel runs it once, faster, and trains on what it gave. Each run has a process of its own. Memory that is
-kept (training/memory.py) would speed up the baseline too, so it is shown with it as well.
+kept (training/common/memory.py) would speed up the baseline too, so it is shown with it as well.
 
     python bench/training.py [--classes 20] [--photos 12] [--epochs 5] [--views 5] [--weights FILE] [--all-epochs]
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from bench import baseline, synthetic  # noqa: E402
-from training.fit.assessment import wilson  # noqa: E402
+from training.metrics.assessment import wilson  # noqa: E402
 
 TRIALS, TEST = 6, 20
 OTHERS = range(1000, 1024), {"train": 16, "valid": 4, "test": 1}
@@ -54,14 +54,14 @@ def kennel(data: Path, weights: Path, epochs: int, views: int, folder: Path) -> 
     """Train one head, then the rest of a search's, on features that nothing has computed before."""
     import torch
 
-    from training.console import console
+    from training.common.console import console
+    from training.common.memory import keep_memory
     from training.data import photos
     from training.fit.evaluation import measure
     from training.fit.features import FeatureBank, Views
     from training.fit.head import answer, train_head
     from training.fit.schedule import Schedule
     from training.fit.speed import choose_precision
-    from training.memory import keep_memory
     from training.model.network import create
 
     keep_memory()

@@ -6,9 +6,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from local import daemon
-from local.errors import LocalError
-from local.state import DEFAULT, Running, State
+from local.core.errors import LocalError
+from local.host import daemon
+from local.host.state import DEFAULT, Running, State
 
 TRAINING_PYTHON = Path(__file__).resolve().parent.parent / ".venv-training" / "bin" / "python"
 """The environment of ``local/requirements-training-job.txt``."""
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "env":
             _say(environment(state.require_running()))
         else:
-            from local.status import report  # boto3 takes a while to import
+            from local.host.status import report  # boto3 takes a while to import
 
             _say(report(state.require_running()))
     except LocalError as error:

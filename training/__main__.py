@@ -14,9 +14,9 @@ import os
 import sys
 from collections.abc import Mapping
 
-from training.arguments import Parser
 from training.commands import check, evaluate, fit, launch, package, sample, tune, verify
-from training.errors import AlreadyTold, Stopped, TrainingError, one_line
+from training.commands.arguments import Parser
+from training.common.errors import AlreadyTold, Stopped, TrainingError, one_line
 
 COMMANDS = (sample, check, fit, tune, evaluate, launch, package, verify)
 

@@ -20,9 +20,9 @@ from pathlib import Path
 import boto3
 
 from training.__main__ import main
-from training.launch.delivery import deliver
 from training.launch.marker import BEGIN
 from training.launch.places import split
+from training.launch.remote.delivery import deliver
 
 
 class _Loud(io.TextIOBase):

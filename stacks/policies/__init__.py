@@ -4,7 +4,13 @@ Where a statement names a resource by ``*``, its docstring says why no narrower 
 """
 
 from stacks.policies.bucket import delete_checkpoints, list_prefixes, read_objects, use_key, write_objects
-from stacks.policies.function import invoke_endpoint, send_failures, send_traces, use_queue_key, write_function_logs
+from stacks.policies.function import (
+    invoke_endpoint,
+    send_failures,
+    send_traces,
+    use_queue_key,
+    write_function_logs,
+)
 from stacks.policies.hosting import (
     log_in_to_ecr,
     publish_instance_metrics,

@@ -4,7 +4,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from stacks.names import alarm_arns, alarm_topic_arn
+from stacks.common.names import alarm_arns, alarm_topic_arn
 
 
 def tell_of_alarms(scope: Construct, environment: str) -> iam.PolicyStatement:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from stacks.errors import ConfigurationError
 from stacks.settings.account import AccountSettings
 from stacks.settings.api import ApiSettings
 from stacks.settings.endpoint import EndpointSettings
+from stacks.settings.errors import ConfigurationError
 from stacks.settings.monitoring import MonitoringSettings
 from stacks.settings.section import Section
 from stacks.settings.storage import StorageSettings

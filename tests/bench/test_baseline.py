@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench import baseline, synthetic
-from training.model.torchvision_compat import models
+from training.common.torchvision_compat import models
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class Environment:
 
     def change_code(self) -> None:
         """Change what the function consists of, and nothing that it does."""
-        with (self.project / "lambda_src" / "handler.py").open("a") as handler:
+        with (self.project / "lambda_src" / "predict" / "handler.py").open("a") as handler:
             handler.write('\nCHANGED = "by a test"\n')
 
     def roll_out(self, model: Model) -> None:

@@ -55,7 +55,7 @@ def wait_until_gone(aws: Deployment, name: str) -> None:
 
 def failing(model: Model, folder: Path) -> Path:
     """Make the serving code inside an archive fail every photo, and write the manifest that belongs to it."""
-    return repacked(model, folder, lambda name, data: data + (FAIL if name == "code/inference.py" else b""))
+    return repacked(model, folder, lambda name, data: data + (FAIL if name == "code/serving/inference.py" else b""))
 
 
 def test_a_model_that_fails_photos_is_rolled_back_by_its_alarms(

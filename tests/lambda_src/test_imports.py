@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "lambda_src"
-MODULES = sorted(FOLDER.glob("*.py"))
-ALLOWED = {*sys.stdlib_module_names, "boto3", "botocore", "urllib3", *(module.stem for module in MODULES)}
+MODULES = sorted(FOLDER.rglob("*.py"))
+ALLOWED = {*sys.stdlib_module_names, "boto3", "botocore", "urllib3", "."}
 
 
 def imported(node: ast.AST) -> Iterator[str]:
@@ -25,7 +25,7 @@ def imported(node: ast.AST) -> Iterator[str]:
         yield from imported(inner)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.relative_to(FOLDER).as_posix())
 def test_only_what_lambda_brings_is_imported(module: Path) -> None:
     assert set(imported(ast.parse(module.read_text()))) <= ALLOWED
 
@@ -35,7 +35,7 @@ def test_the_check_itself_finds_imports_at_any_depth() -> None:
     assert set(imported(ast.parse(code))) == {"numpy", "PIL", "."}
 
 
-def test_the_folder_is_flat_and_shadows_nothing() -> None:
+def test_each_function_has_a_folder_and_modules_of_one_import_each_other_relatively() -> None:
     assert MODULES
-    assert not [path for path in FOLDER.rglob("*.py") if path.parent != FOLDER]
-    assert not {module.stem for module in MODULES} & {*sys.stdlib_module_names, "boto3", "botocore", "urllib3"}
+    assert {path.name for path in FOLDER.iterdir()} - {"__pycache__"} == {"predict"}
+    assert not {folder.name for folder in FOLDER.iterdir()} & {*sys.stdlib_module_names, "boto3", "botocore", "urllib3"}

@@ -2,12 +2,12 @@
 
 import pytest
 
-from local.cloudformation_types import converted
-from local.constraints import violations
-from local.errors import ServiceError
-from local.invocation_metrics import Invocation, InvocationMetrics, metric_data
-from local.json_service import JsonService, page, service_model
-from local.s3_gaps import lifecycle_rule
+from local.core.constraints import violations
+from local.core.errors import ServiceError
+from local.core.json_service import JsonService, page, service_model
+from local.ministack.cloudformation import converted
+from local.ministack.s3 import lifecycle_rule
+from local.sagemaker.invocation_metrics import Invocation, InvocationMetrics, metric_data
 
 
 def shape(service: str, operation: str) -> object:

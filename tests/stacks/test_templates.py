@@ -4,7 +4,6 @@
 """
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,14 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from tests.stacks.normalised import normalised
+
 Template = dict[str, Any]
 Templates = dict[str, Template]
 OfType = Callable[[Template, str], dict[str, Template]]
 
 ENVIRONMENTS = ["dev", "local", "prod"]
 STACKS = ["Storage", "Training", "Endpoint", "Api", "Monitoring"]
-
-
-def scrub(template: Template) -> Any:
-    """Replace what changes with every edit of lambda_src: its asset's hash and its version's logical id."""
-    text = json.dumps(template)
-    text = re.sub(r"[0-9a-f]{64}\.zip", "<asset>.zip", text)
-    return json.loads(re.sub(r"(FunctionCurrentVersion[0-9A-F]{8})[0-9a-f]{32}", r"\1<hash>", text))
 
 
 def one(items: dict[str, Template]) -> Template:
@@ -46,7 +40,7 @@ def statements(template: Template, of_type: OfType) -> list[Template]:
 def test_the_template_is_the_accepted_one(
     templates: Callable[[str], Templates], environment: str, stack: str, snapshot: SnapshotAssertion
 ) -> None:
-    assert scrub(templates(environment)[stack]) == snapshot(extension_class=JSONSnapshotExtension)
+    assert normalised(templates(environment)[stack]) == snapshot(extension_class=JSONSnapshotExtension)
 
 
 def test_a_new_artifact_makes_a_new_model_of_the_same_endpoint(

@@ -13,7 +13,7 @@ from training.__main__ import main
 from training.artifact import layout
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import Platform
-from training.files import sha256
+from training.common.files import sha256
 
 COLOURS = {"001.Red_setter": (200, 40, 40), "002.Green_dog": (40, 200, 40), "003.Blue_heeler": (40, 40, 200)}
 

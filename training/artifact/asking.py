@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training.artifact.layout import CODE
+
 # -I keeps the current folder and the user's packages out.
 PROGRAM = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-import inference
+from serving import inference
 model = inference.model_fn(sys.argv[1])
 for line in sys.stdin:
     photo = inference.input_fn(Path(json.loads(line)).read_bytes(), "application/octet-stream")
@@ -26,15 +28,13 @@ class NoAnswer(Exception):  # noqa: N818 the caller says whose mistake it is
     """The artifact does not serve; the message is the last line that it wrote."""
 
 
-def ask(folder: Path, code: Path, photos: Sequence[Path], seconds: float | None = None) -> list[dict[str, Any]]:
+def ask(folder: Path, photos: Sequence[Path], seconds: float | None = None) -> list[dict[str, Any]]:
     """Return for each photo ``probabilities``, in the order of the classes, and ``answer``, as a caller gets it.
 
     Parameters
     ----------
     folder
-        The unpacked artifact.
-    code
-        The folder of the serving code that reads it.
+        The unpacked artifact, whose own serving code reads it.
     seconds
         How long that may take; None for any time.
 
@@ -45,7 +45,7 @@ def ask(folder: Path, code: Path, photos: Sequence[Path], seconds: float | None 
     """
     try:
         result = subprocess.run(  # noqa: S603
-            [sys.executable, "-I", "-B", "-c", PROGRAM, str(folder), str(code)],
+            [sys.executable, "-I", "-B", "-c", PROGRAM, str(folder), str(folder / CODE)],
             input="\n".join(json.dumps(str(path.absolute())) for path in photos),
             capture_output=True,
             text=True,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.artifact.manifest import Manifest
 from training.artifact.unpacking import MOST_BYTES
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>\S+\.tar\.gz)")
 MOST_MANIFEST_BYTES = 64 * 1024**2
@@ -65,7 +65,7 @@ def _download(address: str, work: Path) -> Artifact:
     match = ADDRESS.fullmatch(address)
     if not match:
         raise TrainingError(f"{address} is not an artifact's address; use s3://BUCKET/KEY.tar.gz")
-    from training.launch.aws import Aws, explained  # boto3, which nothing else here needs
+    from training.common.aws import Aws, explained  # boto3, which nothing else here needs
 
     s3, bucket, key = Aws().s3, match["bucket"], match["key"]
     archive = work / "model.tar.gz"

@@ -6,10 +6,31 @@ from pathlib import Path
 SERVING = Path(__file__).parents[1] / "serving"
 
 GRAPH, CARD, REQUIREMENTS = "model.onnx", "model.json", "code/requirements.txt"
-ROOT_FILES = ("deployment.py", "config.yaml")
-CODE_FILES = tuple(sorted(path.name for path in SERVING.glob("*.py") if path.name not in ROOT_FILES))
-"""Every module of serving, so that none is forgotten: the artifact has them under ``code/``, our own image beside its
-``server.py``."""
+CODE, PACKAGE = "code", "serving"
+"""The artifact has the package ``serving`` in the folder that AWS's containers put on Python's path."""
+
+ENTRY_FILES = {
+    "deployment.py": """\
+# AWS's Ray Serve container imports this file, as config.yaml says.
+from serving.deployment import app
+
+__all__ = ["app"]
+""",
+    "code/inference.py": """\
+# AWS's PyTorch containers import this file and call these four functions.
+from serving.inference import input_fn, model_fn, output_fn, predict_fn
+
+__all__ = ["input_fn", "model_fn", "output_fn", "predict_fn"]
+""",
+    "code/server.py": """\
+# Serves the artifact without one of AWS's containers: python code/server.py
+from serving.server import main
+
+if __name__ == "__main__":
+    main()
+""",
+}
+"""What a container looks for by name. Each passes on to the package, which has no other name on the path."""
 
 PUBLISHED = Path(__file__).with_name("wheels.sha256")
 """What PyPI has under the names of the pinned wheels for the container's interpreter, as ``sha256sum`` writes it."""
@@ -28,8 +49,9 @@ def own_files() -> dict[str, bytes]:
     """Return what is the same in every artifact that this version of Kennel writes, by its name in the archive."""
     requirements = ["--no-index", f"--find-links {WHEELS_IN_CONTAINER}", *pinned_requirements()]
     files = {REQUIREMENTS: ("\n".join(requirements) + "\n").encode()}
-    files |= {name: (SERVING / name).read_bytes() for name in ROOT_FILES}
-    return files | {f"code/{name}": (SERVING / name).read_bytes() for name in CODE_FILES}
+    files |= {name: text.encode() for name, text in ENTRY_FILES.items()}
+    files["config.yaml"] = (SERVING / "config.yaml").read_bytes()
+    return files | {f"{CODE}/{PACKAGE}/{path.name}": path.read_bytes() for path in SERVING.glob("*.py")}
 
 
 def expected_files() -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 SCHEMA = 1
 

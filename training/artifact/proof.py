@@ -12,7 +12,7 @@ from torch import Tensor
 
 from training.artifact.asking import NoAnswer, ask
 from training.artifact.layout import CARD
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 TOLERANCE = 1e-4
 """How far a served probability may lie from PyTorch's: ONNX Runtime fuses and reorders float32 sums (measured: under
@@ -48,7 +48,7 @@ def prove(archive: Path, photos: Sequence[Path], expected: Tensor) -> Proof:
             tar.extractall(folder, filter="data")
         labels = [each["label"] for each in json.loads(Path(folder, CARD).read_bytes())["classes"]]
         try:
-            answers = ask(Path(folder), Path(folder, "code"), photos)
+            answers = ask(Path(folder), photos)
         except NoAnswer as error:
             raise TrainingError(f"the packed artifact does not serve ({error}); nothing was written") from error
     served = torch.tensor([answer["probabilities"] for answer in answers])

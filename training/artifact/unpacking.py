@@ -10,14 +10,16 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from training.artifact.archive import member
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 MOST_BYTES = 3 * 1024**3
 """A graph has at most 2 GiB, protobuf's limit (https://protobuf.dev/programming-guides/encoding/#size-limit)."""
 
 MOST_FILES, MOST_TEXT_BYTES = 100, 16 * 1024**2
 
-BELONGS = re.compile(r"model\.(onnx|json)|deployment\.py|config\.yaml|code/[\w.-]+\.(py|txt)|code/wheels/[\w.+-]+\.whl")
+BELONGS = re.compile(
+    r"model\.(onnx|json)|deployment\.py|config\.yaml|code/(serving/)?[\w.-]+\.(py|txt)|code/wheels/[\w.+-]+\.whl"
+)
 PICKLED = re.compile(r".*\.(pkl|pickle|pth|pt|bin|ckpt|joblib|npy|mar)", re.IGNORECASE)
 BLOCK, RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
 

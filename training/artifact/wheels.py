@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.errors import TrainingError
-from training.files import cache_folder
+from training.common.errors import TrainingError
+from training.common.files import cache_folder
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.arguments import whole
+from training.commands.arguments import whole
 from training.data.location import add_data, folders
 
 
@@ -32,8 +32,8 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Check, and print the findings."""
+    from training.common.errors import TrainingError
     from training.data.check import check, show, write
-    from training.errors import TrainingError
 
     if options.json and options.json.is_dir():
         raise TrainingError(f"--json {options.json} is a folder; give a file")

@@ -32,7 +32,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Measure, and write the report."""
     folder = folders(options.data, environment)[options.split]
-    from training.report.served import evaluate  # PyTorch takes seconds to import; mistakes above should not
+    from training.pipeline.evaluate import evaluate  # PyTorch takes seconds to import; mistakes above should not
 
     evaluate(options.artifact, folder, options.split, options.out)
     return 0

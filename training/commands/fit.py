@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.arguments import number, whole
+from training.commands.arguments import number, whole
+from training.common.memory import keep_memory
 from training.data.location import add_data, folders
-from training.fit.group import group
-from training.memory import keep_memory
+from training.fit.torchrun import group
 
 JOB_CHECKPOINTS = Path("/opt/ml/checkpoints")
 """What SageMaker copies to S3 while a job runs, and back when it is started again."""
@@ -195,9 +195,9 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     keep_memory()
     with group(environment):
         splits = folders(options.data, environment)
-        from training.fit.fitting import fit  # PyTorch takes seconds to import; mistakes above should not
         from training.fit.learning import try_out
         from training.fit.options import Options
+        from training.pipeline.fit import fit  # PyTorch takes seconds to import; mistakes above should not
 
         if options.resume is None:
             options.resume = options.checkpoints is not None and "SM_MODEL_DIR" in environment

@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.arguments import number, whole
-from training.commands.tried import Default, add_like_fit, fit_parser, left_open
-from training.errors import TrainingError
+from training.commands.arguments import number, whole
+from training.commands.search_options import Default, add_like_fit, fit_parser, left_open
+from training.common.errors import TrainingError
 
 if TYPE_CHECKING:
-    from training.launch.aws import Aws
+    from training.common.aws import Aws
     from training.launch.order import Order
     from training.launch.run import Run
     from training.launch.site import Site
@@ -91,8 +91,8 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Start, follow or stop a run; return 0 when there is a model, or nothing to wait for."""
-    from training.console import say  # what follows takes boto3 and more
-    from training.launch.aws import Aws, explained
+    from training.common.aws import Aws, explained
+    from training.common.console import say  # what follows takes boto3 and more
     from training.launch.find import find
 
     aws = Aws()
@@ -116,11 +116,11 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
-    from training.console import say
-    from training.launch.aws import explained
-    from training.launch.instances import Instance
+    from training.common.aws import explained
+    from training.common.console import say
+    from training.launch.ec2 import Instance
     from training.launch.order import SAGEMAKER_TYPE
-    from training.launch.sagemaker_runs import TrainingJob, TuningJob
+    from training.launch.sagemaker import TrainingJob, TuningJob
     from training.launch.site import find_site
     from training.launch.state import Started, remember
 
@@ -179,7 +179,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "Order":
-    from training.launch.aws import explained
+    from training.common.aws import explained
     from training.launch.order import Order, new_name
     from training.launch.photos import check_checkpoints, locate
     from training.launch.places import WEIGHTS
@@ -214,8 +214,8 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
 
 
 def _follow(aws: "Aws", site: "Site", found: "Run", out: Path) -> int:
-    from training.console import say
-    from training.launch.aws import explained
+    from training.common.aws import explained
+    from training.common.console import say
     from training.launch.follow import follow
     from training.launch.result import bring_home
 
@@ -246,7 +246,7 @@ def _follow(aws: "Aws", site: "Site", found: "Run", out: Path) -> int:
 
 def _remind(run: "Run") -> None:
     """Say what no search does by itself."""
-    from training.console import say
+    from training.common.console import say
 
     if run.kind == "tuning":
         say("", "when its trials have ended, `--attach` starts the one more job that fits the best settings")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.arguments import whole
+from training.commands.arguments import whole
 from training.data.location import add_data, folders
 
 
@@ -61,7 +61,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Read the model, and write the artifact."""
     splits = folders(options.data, environment) if options.data is not None else None
-    from training.artifact.foreign import Wish, package  # PyTorch takes seconds to import
+    from training.pipeline.package import Wish, package  # PyTorch takes seconds to import
 
     chosen = {name: value for name, value in vars(options).items() if name not in ("command", "data", "run")}
     package(Wish(folders=splits, **chosen))

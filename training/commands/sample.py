@@ -15,7 +15,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Write the data set."""
-    from training.console import say
+    from training.common.console import say
     from training.data.sample import write_sample
 
     written = write_sample(options.folder)

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.arguments import number, whole
-from training.commands.tried import Default, add_like_fit, left_open, typed
+from training.commands.arguments import number, whole
+from training.commands.search_options import Default, add_like_fit, left_open, typed
+from training.common.errors import TrainingError
+from training.common.memory import keep_memory
 from training.data.location import folders
-from training.errors import TrainingError
-from training.memory import keep_memory
 
 OWN = {"command", "run", "data", "out", "trials", "parallel", "space", "study", "timeout_minutes", "pruning"}
 
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     keep_memory()
     from training.fit.options import Options  # PyTorch takes seconds to import
     from training.tuning.request import Request
-    from training.tuning.tuning import tune
+    from training.tuning.search import tune
 
     known = {name: value for name, value in base.items() if name not in OWN - {"out"}}
     request = Request(

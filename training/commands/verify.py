@@ -18,7 +18,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Check the artifact; what is wrong with it is an error."""
-    from training.artifact.verify import verify
+    from training.pipeline.verify import verify
 
     verify(options.artifact)
     return 0

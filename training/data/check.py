@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from training.console import console, say
+from training.common.console import console, say
+from training.common.files import publish, workspace
 from training.data.findings import ERROR, NOTE, SHOWN, WARNING, Finding
 from training.data.layout import Photos, explore
 from training.data.survey import Look, examine, fingerprint, look_at, usual_side
-from training.files import publish, workspace
 
 COLOURS = {ERROR: "red", WARNING: "yellow", NOTE: "default"}
 

@@ -5,9 +5,9 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.common.errors import TrainingError
 from training.data.findings import ERROR, Finding
 from training.data.labels import label
-from training.errors import TrainingError
 
 SPLITS = ("train", "valid", "test")
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}

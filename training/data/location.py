@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 CHANNELS = {"train": ("TRAIN",), "valid": ("VALID", "VALIDATION"), "test": ("TEST",)}
 WHOLE_DATA_CHANNELS = ("TRAINING", "DATA")

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from training.data.reading import SERVING, photo_pixels, read_photo
-from training.model.torchvision_compat import functional
+from training.common.torchvision_compat import functional
+from training.data.reading import photo_pixels, read_photo
 
-__all__ = ["AUGMENTATIONS", "SERVING", "InputRule", "augment", "fit", "read_photo", "to_tensor"]
+__all__ = ["AUGMENTATIONS", "InputRule", "augment", "fit", "read_photo", "to_tensor"]
 
 AUGMENTATIONS = ("none", "light", "photo")
 

@@ -5,22 +5,16 @@ What serving does (upright by EXIF, on white where transparent, its limits) is w
 no test on this side could see.
 """
 
-import sys
 import warnings
 from pathlib import Path
 
 from PIL import Image
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
+from training.serving import photo_pixels
+from training.serving.serving_errors import RequestError
 
-# Serving is a folder of top-level modules, because that is how its container sees it.
-SERVING = Path(__file__).parents[1] / "serving"
-sys.path.append(str(SERVING))
-
-import photo_pixels  # noqa: E402
-from serving_errors import RequestError  # noqa: E402
-
-__all__ = ["SERVING", "UnreadableError", "decode", "photo_pixels", "read_bytes", "read_photo"]
+__all__ = ["UnreadableError", "decode", "photo_pixels", "read_bytes", "read_photo"]
 
 # Pillow warns of odd metadata and many pixels on its way; what matters of a photo is what ``decode`` says in the end.
 warnings.filterwarnings("ignore", module="PIL")

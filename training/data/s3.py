@@ -33,10 +33,10 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from training.console import say, track
+from training.common.console import say, track
+from training.common.errors import TrainingError
+from training.common.files import cache_folder, workspace
 from training.data.layout import EXTENSIONS, SPLITS
-from training.errors import TrainingError
-from training.files import cache_folder, workspace
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

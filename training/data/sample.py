@@ -8,8 +8,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from training.errors import TrainingError
-from training.files import workspace
+from training.common.errors import TrainingError
+from training.common.files import workspace
 
 SIDE = 32
 """Pixels. The digits were scanned at 32 x 32; the data set keeps the ink in each 4 x 4 block of that

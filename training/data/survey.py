@@ -11,12 +11,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.console import say, track
+from training.common.console import say, track
+from training.common.errors import TrainingError
 from training.data.duplicates import THUMBNAIL, copies, look_alikes
 from training.data.findings import ERROR, NOTE, WARNING, Finding
 from training.data.layout import SPLITS, Photos
 from training.data.reading import UnreadableError, decode, read_bytes, read_photo
-from training.errors import TrainingError
 
 MAX_RATIO = 100
 """Longer to shorter side. Beyond, serving's resize would pass its limit of pixels, and a crop shows next to nothing."""

@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.console import say
-from training.errors import TrainingError
-from training.files import sha256, sync_folder
+from training.common.console import say
+from training.common.errors import TrainingError
+from training.common.files import sha256, sync_folder
 
 NAME = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{64})\.safetensors")
 KEPT = 2

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from training.console import track
+from training.common.console import track
 from training.data.photos import PixelDataset
 from training.fit.loading import device, loader
 

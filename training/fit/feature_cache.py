@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from training.console import say
-from training.files import sync_folder
+from training.common.console import say
+from training.common.files import sync_folder
 
 KEY_BYTES = 32
 

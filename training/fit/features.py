@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.console import console, say, track
+from training.common.console import console, say, track
+from training.common.files import sha256
 from training.data.photos import Photo, Photos
 from training.data.pixels import augment, fit, read_photo, to_tensor
-from training.files import sha256
 from training.fit import distributed
 from training.fit.feature_cache import FeatureCache
 from training.fit.frozen import Frozen

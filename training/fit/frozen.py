@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.utils.flop_counter import FlopCounterMode
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.fit.loading import device
 from training.fit.speed import compiling_pays
 from training.model.network import Recipe
@@ -40,9 +40,9 @@ class Frozen:
     """Pixels in, features out, the same for a photo whatever photos come with it.
 
     For a CPU, batch norm becomes part of the convolutions before it, and weights lie in channels-last order: measured
-    with ResNet-50, 1.1 times the photos a second with memory kept (``training/memory.py``), 5 times without. bfloat16
-    gives another factor of 2.6 where the CPU has AMX. How many photos come at a time decides in which order sums are
-    made, so that many always do: the last ones are filled up.
+    with ResNet-50, 1.1 times the photos a second with memory kept (``training/common/memory.py``), 5 times without.
+    bfloat16 gives another factor of 2.6 where the CPU has AMX. How many photos come at a time decides in which order
+    sums are made, so that many always do: the last ones are filled up.
 
     Parameters
     ----------

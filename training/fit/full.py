@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from training.console import say, track
+from training.common.console import say, track
+from training.common.errors import AlreadyTold, Stopped, TrainingError
 from training.data.photos import PixelDataset
-from training.errors import AlreadyTold, Stopped, TrainingError
 from training.fit import distributed
 from training.fit.batch_norm import freeze, synchronise
 from training.fit.checkpoints import Checkpoints

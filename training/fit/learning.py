@@ -8,14 +8,12 @@ from typing import TypeAlias
 from torch import Tensor
 
 from training.artifact.wheels import wheel_cache
-from training.console import console, say
+from training.common.console import console, say
+from training.common.errors import TrainingError
+from training.common.files import sha256
 from training.data import photos
 from training.data.photos import Photos, PixelDataset, Survey
-from training.errors import TrainingError
-from training.files import sha256
 from training.fit import distributed
-from training.fit.assessment import Assessment, assess
-from training.fit.calibration import fit_temperature
 from training.fit.checkpoints import Checkpoints
 from training.fit.features import FeatureBank, Views
 from training.fit.frozen import last_layer
@@ -27,6 +25,8 @@ from training.fit.options import Options, Plan, plan
 from training.fit.prediction import predict_together
 from training.fit.speed import choose_precision
 from training.fit.stopping import Stop, stopping
+from training.metrics.assessment import Assessment, assess
+from training.metrics.calibration import fit_temperature
 from training.model.network import Recipe, check_architecture, create
 
 Ask: TypeAlias = Callable[[], tuple[Tensor, Tensor]]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from training.console import console
-from training.errors import TrainingError
+from training.common.console import console
+from training.common.errors import TrainingError
 from training.fit import distributed
 from training.fit.evaluation import Metrics, measure
 from training.fit.schedule import Schedule, learning_rates

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.fit.schedule import Schedule
 
 DEFAULT_EPOCHS = {"full": 10, "head": 30}

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from training.errors import TrainingError
-from training.launch.aws import Aws, explained
-from training.launch.instances import Instance
+from training.common.aws import Aws, explained
+from training.common.errors import TrainingError
+from training.launch.ec2 import Instance
 from training.launch.run import Run
-from training.launch.sagemaker_runs import TrainingJob, TuningJob
+from training.launch.sagemaker import TrainingJob, TuningJob
 from training.launch.site import Site, find_site
 from training.launch.state import Started, recall
 

@@ -2,9 +2,9 @@
 
 import time
 
-from training.console import console, say
-from training.errors import TrainingError
-from training.launch.aws import Aws, explained
+from training.common.aws import Aws, explained
+from training.common.console import console, say
+from training.common.errors import TrainingError
 from training.launch.logs import LogTail
 from training.launch.run import Look, Run
 

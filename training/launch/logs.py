@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
-from training.launch.aws import Aws, code_of
+from training.common.aws import Aws, code_of
 from training.launch.marker import BEGIN
 
 KEPT_LINES = 15

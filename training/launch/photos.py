@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.console import say, track
+from training.common.aws import CONNECTIONS, Aws, explained
+from training.common.console import say, track
+from training.common.errors import TrainingError
 from training.data.layout import SPLITS, is_photo
-from training.errors import TrainingError
 from training.launch import places
-from training.launch.aws import CONNECTIONS, Aws, explained
 from training.launch.site import Site
 
 

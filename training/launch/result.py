@@ -5,11 +5,11 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from training.console import say
-from training.errors import TrainingError
-from training.files import publish, workspace
+from training.common.aws import Aws, code_of, explained
+from training.common.console import say
+from training.common.errors import TrainingError
+from training.common.files import publish, workspace
 from training.launch import places
-from training.launch.aws import Aws, code_of, explained
 from training.launch.run import Run
 from training.launch.site import Site
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
-from training.errors import TrainingError
-from training.launch.aws import Aws, code_of, explained
+from training.common.aws import Aws, code_of, explained
+from training.common.errors import TrainingError
 
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,19}")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
+from training.common.aws import Aws, explained
 from training.launch import places
-from training.launch.aws import Aws, explained
 from training.launch.site import Site
 from training.launch.upload import upload
 

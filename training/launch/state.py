@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from training.errors import TrainingError
-from training.files import sync_folder
+from training.common.errors import TrainingError
+from training.common.files import sync_folder
 
 KEPT = 50
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from training.files import sha256
+from training.common.files import sha256
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,7 +8,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.model.network import Classifier
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.common.errors import TrainingError
+from training.common.torchvision_compat import models
 from training.data.pixels import InputRule
-from training.errors import TrainingError
 from training.model.mlp import Mlp
-from training.model.torchvision_compat import models
 from training.model.weights import METADATA_KEY, MOST_PIXELS, Source, first_line, look_up, of_ours, of_preset
 
 AUXILIARY_HEADS = ("googlenet", "inception_v3")

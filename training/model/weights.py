@@ -13,12 +13,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from training.console import console
+from training.common.console import console
+from training.common.errors import TrainingError
+from training.common.torchvision_compat import models
 from training.data.pixels import InputRule
 from training.data.reading import photo_pixels
-from training.errors import TrainingError
 from training.model.mlp import Mlp
-from training.model.torchvision_compat import models
 
 METADATA_KEY = "kennel"
 

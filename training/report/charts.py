@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.fit.calibration import BINS, Calibration
+from training.metrics.calibration import BINS, Calibration
 from training.report.svg import Drawing, ticks
 
 WIDTH, HEIGHT = 440, 250

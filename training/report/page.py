@@ -8,11 +8,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from training.fit.assessment import Assessment
-from training.fit.calibration import BINS
+from training.metrics.assessment import Assessment
+from training.metrics.calibration import BINS
 from training.report import charts
 from training.report.confusion import heat_map
-from training.report.findings import Findings
+from training.report.measurement import Findings
 
 HERE = Path(__file__).parent
 SPACE = "\N{NO-BREAK SPACE}"

@@ -11,10 +11,11 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inference import model_fn
-from server import Invocations
+from .inference import model_fn
+from .server import Invocations
 
-ARTIFACT = Path(__file__).parent
+ARTIFACT = Path(__file__).parents[2]
+"""The package lies in ``code/serving``."""
 
 Invocations(model_fn(ARTIFACT))  # the proof: a model cannot travel to the process of a replica, which loads its own
 

@@ -29,9 +29,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_card import Card
-from photo_pixels import decode, fit
-from serving_errors import ArtifactError, RequestError, SettingError
+from .model_card import Card
+from .photo_pixels import decode, fit
+from .serving_errors import ArtifactError, RequestError, SettingError
 
 DEFAULT_TOP_K = 5
 

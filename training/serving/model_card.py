@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from photo_pixels import INTERPOLATIONS, ResizeAndCrop
-from serving_errors import ArtifactError
+from .photo_pixels import INTERPOLATIONS, ResizeAndCrop
+from .serving_errors import ArtifactError
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401 or the first WebP makes Pillow load every plugin it has
 )
 
-from serving_errors import RequestError
+from .serving_errors import RequestError
 
 MAX_BODY_BYTES = 25 * 1024 * 1024
 """InvokeEndpoint's limit, 25 MB: https://docs.aws.amazon.com/general/latest/gr/sagemaker.html."""

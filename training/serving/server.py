@@ -34,9 +34,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from inference import Model, Reply, cores, model_fn, problem, respond, whole_number
-from photo_pixels import MAX_BODY_BYTES
-from serving_errors import ArtifactError, SettingError
+from .inference import Model, Reply, cores, model_fn, problem, respond, whole_number
+from .photo_pixels import MAX_BODY_BYTES
+from .serving_errors import ArtifactError, SettingError
 
 DRAIN_SECONDS = 60
 """A request may take InvokeEndpoint's 60 seconds; SageMaker kills the container 120 seconds after SIGTERM."""

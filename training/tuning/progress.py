@@ -6,7 +6,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from training.console import console, say
+from training.common.console import console, say
 from training.tuning.request import Request
 from training.tuning.space import Numbers
 from training.tuning.study import Study, number, rank

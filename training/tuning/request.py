@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from training.errors import TrainingError
-from training.files import sha256
+from training.common.errors import TrainingError
+from training.common.files import sha256
 from training.fit.options import Options, plan
 from training.model.network import check_architecture
 from training.tuning.space import Choices, Numbers, Space

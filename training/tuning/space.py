@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 SEARCH = Path("settings/tuning/search.toml")
 KEYS = {"low", "high", "scale", "values"}

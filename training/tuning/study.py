@@ -21,7 +21,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.fit.loop import Epoch
 from training.tuning.request import Request
 from training.tuning.space import Numbers, Range

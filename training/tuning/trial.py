@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from training.common.errors import TrainingError
 from training.data.photos import Photos, PixelDataset
-from training.errors import TrainingError
 from training.fit.features import FeatureBank, Features, Views
 from training.fit.frozen import last_layer
 from training.fit.full import train_full

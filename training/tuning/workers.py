@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from training.common.memory import keep_memory
 from training.data.layout import Photos
-from training.memory import keep_memory
 
 
 class Worker:

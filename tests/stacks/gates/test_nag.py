@@ -1,4 +1,4 @@
-"""cdk-nag's AwsSolutions rules over every settings file: stacks/nag.py accepts what they find, and no more.
+"""cdk-nag's AwsSolutions rules over every settings file: accepted.py accepts what they find, and no more.
 
 An acknowledgement that meets no finding would pass in silence, and stay when the finding that it was for is gone.
 """
@@ -11,9 +11,9 @@ import pytest
 from cdk_nag import AwsSolutionsChecks
 
 import app as kennel_app
-from stacks.nag import ACCEPTED, Accepted, acknowledge
 from tests.stacks.environments import CONTEXT as CONTEXT_OF
 from tests.stacks.environments import EVERY, working_directory
+from tests.stacks.gates.accepted import ACCEPTED, Accepted, acknowledge
 from tests.stacks.gates.checkers import CONTEXT
 
 Findings = set[tuple[str, str]]

@@ -218,7 +218,7 @@ def findings(template: Template) -> set[str]:
 
 @pytest.fixture(scope="module")
 def clean(templates: Callable[[str], dict[str, Template]]) -> dict[str, set[str]]:
-    """What the gates say of production as it is: what cdk-nag finds and stacks/nag.py accepts, and nothing else."""
+    """What the gates say of production as it is: what cdk-nag finds and accepted.py accepts, and nothing else."""
     return {stack: findings(template) for stack, template in templates(ENVIRONMENT).items()}
 
 

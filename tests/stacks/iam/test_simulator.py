@@ -35,7 +35,15 @@ import pytest
 
 from tests.stacks.iam.golden_policies import Granted, general
 from tests.stacks.iam.policy_model import Template
-from tests.stacks.iam.simulation import Subject, disagreements, known_actions, name_actions, naming, simulate, subjects
+from tests.stacks.iam.simulation import (
+    Subject,
+    disagreements,
+    known_actions,
+    name_actions,
+    naming,
+    simulate,
+    subjects,
+)
 
 LEAST_ACTIONS, LEAST_SWEPT, LEAST_CASES = 20_000, 20_000, 10_000
 ALWAYS_ALLOWED = "sts:GetCallerIdentity"

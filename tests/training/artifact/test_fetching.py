@@ -8,7 +8,7 @@ import pytest
 from tests.embedded import Aws, environment_of, free_port, run_local
 from training.artifact.fetching import find
 from training.artifact.manifest import Archive, Manifest
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 Run = Callable[..., tuple[int, str, str]]
 BUCKET = "models-of-dogs"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.artifact.manifest import Archive, Manifest
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 CLASSES = [{"name": "1.Cat", "label": "Cat"}, {"name": "2.Dog", "label": "Dog"}]
 MANIFEST = Manifest(

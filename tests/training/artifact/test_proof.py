@@ -7,7 +7,7 @@ import torch
 from training.artifact.archive import write_archive
 from training.artifact.asking import NoAnswer, ask
 from training.artifact.proof import prove
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 CARD: dict[str, object] = {"schema": 1, "input": {}, "classes": []}
 
@@ -16,7 +16,7 @@ def unpacked_probabilities(fitted: Path, folder: Path) -> tuple[list[Path], torc
     photos = sorted((fitted / "data" / "test").rglob("*.png"))[::3]
     with tarfile.open(fitted / "build" / "model.tar.gz") as tar:
         tar.extractall(folder, filter="data")
-    answers = ask(folder, folder / "code", photos)
+    answers = ask(folder, photos)
     return photos, torch.tensor([each["probabilities"] for each in answers])
 
 
@@ -49,6 +49,7 @@ def test_an_artifact_that_cannot_serve_is_refused(tmp_path: Path, fitted: Path) 
 
 
 def test_a_process_that_is_killed_says_so(tmp_path: Path) -> None:
-    (tmp_path / "inference.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "serving.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     with pytest.raises(NoAnswer, match="ended by signal 9"):
-        ask(tmp_path, tmp_path, [])
+        ask(tmp_path, [])

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from training.artifact.layout import pinned_requirements
+from training.artifact.layout import SERVING, pinned_requirements
 from training.artifact.wheels import Platform, fetch_wheels
-from training.data.pixels import SERVING
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 
 
 @pytest.fixture

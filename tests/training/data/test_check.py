@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import photo_pixels
 from training.data import duplicates
 from training.data.check import check
 from training.data.duplicates import THUMBNAIL, look_alikes
@@ -20,6 +19,7 @@ from training.data.findings import Finding
 from training.data.layout import SPLITS
 from training.data.photos import find
 from training.data.survey import Look, survey
+from training.serving import photo_pixels
 
 Run = Callable[..., tuple[int, str, str]]
 RED, GREEN = "001.Red_setter", "002.Green_dog"

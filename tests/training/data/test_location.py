@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from training.common.errors import TrainingError
 from training.data.location import folders
-from training.errors import TrainingError
 
 
 @pytest.mark.parametrize(

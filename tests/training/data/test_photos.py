@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from training.common.errors import TrainingError
 from training.data.photos import SPLITS, find, label, survey
-from training.errors import TrainingError
 
 
 def folders(data: Path) -> dict[str, Path]:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-import photo_pixels
+from training.common.torchvision_compat import functional
 from training.data.photos import Photo, PixelDataset
 from training.data.pixels import InputRule, augment, fit, read_photo, to_tensor
-from training.model.torchvision_compat import functional
+from training.serving import photo_pixels
 
 
 def picture(width: int, height: int) -> Image.Image:

@@ -16,9 +16,9 @@ from botocore.exceptions import ResponseStreamingError
 from botocore.response import StreamingBody
 
 from tests.embedded import Aws, environment_of, free_port, run_local
+from training.common.errors import TrainingError
 from training.data import s3
 from training.data.s3 import fetch
-from training.errors import TrainingError
 
 Run = Callable[..., tuple[int, str, str]]
 BUCKET = "photos-of-dogs"

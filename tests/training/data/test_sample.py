@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from training.common.errors import TrainingError
 from training.data.sample import write_sample
-from training.errors import TrainingError
 
 Run = Callable[..., tuple[int, str, str]]
 

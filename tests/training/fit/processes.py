@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.fit.small import datasets, recipe, state, tiny
+from training.common.errors import Stopped
 from training.data import photos
-from training.errors import Stopped
 from training.fit import distributed
 from training.fit.batch_norm import synchronise
 from training.fit.checkpoints import Checkpoints
 from training.fit.full import train_full
-from training.fit.group import group
 from training.fit.loop import Epoch
 from training.fit.schedule import Schedule
 from training.fit.stopping import Stop
+from training.fit.torchrun import group
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.training.fit.processes"])

@@ -8,8 +8,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from training.errors import TrainingError
-from training.files import sha256
+from training.common.errors import TrainingError
+from training.common.files import sha256
 from training.fit import checkpoints as module
 from training.fit.checkpoints import NAME, Checkpoints
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from tests.training.fit.processes import exchange, in_processes, normalise, train
-from training.errors import TrainingError
-from training.fit.group import group
+from training.common.errors import TrainingError
 from training.fit.schedule import Schedule
+from training.fit.torchrun import group
 
 SCHEDULE = Schedule(epochs=2, batch_size=9, lr=1e-3, seed=0)  # nine photos a step: two processes have unequal parts
 

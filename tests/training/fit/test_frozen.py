@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.fit.small import recipe, tiny
+from training.common.errors import TrainingError
 from training.data.pixels import InputRule
-from training.errors import TrainingError
 from training.fit.frozen import Frozen
 from training.model.network import Recipe
 

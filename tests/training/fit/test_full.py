@@ -3,9 +3,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.fit.small import SCHEDULE, datasets, recipe, state
+from training.common.errors import TrainingError
 from training.data import photos
 from training.data.photos import PixelDataset
-from training.errors import TrainingError
 from training.fit.evaluation import measure, predict
 from training.fit.full import train_full
 from training.fit.schedule import Schedule

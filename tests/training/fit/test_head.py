@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from tests.training.fit.processes import in_processes
 from tests.training.fit.small import SCHEDULE, recipe, state
+from training.common.errors import TrainingError
 from training.data import photos
 from training.data.photos import Photos, PixelDataset
-from training.errors import TrainingError
 from training.fit.evaluation import measure, predict
 from training.fit.features import FeatureBank, Features
 from training.fit.frozen import last_layer

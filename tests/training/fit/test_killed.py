@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from training.files import sha256
-from training.fit import fitting
+from training.common.files import sha256
 from training.fit.checkpoints import NAME
 
 Run = Callable[..., tuple[int, str, str]]
@@ -72,7 +71,7 @@ def test_checkpoints_are_gone_on_from_only_when_somebody_says_so(fitted: Path, t
 def test_a_job_goes_on_by_itself_and_refuses_the_checkpoints_of_another_one(
     fitted: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    monkeypatch.setattr(fitting, "pack", lambda *_: None)
+    monkeypatch.setattr("training.pipeline.fit.pack", lambda *_: None)
     kept = tmp_path / "kept"
     hyperparameters = {"epochs": 1, "batch-size": 8} | ({"checkpoints": str(kept)} if where == "argument" else {})
     environment = {

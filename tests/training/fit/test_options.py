@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.fit.options import Options, plan
 
 

@@ -12,9 +12,9 @@ import torch
 
 from tests.training.fit.processes import in_processes, train
 from tests.training.fit.small import datasets, recipe, state, tiny
+from training.common.errors import AlreadyTold, Stopped, TrainingError
 from training.data import photos
 from training.data.pixels import read_photo
-from training.errors import AlreadyTold, Stopped, TrainingError
 from training.fit.checkpoints import NAME, Checkpoints
 from training.fit.full import FullTraining, train_full
 from training.fit.loop import Epoch, Learner, Outcome

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from training.launch.aws import Aws
+from training.common.aws import Aws
 from training.launch.order import Order
 from training.launch.site import Site
 

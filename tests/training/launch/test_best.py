@@ -11,7 +11,7 @@ from tests.training.launch.fakes import SITE, FakeS3, aws_with, error, order
 from tests.training.launch.test_requests import SPACE, valid
 from training.launch.best import about, best_job, read_ranges
 from training.launch.requests import HAND_SIGTERM_ON, ranges, training_job, tuning_job
-from training.launch.sagemaker_runs import TuningJob
+from training.launch.sagemaker import TuningJob
 from training.tuning.space import Numbers
 
 BEST = {

@@ -13,13 +13,13 @@ from botocore.stub import Stubber
 
 from tests.training.launch.fakes import SITE, FakeS3, aws_with, error
 from tests.training.launch.test_logs import Logs
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.launch.find import find
 from training.launch.follow import follow
 from training.launch.marker import BEGIN
 from training.launch.result import bring_home
 from training.launch.run import Look
-from training.launch.sagemaker_runs import TrainingJob, reason
+from training.launch.sagemaker import TrainingJob, reason
 from training.launch.state import KEPT, Started, recall, remember
 
 

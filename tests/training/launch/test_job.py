@@ -129,7 +129,8 @@ def test_a_job_needs_nothing_but_its_archive(tmp_path: Path) -> None:
         if not name.startswith("wheels/"):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(content)
-    command = "import job, training.fit.fitting, training.launch.on_instance; print(job.__file__, job.main.__module__)"
+    modules = "job, training.pipeline.fit, training.launch.remote.on_instance"
+    command = f"import {modules}; print(job.__file__, job.main.__module__)"
     done: Any = subprocess.run([sys.executable, "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.split() == [str(tmp_path / "job.py"), "training.__main__"]

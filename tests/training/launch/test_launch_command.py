@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.training.launch.fakes import SITE, FakeS3, error
-from training.launch.aws import Aws
+from training.common.aws import Aws
 from training.launch.order import MAX_NAME, new_name
 from training.launch.run import Look
 

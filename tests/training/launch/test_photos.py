@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.launch.fakes import BUCKET, SITE, FakeS3, aws_with
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.launch.photos import check_checkpoints, locate
 
 

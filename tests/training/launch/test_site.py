@@ -8,8 +8,8 @@ from botocore.config import Config
 from botocore.stub import Stubber
 
 from tests.training.launch.fakes import aws_with
-from training.errors import TrainingError
-from training.launch.aws import Aws
+from training.common.aws import Aws
+from training.common.errors import TrainingError
 from training.launch.site import find_site
 
 OUTPUTS = {
@@ -80,6 +80,6 @@ def test_a_missing_region_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("training.launch.aws._CONFIG", Config(retries={"total_max_attempts": 1}))
+    monkeypatch.setattr("training.common.aws._CONFIG", Config(retries={"total_max_attempts": 1}))
     with pytest.raises(TrainingError, match=r"Could not connect .*; is there a network, and is AWS_ENDPOINT_URL right"):
         find_site(Aws(), "dev")

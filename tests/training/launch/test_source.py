@@ -18,7 +18,12 @@ def test_the_archive_is_laid_out_as_the_toolkit_wants_it() -> None:
         requirements = tar.extractfile("requirements.txt")
         assert requirements is not None
         pins = requirements.read().decode().splitlines()
-    assert {"job.py", "training/__main__.py", "training/serving/inference.py", "training/launch/user-data.sh"} <= names
+    assert {
+        "job.py",
+        "training/__main__.py",
+        "training/serving/inference.py",
+        "training/launch/remote/user-data.sh",
+    } <= names
     assert "training/job.py" not in names
     assert not any("__pycache__" in name for name in names)
     assert any(name.startswith("wheels/python3.13-") and "onnxruntime" in name for name in names)

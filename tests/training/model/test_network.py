@@ -11,11 +11,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from training.common.errors import TrainingError
+from training.common.torchvision_compat import models
 from training.data.pixels import InputRule, fit, to_tensor
-from training.errors import TrainingError
 from training.model import network, weights
 from training.model.network import Classifier, create
-from training.model.torchvision_compat import models
 
 
 def imagenet_state(seed: int = 1) -> dict[str, Tensor]:

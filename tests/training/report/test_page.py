@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from training.data.photos import Photo
-from training.fit.assessment import Assessment, assess
+from training.metrics.assessment import Assessment, assess
 from training.report.confusion import NAME, heat_map
-from training.report.findings import Findings
+from training.report.measurement import Findings
 from training.report.page import interval, page, percent, write
 from training.report.thumbnails import MOST, SIDE, worst
 

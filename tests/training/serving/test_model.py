@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import inference
-from inference import Model, input_fn, model_fn, output_fn, predict_fn, respond
-from serving_errors import ArtifactError, RequestError, SettingError
+from training.artifact.layout import SERVING
+from training.serving import inference
+from training.serving.inference import Model, input_fn, model_fn, output_fn, predict_fn, respond
+from training.serving.serving_errors import ArtifactError, RequestError, SettingError
 
 Encode = Callable[..., bytes]
 Make = Callable[..., Path]
@@ -245,7 +246,7 @@ def test_labels_keep_their_letters(make_artifact: Make, photo: bytes) -> None:
 def test_onnxruntime_reports_its_use_to_nobody(artifact: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    code = "import sys, inference; inference.model_fn(sys.argv[1])"
-    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(inference.__file__).parent)}
+    code = "import sys; from serving import inference; inference.model_fn(sys.argv[1])"
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": str(SERVING.parent)}
     subprocess.run([sys.executable, "-c", code, str(artifact)], env=environment, check=True)
     assert list(home.rglob("*")) == [], "it keeps an identifier of the machine for its reports"

@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from inference import input_fn
-from photo_pixels import INTERPOLATIONS, ResizeAndCrop, fit
-from serving_errors import RequestError
-from training.model.torchvision_compat import functional
+from training.common.torchvision_compat import functional
+from training.serving.inference import input_fn
+from training.serving.photo_pixels import INTERPOLATIONS, ResizeAndCrop, fit
+from training.serving.serving_errors import RequestError
 
 Encode = Callable[..., bytes]
 
@@ -239,7 +239,7 @@ def test_unreadable_metadata_does_not_spoil_a_photo(encode: Encode) -> None:
 def test_resize_and_crop_equal_torchvision_to_the_pixel(
     resize: int | tuple[int, int], crop: tuple[int, int], interpolation: str
 ) -> None:
-    from torchvision.transforms import v2  # importable only after training.model.torchvision_compat
+    from torchvision.transforms import v2  # importable only after training.common.torchvision_compat
 
     size, filters = resize if isinstance(resize, int) else list(resize), functional.InterpolationMode(interpolation)
     new = v2.Compose([v2.Resize(size, filters), v2.CenterCrop(crop)])

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-import inference
+from training.artifact.layout import SERVING
 
-SERVER = Path(inference.__file__).with_name("server.py")
+SERVER = ["-m", "serving.server"]
+"""As in the image: the package is found on PYTHONPATH."""
 
 
 def free_port() -> int:
@@ -30,13 +31,14 @@ def free_port() -> int:
 def spawn(artifact: Path, port: int, command: list[str] | None = None, **environment: str) -> subprocess.Popen[str]:
     variables = {
         **os.environ,
+        "PYTHONPATH": str(SERVING.parent),
         "SM_MODEL_DIR": str(artifact),
         "BIND_HOST": "127.0.0.1",
         "SAGEMAKER_BIND_TO_PORT": str(port),
         **environment,
     }
     return subprocess.Popen(
-        command or [sys.executable, str(SERVER), "serve"],
+        command or [sys.executable, *SERVER, "serve"],
         env=variables,
         text=True,
         stdout=subprocess.PIPE,
@@ -160,8 +162,7 @@ def test_concurrent_requests_get_each_their_own_answer(port: int, encode: Callab
 SLOW = """
 import os, sys, time
 from pathlib import Path
-sys.path.insert(0, {folder!r})
-import inference
+from serving import inference
 predict, gate = inference.predict_fn, Path({gate!r})
 def slow(photo, model):
     gate.with_name(f"started-{{time.monotonic_ns()}}").touch()
@@ -170,13 +171,13 @@ def slow(photo, model):
     return predict(photo, model)
 inference.predict_fn = slow
 sys.argv = ["server.py"]
-import server
+from serving import server
 server.main()
 """
 
 
 def slow_server(gate: Path) -> list[str]:
-    return [sys.executable, "-c", SLOW.format(folder=str(SERVER.parent), gate=str(gate))]
+    return [sys.executable, "-c", SLOW.format(gate=str(gate))]
 
 
 def started(gate: Path) -> int:
@@ -285,8 +286,8 @@ def test_a_port_that_is_taken_ends_the_server(artifact: Path, port: int) -> None
 def test_the_current_folder_serves_when_it_is_an_artifact(artifact: Path) -> None:
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if k != "SM_MODEL_DIR"}
-    environment |= {"BIND_HOST": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(port)}
-    command = [sys.executable, str(SERVER)]
+    environment |= {"PYTHONPATH": str(SERVING.parent), "BIND_HOST": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(port)}
+    command = [sys.executable, *SERVER]
     process = subprocess.Popen(command, cwd=artifact, env=environment, text=True, stderr=subprocess.PIPE)
     try:
         wait_until_healthy(process, port)
@@ -299,8 +300,8 @@ def test_serving_loads_neither_pytorch_nor_anything_heavy(artifact: Path, photo:
     (tmp_path / "photo").write_bytes(photo)
     code = f"""
 import json, sys
-sys.path.insert(0, {str(SERVER.parent)!r})
-import inference, server
+sys.path.insert(0, {str(SERVING.parent)!r})
+from serving import inference, server
 model = inference.model_fn({str(artifact)!r})
 server.application(model)
 assert inference.respond(model, open({str(tmp_path / "photo")!r}, "rb").read(), {{}}).status == 200

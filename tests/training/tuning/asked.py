@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from training.commands.tried import typed
+from training.commands.search_options import typed
 from training.fit.evaluation import Metrics
 from training.fit.loop import Epoch
 from training.fit.options import Options

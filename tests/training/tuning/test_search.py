@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from tests.training.tuning.asked import SPACE, epoch, request
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.fit.loop import Outcome, Report
 from training.fit.options import Options
 from training.tuning.request import Request
+from training.tuning.search import Search
 from training.tuning.space import Choices, Numbers
 from training.tuning.study import opened
 from training.tuning.trial import Trainer, attempt
-from training.tuning.tuning import Search
 
 
 def learn(options: Options, report: Report) -> Outcome:

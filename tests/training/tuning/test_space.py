@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.tuning.space import SEARCH, Choices, Numbers, read_space
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.training.tuning.asked import SPACE, epoch, request
-from training.errors import TrainingError
+from training.common.errors import TrainingError
 from training.fit.options import Options
 from training.tuning.request import Request
 from training.tuning.space import Choices, Numbers

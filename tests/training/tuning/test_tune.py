@@ -14,7 +14,6 @@ import pytest
 
 from training.data.photos import Photos
 from training.fit.options import Options
-from training.tuning import tuning
 from training.tuning.trial import Trainer
 
 Run = Callable[..., tuple[int, str, str]]
@@ -35,7 +34,7 @@ def arguments(fitted: Path, tmp_path: Path) -> list[str]:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Options, Mapping[str, Any]]]:
     """Take note of what the search would fit with in the end."""
     made: list[tuple[Options, Mapping[str, Any]]] = []
-    monkeypatch.setattr(tuning, "fit", lambda options, about: made.append((options, about)))
+    monkeypatch.setattr("training.tuning.search.fit", lambda options, about: made.append((options, about)))
     return made
 
 
@@ -121,7 +120,7 @@ def test_no_trial_is_given_the_test_split(
             given.append(photos)
             super().__init__(photos, *others)
 
-    monkeypatch.setattr(tuning, "Trainer", Watched)
+    monkeypatch.setattr("training.tuning.search.Trainer", Watched)
     assert run(*arguments, "--trials", "1")[0] == 0
     assert [set(photos.splits) for photos in given] == [{"train", "valid"}]
     assert [set(photos.folders) for photos in given] == [{"train", "valid"}]

@@ -1,0 +1,1 @@
+"""Ratios against baselines, each in one run: ``python -m bench.NAME``."""

@@ -1,0 +1,145 @@
+"""The estimate as plain text."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from cost.estimate import NOT_COUNTED, Change, Estimate, Line, Total
+from cost.usage import HOURS, Assumptions
+
+_UNKNOWN = "price unknown"
+_COLUMNS = ("at 0", "typical", "peak")
+
+
+def estimate_text(priced: Estimate) -> str:
+    """Return the table, the totals, what was assumed and where the prices come from."""
+    rows: list[Sequence[str]] = [("US dollars a month", "quantity", "unit price", *_COLUMNS)]
+    stack = ""
+    for line in priced.lines:
+        if line.stack != stack:
+            stack = line.stack
+            rows.append((stack,))
+        rows.append(
+            (f"  {line.usage.item}", _quantity(line), _unit_price(line), *(_dollars(cost) for cost in line.costs))
+        )
+    rows.append(("Total", "", "", *(total_text(total) for total in priced.totals)))
+    parts = [
+        *_columns(priced.assumptions),
+        aligned(rows, right=3),
+        "",
+        *_per_million(priced),
+        *_unknown(priced),
+        *_assumed(priced.assumptions),
+    ]
+    return "\n".join([*parts, *_sources(priced)]) + "\n"
+
+
+def diff_text(names: tuple[str, str], before: Estimate, after: Estimate, changed: list[Change]) -> str:
+    """Return what a typical month costs more or less, row by row, and the three totals."""
+    rows: list[Sequence[str]] = [("US dollars a month", *names, "change")]
+    if changed:
+        rows.append((f"A typical month ({before.assumptions.requests_typical:,.0f} requests)",))
+    rows += [
+        (
+            f"  {change.stack}: {change.item}",
+            _dollars(change.before),
+            _dollars(change.after),
+            "unknown" if change.before is None or change.after is None else f"{change.after - change.before:+,.2f}",
+        )
+        for change in changed
+    ]
+    for column, old, new in zip(_COLUMNS, before.totals, after.totals, strict=True):
+        change_text = f"{new.usd - old.usd:+,.2f}" if old.complete and new.complete else "unknown"
+        rows.append((f"Total, {column}", total_text(old), total_text(new), change_text))
+    return "\n".join([aligned(rows, right=1), "", *_assumed(before.assumptions), *_sources(before)]) + "\n"
+
+
+def total_text(total: Total) -> str:
+    """Return the sum, marked where something of unknown price is missing from it."""
+    return f"{total.usd:,.2f}" if total.complete else f"at least {total.usd:,.2f}"
+
+
+def aligned(rows: Sequence[Sequence[str]], right: int) -> str:
+    """Align cells in columns, those from ``right`` on to the right; a row of one cell is a heading."""
+    columns = max(len(row) for row in rows)
+    widths = [max((len(row[i]) for row in rows if i < len(row) and len(row) > 1), default=0) for i in range(columns)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i >= right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _dollars(cost: float | None) -> str:
+    return "unknown" if cost is None else f"{cost:,.2f}"
+
+
+def _unit_price(line: Line) -> str:
+    if line.price is None:
+        return _UNKNOWN
+    usd, unit = line.price.usd, line.price.unit
+    # A price of millionths is said as AWS says it: for a million.
+    return f"{usd * 1e6:,.4g} / million {unit}s" if usd < 0.0001 else f"{usd:,.4g} / {unit}"
+
+
+def _quantity(line: Line) -> str:
+    use = line.usage
+    if use.detail or line.price is None:
+        return use.detail
+    least, most = _number(use.zero), _number(use.peak)
+    return f"{least} to {most}" if least != most else least
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _columns(assumptions: Assumptions) -> list[str]:
+    return [
+        "What the synthesised stacks cost in a month: with no request (at 0), with "
+        f"{assumptions.requests_typical:,.0f} (typical),",
+        f"and with {assumptions.requests_peak:,.0f} while every fleet is at its maximum (peak).",
+        "",
+    ]
+
+
+def _per_million(priced: Estimate) -> list[str]:
+    added = priced.per_million_requests
+    return [] if added is None else [f"A million requests add {total_text(added)} to what stands.", ""]
+
+
+def _unknown(priced: Estimate) -> list[str]:
+    missing = sorted({line.usage.price for line in priced.lines if None in line.costs})
+    if not missing:
+        return []
+    return [f"No price is known of {', '.join(missing)}: look it up and pass it in a price file (--prices FILE).", ""]
+
+
+def _assumed(assumptions: Assumptions) -> list[str]:
+    rows = [
+        (f"  --{item.name.replace('_', '-')}", f"{getattr(assumptions, item.name):,.10g}", item.metadata["text"])
+        for item in fields(assumptions)
+    ]
+    return [
+        f"Assumed (each is an option), in a month of {HOURS} hours; at 0 every fleet is at its minimum:",
+        aligned([(name, number.rjust(9), text) for name, number, text in rows], right=9),
+        "",
+        "Not counted:",
+        *(f"  {text}" for text in NOT_COUNTED),
+        "",
+    ]
+
+
+def _sources(priced: Estimate) -> list[str]:
+    used = {line.price.source for line in priced.lines if line.price}
+    rows = [
+        (f"  {source.page}", "AWS's own text" if source.provenance == "aws" else source.provenance)
+        for name, source in priced.prices.sources.items()
+        if name in used
+    ]
+    heading = (
+        f"Prices: {priced.prices.region}, on demand, {priced.prices.date}; the price file says who read them.\n"
+        "Second-hand is somebody's copy of AWS's price: look at AWS's page before you rely on it."
+    )
+    return [heading, *([aligned(list(dict.fromkeys(rows)), right=9)] if rows else [])]

@@ -1,0 +1,85 @@
+"""How much of each priced thing a month uses, and what had to be assumed to say so."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from cost.errors import CostError
+
+HOURS = 730
+"""A month as AWS's own calculator counts it: 365 x 24 / 12."""
+SECONDS = HOURS * 3600
+
+
+def _assume(default: float, text: str) -> Any:
+    return field(default=default, metadata={"text": text})
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What no template says. Each is an option of the command line and a line of its output."""
+
+    requests_typical: float = _assume(100_000, "requests in a typical month, evenly spread")
+    requests_peak: float = _assume(3_000_000, "requests in a month at peak, with every fleet at its maximum")
+    function_ms: float = _assume(200, "milliseconds that the function runs for a request")
+    model_ms: float = _assume(100, "milliseconds that a serverless endpoint runs for a request")
+    photo_kb: float = _assume(200, "kilobytes of a photo")
+    log_kb: float = _assume(1, "kilobytes that the function logs for a request; the container as much again")
+    stored_gb: float = _assume(1, "gigabytes that people keep in each bucket (photos, models)")
+    notices: float = _assume(100, "alarm e-mails in a month; dead letters as many again, unless traffic is 0")
+    notebook_hours: float = _assume(40, "hours that a notebook runs in a typical month; at peak it never stops")
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not 0 <= value < float("inf"):
+                raise CostError(f"--{item.name.replace('_', '-')} {value}: give a number that is 0 or more")
+
+    @property
+    def requests(self) -> tuple[float, float, float]:
+        """Requests a month at zero, typical and peak traffic."""
+        return 0, self.requests_typical, self.requests_peak
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Units of one priced thing in a month, at zero, typical and peak traffic.
+
+    ``price`` is a key of the price file. ``detail`` says in words what the item is, where the quantity does not.
+    ``per_request`` tells what grows with each request from what stands.
+    """
+
+    item: str
+    price: str
+    zero: float
+    typical: float
+    peak: float
+    detail: str = ""
+    per_request: bool = False
+
+
+def standing(item: str, price: str, quantity: float, detail: str = "") -> Usage:
+    """Return usage that no traffic changes."""
+    return Usage(item, price, quantity, quantity, quantity, detail)
+
+
+def for_requests(item: str, price: str, assumptions: Assumptions, units: Callable[[float], float]) -> Usage:
+    """Return usage that grows with the requests of a month."""
+    zero, typical, peak = (units(requests) for requests in assumptions.requests)
+    return Usage(item, price, zero, typical, peak, per_request=True)
+
+
+def literal(value: Any, default: float | None = None) -> float:
+    """Return a number of a template.
+
+    Raises
+    ------
+    CostError
+        The number is missing or decided only by CloudFormation.
+    """
+    if value is None and default is not None:
+        return default
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise CostError(f"{value!r} stands where the template needs a plain number") from error

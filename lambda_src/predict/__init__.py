@@ -1,0 +1,1 @@
+"""The function that answers a photo with its labels."""

@@ -1,0 +1,83 @@
+"""One request from event to labels: read, fetch if asked, ask the endpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .endpoint import Endpoint
+from .event import read_event
+from .image import content_type
+
+
+@dataclass
+class Record:
+    """What the log may tell about a request, filled in while it runs.
+
+    Attributes
+    ----------
+    source
+        ``image`` or ``url``, once known.
+    size
+        Bytes of the photo, once known.
+    milliseconds
+        How long each step took.
+    """
+
+    source: str | None = None
+    size: int | None = None
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+    def timed(self, step: str, start: float) -> None:
+        """Note the time since ``start``, a reading of `time.perf_counter`."""
+        self.milliseconds[step] = round((time.perf_counter() - start) * 1000, 1)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Answers events.
+
+    Attributes
+    ----------
+    endpoint
+        Where the model is.
+    fetch
+        Returns the bytes behind a URL, or raises a `Problem`.
+    max_image_bytes
+        The largest photo that is taken.
+    """
+
+    endpoint: Endpoint
+    fetch: Callable[[str], bytes]
+    max_image_bytes: int
+
+    def classify(self, event: object, record: Record) -> dict[str, Any]:
+        """Return the labels for the photo of an event.
+
+        Raises
+        ------
+        Problem
+            Whatever stands in the way, with its status.
+        """
+        request = read_event(event, self.max_image_bytes)
+        image = request.image
+        record.milliseconds["fetch"] = 0.0
+        if image is None:
+            record.source = "url"
+            start = time.perf_counter()
+            try:
+                image = self.fetch(request.url or "")
+            finally:
+                record.timed("fetch", start)
+        else:
+            record.source = "image"
+        record.size = len(image)
+        media_type = content_type(image)
+        start = time.perf_counter()
+        try:
+            prediction = self.endpoint.predict(image, media_type, request.top_k)
+        finally:
+            record.timed("model", start)
+        return {**prediction, "milliseconds": dict(record.milliseconds)}

@@ -1,0 +1,150 @@
+"""The two kinds of event that invoke the function, read into one request.
+
+A direct invocation sends ``{"image": "<base64>"}`` or ``{"url": "https://..."}``, optionally ``"top_k"``. A
+function URL sends payload format 2.0 (https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html)
+whose body is that same JSON or the photo itself, and may carry ``top_k`` in the query.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .image import check_size, content_type
+from .problem import Problem
+
+MAX_TOP_K = 100
+_WHAT_TO_SEND = 'Send {"image": "<base64>"} or {"url": "https://..."}.'
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a caller asks for: exactly one of ``image`` and ``url`` is set.
+
+    Attributes
+    ----------
+    image
+        JPEG, PNG or WebP, as sent.
+    url
+        Where the photo is, as written by the caller and not yet checked.
+    top_k
+        How many labels to answer; None leaves it to the container.
+    """
+
+    image: bytes | None = None
+    url: str | None = None
+    top_k: int | None = None
+
+
+def read_event(event: object, max_bytes: int) -> Request:
+    """Read an event of either kind.
+
+    Raises
+    ------
+    Problem
+        400, 405, 413 or 415, as the table in `problem` says.
+    """
+    if not isinstance(event, Mapping):
+        raise Problem(400, f"The event is not a JSON object. {_WHAT_TO_SEND}")
+    if isinstance(event.get("requestContext"), Mapping):
+        return _read_http(event, max_bytes)
+    return _read_content(event, max_bytes)
+
+
+def _read_http(event: Mapping[str, object], max_bytes: int) -> Request:
+    """Read a function-URL event."""
+    context = event["requestContext"]
+    http = context.get("http") if isinstance(context, Mapping) else None
+    if isinstance(http, Mapping) and http.get("method") != "POST":
+        raise Problem(405, "Only POST is answered.", headers={"Allow": "POST"})
+    query = event.get("queryStringParameters")
+    top_k = _top_k(query.get("top_k")) if isinstance(query, Mapping) else None
+    body = _body(event)
+    if not body:
+        raise Problem(400, "The request has no body. Send a photo, or JSON with an image or a url.")
+    media_type = _media_type(event)
+    if _is_photo(body) or media_type.startswith("image/") or media_type == "application/octet-stream":
+        check_size(len(body), max_bytes)
+        content_type(body)
+        return Request(image=body, top_k=top_k)
+    return _read_content(_parse_json(body), max_bytes, default_top_k=top_k)
+
+
+def _body(event: Mapping[str, object]) -> bytes:
+    """Return the body's bytes, whichever way Lambda passed them on."""
+    body = event.get("body") or ""
+    if not isinstance(body, str):
+        raise Problem(400, "The event's body is not a string.")
+    if event.get("isBase64Encoded") is True:
+        return _decode_base64(body)
+    return body.encode(errors="surrogatepass")
+
+
+def _media_type(event: Mapping[str, object]) -> str:
+    """Return the Content-Type header without parameters, in lower case; empty when absent."""
+    headers = event.get("headers")
+    if not isinstance(headers, Mapping):
+        return ""
+    found = [str(value) for name, value in headers.items() if str(name).lower() == "content-type"]
+    return found[0].partition(";")[0].strip().lower() if found else ""
+
+
+def _is_photo(body: bytes) -> bool:
+    try:
+        content_type(body)
+    except Problem:
+        return False
+    return True
+
+
+def _parse_json(body: bytes) -> Mapping[str, object]:
+    """Parse a body that must be a JSON object."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Problem(400, f"The body is neither a photo nor JSON. {_WHAT_TO_SEND}") from None
+    if not isinstance(content, dict):
+        raise Problem(400, f"The body is not a JSON object. {_WHAT_TO_SEND}")
+    return content
+
+
+def _read_content(content: Mapping[str, object], max_bytes: int, default_top_k: int | None = None) -> Request:
+    """Read the JSON form. Unknown keys are passed over: events often carry more than one reader's matters."""
+    image, url = content.get("image"), content.get("url")
+    top_k = _top_k(content.get("top_k")) or default_top_k
+    if (image is None) == (url is None):
+        raise Problem(400, f"The event needs an image or a url, and not both. {_WHAT_TO_SEND}")
+    if url is not None:
+        if not isinstance(url, str):
+            raise Problem(400, "The url is not a string.")
+        return Request(url=url, top_k=top_k)
+    if not isinstance(image, str):
+        raise Problem(400, "The image is not a string of base64.")
+    decoded = _decode_base64(image)
+    if not decoded:
+        raise Problem(400, "The image is empty.")
+    check_size(len(decoded), max_bytes)
+    content_type(decoded)
+    return Request(image=decoded, top_k=top_k)
+
+
+def _decode_base64(text: str) -> bytes:
+    """Decode base64, with or without line breaks (the ``base64`` command writes them)."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        raise Problem(400, "The image is not valid base64 (and no data: URL).") from None
+
+
+def _top_k(value: object) -> int | None:
+    """Check a ``top_k``: a whole number, or its decimal digits in a query."""
+    if value is None:
+        return None
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,3}", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TOP_K:
+        raise Problem(400, f"top_k must be a whole number from 1 to {MAX_TOP_K}.")
+    return value

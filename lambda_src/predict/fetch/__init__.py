@@ -1,0 +1,1 @@
+"""A photo behind a user's URL, fetched from the public internet alone."""

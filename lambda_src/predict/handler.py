@@ -1,0 +1,73 @@
+"""The Lambda function of Kennel: a photo or its URL in, labels with probabilities out."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+
+from .answer import Answer, answer, problem_answer
+from .classifier import Classifier, Record
+from .endpoint import Endpoint, runtime_client
+from .environment import Environment
+from .fetch.fetch import fetch
+from .log import log
+from .problem import Problem
+
+
+def _classifier() -> Classifier:
+    environment = Environment.read(os.environ)
+    return Classifier(
+        Endpoint(environment.endpoint_name, runtime_client(environment.invoke_timeout)),
+        functools.partial(fetch, timeout=environment.fetch_timeout, max_bytes=environment.max_image_bytes),
+        environment.max_image_bytes,
+    )
+
+
+_CLASSIFIER = _classifier()  # while Lambda initialises, so that no request waits for it
+
+
+def handle(event: object, context: object) -> Answer:
+    """Answer one event; this is what Lambda calls.
+
+    Parameters
+    ----------
+    event
+        A direct event or a function-URL event; `event` describes both.
+    context
+        Lambda's context object.
+    """
+    return respond(event, str(getattr(context, "aws_request_id", "")), _CLASSIFIER)
+
+
+def respond(event: object, request_id: str, classifier: Classifier) -> Answer:
+    """Answer an event, whatever happens, and log one line about it."""
+    start = time.perf_counter()
+    record = Record()
+    problem: Problem | None = None
+    bug: Exception | None = None
+    try:
+        result = answer(classifier.classify(event, record))
+    except Problem as found:
+        problem = found
+    except Exception as error:
+        bug = error
+        problem = Problem(500, f"The service failed; report it with the request id {request_id}.")
+    if problem is not None:
+        result = problem_answer(problem)
+    record.timed("total", start)
+    status = result["statusCode"]
+    log(
+        "INFO" if status < 400 else "WARN" if status < 500 else "ERROR",
+        {
+            "request_id": request_id,
+            "status": status,
+            "source": record.source,
+            "bytes": record.size,
+            "milliseconds": record.milliseconds,
+            "detail": problem and problem.detail,
+            "reason": problem and problem.reason,
+        },
+        bug,
+    )
+    return result

@@ -1,0 +1,1 @@
+"""Application Auto Scaling: its API, and the loop that tracks targets."""

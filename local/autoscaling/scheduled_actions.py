@@ -1,0 +1,78 @@
+"""Scheduled actions of scalable targets: recorded, and never carried out."""
+
+import time
+import uuid
+from collections.abc import Container
+
+from local.autoscaling.scalable import TargetKey
+from local.core.errors import NotFoundError, validation_error
+from local.core.json_service import Parameters, page
+from local.core.names import arn
+
+
+class ScheduledActions:
+    """The operations of scheduled actions.
+
+    Parameters
+    ----------
+    targets
+        The scalable targets that are registered.
+    """
+
+    def __init__(self, targets: Container[TargetKey]) -> None:
+        self._targets = targets
+        self._actions: dict[tuple[TargetKey, str], Parameters] = {}
+
+    def put_scheduled_action(self, p: Parameters) -> None:
+        """Create or change a scheduled action of a registered target."""
+        key, name = _key(p), p["ScheduledActionName"]
+        if key not in self._targets:
+            raise NotFoundError(
+                "ObjectNotFoundException",
+                f"No scalable target registered for service namespace: {key[0]}, resource ID: {key[1]}, scalable "
+                f"dimension: {key[2]}",
+            )
+        known = self._actions.get((key, name), {})
+        for member in ("Schedule", "ScalableTargetAction"):
+            if member not in p and member not in known:
+                raise validation_error(f"{member} must be specified for a new scheduled action.")
+        bounds = p.get("ScalableTargetAction", known.get("ScalableTargetAction"))
+        if not bounds:
+            raise validation_error("ScalableTargetAction must have MinCapacity or MaxCapacity.")
+        if bounds.get("MinCapacity", 0) > bounds.get("MaxCapacity", float("inf")):
+            raise validation_error("Maximum capacity cannot be less than minimum capacity.")
+        identifier = f"scheduledAction:{uuid.uuid4()}:resource/{key[0]}/{key[1]}:scheduledActionName/{name}"
+        self._actions[key, name] = {
+            "ScheduledActionARN": arn("autoscaling", identifier),
+            "CreationTime": time.time(),
+            **known,
+            **p,
+        }
+
+    def describe_scheduled_actions(self, p: Parameters) -> Parameters:
+        """List scheduled actions."""
+        found = [
+            action
+            for ((namespace, resource, dimension), name), action in self._actions.items()
+            if namespace == p["ServiceNamespace"]
+            and resource == p.get("ResourceId", resource)
+            and dimension == p.get("ScalableDimension", dimension)
+            and name in p.get("ScheduledActionNames", [name])
+        ]
+        items, token = page(found, p)
+        return {"ScheduledActions": items, **token}
+
+    def delete_scheduled_action(self, p: Parameters) -> None:
+        """Delete a scheduled action."""
+        if self._actions.pop((_key(p), p["ScheduledActionName"]), None) is None:
+            name = p["ScheduledActionName"]
+            raise NotFoundError("ObjectNotFoundException", f"No scheduled action found for name: {name}")
+
+    def forget(self, key: TargetKey) -> None:
+        """Forget the scheduled actions of a target that is deregistered."""
+        for action in [action for action in self._actions if action[0] == key]:
+            del self._actions[action]
+
+
+def _key(p: Parameters) -> TargetKey:
+    return p["ServiceNamespace"], p["ResourceId"], p["ScalableDimension"]

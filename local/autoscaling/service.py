@@ -1,0 +1,293 @@
+"""Application Auto Scaling's API for SageMaker variants and provisioned concurrency: targets, policies, activities."""
+
+import contextlib
+import json
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from local.autoscaling.scalable import PROVISIONED_CONCURRENCY, VARIANT, Scalable, TargetKey, kind_of
+from local.autoscaling.scheduled_actions import ScheduledActions
+from local.autoscaling.target_tracking import HIGH_POINTS, LOW_POINTS, LOW_RATIO, Policy, TargetTracking
+from local.core.account import Account
+from local.core.errors import NotFoundError, validation_error
+from local.core.json_service import JsonService, Parameters, page
+from local.core.names import ACCOUNT, REGION
+from local.sagemaker.service import SageMaker
+
+ALARM_PREFIX = "TargetTracking-"
+
+
+@dataclass(frozen=True)
+class ScalingPolicy:
+    """A policy as its API shows it, and the algorithm that follows it."""
+
+    shown: Parameters
+    tracking: TargetTracking
+
+    @property
+    def metric(self) -> str:
+        """Its predefined metric."""
+        config = self.shown["TargetTrackingScalingPolicyConfiguration"]
+        return str(config["PredefinedMetricSpecification"]["PredefinedMetricType"])
+
+    @property
+    def alarms(self) -> list[str]:
+        """Names of its two alarms, high then low."""
+        return [alarm["AlarmName"] for alarm in self.shown["Alarms"]]
+
+
+class ApplicationAutoScaling(JsonService):
+    """Scalable targets and policies of endpoint variants and of functions' provisioned concurrency.
+
+    Parameters
+    ----------
+    sagemaker
+        Knows the variants.
+    account
+        Makes the policies' alarms in CloudWatch and the service-linked roles in IAM, and knows the functions.
+    """
+
+    def __init__(self, sagemaker: SageMaker, account: Account) -> None:
+        self.targets: dict[TargetKey, Parameters] = {}
+        self._schedule = ScheduledActions(self.targets)
+        super().__init__("application-autoscaling", self._schedule)
+        self.policies: dict[tuple[TargetKey, str], ScalingPolicy] = {}
+        self._activities: list[Parameters] = []
+        self._sagemaker = sagemaker
+        self._account = account
+        sagemaker.is_scaled = lambda endpoint, variant: _key_of(endpoint, variant) in self.targets
+
+    def register_scalable_target(self, p: Parameters) -> Parameters:
+        """Register a resource, or change its bounds."""
+        key = _key(p)
+        kind = self._require(key)
+        known = self.targets.get(key, {})
+        if not known and not {"MinCapacity", "MaxCapacity"} <= p.keys():
+            raise validation_error("MinCapacity and MaxCapacity must be specified for a new scalable target.")
+        target = {
+            "ScalableTargetARN": (
+                f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/{uuid.uuid4().hex}"
+            ),
+            "CreationTime": time.time(),
+            **known,
+            **{name: value for name, value in p.items() if name not in ("Tags", "RoleARN")},
+            "RoleARN": kind.role_arn,
+        }
+        if target["MinCapacity"] > target["MaxCapacity"]:
+            raise validation_error("Maximum capacity cannot be less than minimum capacity.")
+        self._make_service_linked_role(kind)
+        self.targets[key] = target
+        return {"ScalableTargetARN": target["ScalableTargetARN"]}
+
+    def describe_scalable_targets(self, p: Parameters) -> Parameters:
+        """List scalable targets."""
+        found = [
+            target
+            for (namespace, resource, dimension), target in self.targets.items()
+            if namespace == p["ServiceNamespace"]
+            and resource in p.get("ResourceIds", [resource])
+            and dimension == p.get("ScalableDimension", dimension)
+        ]
+        items, token = page(found, p)
+        return {"ScalableTargets": items, **token}
+
+    def deregister_scalable_target(self, p: Parameters) -> None:
+        """Deregister a resource, and delete its policies and scheduled actions."""
+        key = _key(p)
+        if key not in self.targets:
+            raise _not_found("No scalable target found", key)
+        for target, name in [policy for policy in self.policies if policy[0] == key]:
+            self._delete_policy(target, name)
+        self._schedule.forget(key)
+        del self.targets[key]
+
+    def put_scaling_policy(self, p: Parameters) -> Parameters:
+        """Create or change a target-tracking policy, with its two alarms."""
+        key, name = _key(p), p["PolicyName"]
+        if key not in self.targets:
+            raise _not_found("No scalable target registered", key)
+        config = p.get("TargetTrackingScalingPolicyConfiguration", {})
+        metric = config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
+        kind = self._require(key)
+        if p.get("PolicyType") != "TargetTrackingScaling" or metric not in kind.metrics:
+            known_metrics = " or ".join(kind.metrics)
+            raise validation_error(f"The embedded AWS knows TargetTrackingScaling on {known_metrics} only.")
+        known = self.policies.get((key, name))
+        shown = {
+            **p,
+            "CreationTime": known.shown["CreationTime"] if known else time.time(),
+            "PolicyARN": known.shown["PolicyARN"] if known else _policy_arn(key, name),
+            "Alarms": known.shown["Alarms"] if known else _alarms(key),
+        }
+        tracking = TargetTracking(
+            Policy(
+                target=config["TargetValue"],
+                scale_out_cooldown=config.get("ScaleOutCooldown", 300),
+                scale_in_cooldown=config.get("ScaleInCooldown", 300),
+                disable_scale_in=config.get("DisableScaleIn", False),
+            )
+        )
+        if known:
+            tracking.points.extend(known.tracking.points)
+        self.policies[key, name] = ScalingPolicy(shown, tracking)
+        self._put_alarms(key, shown)
+        return {"PolicyARN": shown["PolicyARN"], "Alarms": shown["Alarms"]}
+
+    def describe_scaling_policies(self, p: Parameters) -> Parameters:
+        """List policies."""
+        found = [
+            policy.shown
+            for ((namespace, resource, dimension), name), policy in self.policies.items()
+            if namespace == p["ServiceNamespace"]
+            and resource == p.get("ResourceId", resource)
+            and dimension == p.get("ScalableDimension", dimension)
+            and name in p.get("PolicyNames", [name])
+        ]
+        items, token = page(found, p)
+        return {"ScalingPolicies": items, **token}
+
+    def delete_scaling_policy(self, p: Parameters) -> None:
+        """Delete a policy and its alarms."""
+        key, name = _key(p), p["PolicyName"]
+        if (key, name) not in self.policies:
+            raise _not_found(f"No scaling policy found for policy name: {name}", key)
+        self._delete_policy(key, name)
+
+    def describe_scaling_activities(self, p: Parameters) -> Parameters:
+        """List scaling activities, newest first."""
+        found = [
+            activity
+            for activity in reversed(self._activities)
+            if activity["ServiceNamespace"] == p["ServiceNamespace"]
+            and activity["ResourceId"] == p.get("ResourceId", activity["ResourceId"])
+        ]
+        items, token = page(found, p)
+        return {"ScalingActivities": items, **token}
+
+    def list_tags_for_resource(self, p: Parameters) -> Parameters:
+        """Return no tags: targets carry none here."""
+        return {"Tags": {}}
+
+    def record_activity(self, key: TargetKey, capacity: int, cause: str, failure: str | None) -> None:
+        """Remember a change of capacity that was made or tried."""
+        namespace, resource, dimension = key
+        text = f"Setting desired instance count to {capacity}."
+        outcome = {
+            "StatusCode": "Failed" if failure else "Successful",
+            "StatusMessage": failure or f"Successfully set desired instance count to {capacity}.",
+        }
+        with self.lock:
+            self._activities.append(
+                {
+                    "ActivityId": str(uuid.uuid4()),
+                    "ServiceNamespace": namespace,
+                    "ResourceId": resource,
+                    "ScalableDimension": dimension,
+                    "Description": text,
+                    "Cause": cause,
+                    "StartTime": time.time(),
+                    "EndTime": time.time(),
+                    **outcome,
+                }
+            )
+
+    def _require(self, key: TargetKey) -> Scalable:
+        """Return the kind of a target whose resource exists (what it says otherwise is AWS's for a variant)."""
+        namespace, resource, dimension = key
+        kind = kind_of(key)
+        if kind is None:
+            known = " and ".join(other.dimension for other in (VARIANT, PROVISIONED_CONCURRENCY))
+            raise validation_error(f"The embedded AWS scales {known} only.")
+        parts = kind.parts(resource)
+        if parts is None:
+            raise validation_error(f"Unsupported resource ID: {resource}")
+        if not (self._is_variant(*parts) if kind is VARIANT else self._is_alias(*parts)):
+            what = "endpoint variant" if kind is VARIANT else "function alias"
+            raise validation_error(
+                f"No {what} found for service namespace: {namespace}, resource ID: {resource}, scalable "
+                f"dimension: {dimension}"
+            )
+        return kind
+
+    def _is_variant(self, endpoint: str, variant: str) -> bool:
+        known = self._sagemaker.endpoints.get(endpoint)
+        return known is not None and variant in known.variants
+
+    def _is_alias(self, function: str, alias: str) -> bool:
+        functions = self._account.client("lambda")
+        try:
+            functions.get_alias(FunctionName=function, Name=alias)
+        except functions.exceptions.ResourceNotFoundException:
+            return False
+        return True
+
+    def _make_service_linked_role(self, kind: Scalable) -> None:
+        """Make the role that AWS makes when the first target is registered; CreateServiceLinkedRole misnames it."""
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": kind.service}}
+        iam = self._account.client("iam")
+        with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_role(
+                RoleName=kind.role_name,
+                Path=f"/aws-service-role/{kind.service}/",
+                AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+            )
+
+    def _put_alarms(self, key: TargetKey, shown: Parameters) -> None:
+        kind = self._require(key)
+        names = kind.parts(key[1]) or ()
+        config = shown["TargetTrackingScalingPolicyConfiguration"]
+        metric = kind.metrics[config["PredefinedMetricSpecification"]["PredefinedMetricType"]]
+        target = config["TargetValue"]
+        kinds = (
+            ("GreaterThanThreshold", target, HIGH_POINTS),
+            ("LessThanThreshold", target * LOW_RATIO, LOW_POINTS),
+        )
+        cloudwatch = self._account.client("cloudwatch")
+        for alarm, (comparison, threshold, points) in zip(shown["Alarms"], kinds, strict=True):
+            cloudwatch.put_metric_alarm(
+                AlarmName=alarm["AlarmName"],
+                AlarmDescription=(
+                    "DO NOT EDIT OR DELETE. For TargetTrackingScaling policy " + shown["PolicyARN"] + "."
+                ),
+                AlarmActions=[shown["PolicyARN"]],
+                Namespace=metric.namespace,
+                MetricName=metric.name,
+                Dimensions=[{"Name": name, "Value": value.format(*names)} for name, value in kind.dimensions],
+                Statistic=metric.statistic,
+                Period=metric.period,
+                EvaluationPeriods=points,
+                Threshold=threshold,
+                ComparisonOperator=comparison,
+            )
+
+    def _delete_policy(self, key: TargetKey, name: str) -> None:
+        policy = self.policies.pop((key, name))
+        self._account.client("cloudwatch").delete_alarms(AlarmNames=policy.alarms)
+
+
+def _key(p: Parameters) -> TargetKey:
+    return p["ServiceNamespace"], p["ResourceId"], p["ScalableDimension"]
+
+
+def _key_of(endpoint: str, variant: str) -> TargetKey:
+    return "sagemaker", f"endpoint/{endpoint}/variant/{variant}", VARIANT.dimension
+
+
+def _not_found(what: str, key: TargetKey) -> NotFoundError:
+    namespace, resource, dimension = key
+    return NotFoundError(
+        "ObjectNotFoundException",
+        f"{what} for service namespace: {namespace}, resource ID: {resource}, scalable dimension: {dimension}",
+    )
+
+
+def _policy_arn(key: TargetKey, name: str) -> str:
+    resource = f"resource/{key[0]}/{key[1]}:policyName/{name}"
+    return f"arn:aws:autoscaling:{REGION}:{ACCOUNT}:scalingPolicy:{uuid.uuid4()}:{resource}"
+
+
+def _alarms(key: TargetKey) -> list[dict[str, Any]]:
+    names = [f"{ALARM_PREFIX}{key[1]}-Alarm{side}-{uuid.uuid4()}" for side in ("High", "Low")]
+    return [{"AlarmName": name, "AlarmARN": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"} for name in names]

@@ -1,0 +1,33 @@
+"""The tags of a service's resources, by ARN."""
+
+from local.core.json_service import Parameters
+
+
+class Tags:
+    """SageMaker's three operations on tags, and what the service's other operations do with them."""
+
+    def __init__(self) -> None:
+        self._tags: dict[str, dict[str, str]] = {}
+
+    def add_tags(self, p: Parameters) -> Parameters:
+        """Add or overwrite tags of a resource."""
+        self.add(p["ResourceArn"], p)
+        return self.list_tags(p)
+
+    def list_tags(self, p: Parameters) -> Parameters:
+        """Return a resource's tags."""
+        tags = self._tags.get(p["ResourceArn"], {})
+        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+    def delete_tags(self, p: Parameters) -> None:
+        """Remove tags of a resource."""
+        for key in p["TagKeys"]:
+            self._tags.get(p["ResourceArn"], {}).pop(key, None)
+
+    def add(self, resource_arn: str, p: Parameters) -> None:
+        """Take over the ``Tags`` of a request."""
+        self._tags.setdefault(resource_arn, {}).update({tag["Key"]: tag["Value"] for tag in p.get("Tags", ())})
+
+    def forget(self, resource_arn: str) -> None:
+        """Forget the tags of a resource that is gone."""
+        self._tags.pop(resource_arn, None)

@@ -1,0 +1,1 @@
+"""The process behind it all: the gateway, its start and stop, and its state."""

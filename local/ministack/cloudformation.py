@@ -1,0 +1,119 @@
+"""CloudFormation types over the operations of our own services, in ministack's tables."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from ministack.services.cloudformation import provisioners, stacks
+
+from local.core.errors import NotFoundError, ServiceError
+from local.core.json_service import JsonService, Parameters
+
+Created = tuple[str, Parameters]
+"""Physical id (what Ref returns) and attributes (what GetAtt returns)."""
+
+
+def add_types(types: dict[str, "ResourceType"]) -> None:
+    """Add types, by name, to ministack's CloudFormation."""
+    for name, handler in types.items():
+        provisioners._RESOURCE_HANDLERS[name] = {
+            "create": handler.create,
+            "update": handler.update,
+            "delete": handler.delete,
+        }
+        provisioners._REPLACING_PROPERTIES[name] = handler.replacing
+        if handler.takes_stack_tags:
+            provisioners._STACK_TAG_PROPERTY[name] = ("Tags", "list")
+
+
+def run_on_worker_threads(types: set[str]) -> None:
+    """Have ministack provision types that block in a thread instead of on its event loop."""
+    blocks: Callable[[str], bool] = stacks._runs_on_worker_thread
+    stacks._runs_on_worker_thread = lambda name: name in types or blocks(name)
+
+
+def after(name: str, complete: Callable[[Created, Parameters, Parameters], Created]) -> None:
+    """Have `complete` finish what a type's handlers have done; given the old properties, {} on create, and the new."""
+    handlers: dict[str, Any] = provisioners._RESOURCE_HANDLERS[name]
+    create, update = handlers["create"], handlers["update"]
+
+    def create_and_complete(logical_id: str, properties: Parameters, stack: str) -> Created:
+        return complete(create(logical_id, properties, stack), {}, properties)
+
+    def update_and_complete(
+        physical_id: str, old: Parameters, new: Parameters, stack: str, *logical_id: str
+    ) -> Created:
+        return complete(update(physical_id, old, new, stack, *logical_id), old, new)
+
+    handlers.update(create=create_and_complete, update=update_and_complete)
+
+
+def converted(shape: Any, value: Any) -> Any:
+    """Return a template's value with the types of the API: CloudFormation takes numbers and booleans as strings.
+
+    Members that the API does not know are left in place, for the API's own validation to name.
+    """
+    match shape.type_name:
+        case "structure":
+            known = shape.members
+            return {k: converted(known[k], v) if k in known else v for k, v in value.items()}
+        case "list":
+            return [converted(shape.member, item) for item in value]
+        case "map":
+            return {k: converted(shape.value, v) for k, v in value.items()}
+        case "integer" | "long":
+            return int(value)
+        case "float" | "double":
+            return float(value)
+        case "boolean":
+            return str(value).lower() == "true"
+        case _:
+            return str(value)
+
+
+class ResourceType(ABC):
+    """What the types share: calls whose errors read as CloudFormation's."""
+
+    replacing: tuple[str, ...] = ()
+    takes_stack_tags = False
+
+    def __init__(self, service: JsonService) -> None:
+        self.service = service
+
+    @abstractmethod
+    def create(self, logical_id: str, properties: Parameters, stack: str) -> Created:
+        """Create a resource."""
+
+    @abstractmethod
+    def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
+        """Bring a resource from its old properties to the new ones, in place."""
+
+    @abstractmethod
+    def delete(self, physical_id: str, properties: Parameters) -> None:
+        """Delete a resource, which may be gone already."""
+
+    def call(self, operation: str, properties: Parameters) -> Parameters:
+        """Call the service; a refusal reads as CloudFormation's event would.
+
+        Raises
+        ------
+        ValueError
+            The service refuses the request.
+        """
+        shape = self.service.model.operation_model(operation).input_shape
+        try:
+            return self.service.call(operation, converted(shape, properties))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Invalid property value: {error}") from error
+        except ServiceError as error:
+            raise ValueError(
+                f"{error} (Service: {self.service.name}, Status Code: {error.status}, Error Code: {error.code})"
+            ) from error
+
+    def delete_quietly(self, operation: str, parameters: Parameters) -> None:
+        """Delete what may be gone already."""
+        try:
+            self.service.call(operation, parameters)
+        except ServiceError as error:
+            if not isinstance(error, NotFoundError):
+                raise ValueError(str(error)) from error

@@ -1,0 +1,1 @@
+"""SageMaker: the control plane, the runtime, notebooks, and what each keeps."""

@@ -1,0 +1,156 @@
+"""The CloudFormation types of SageMaker, over its own operations.
+
+Which property replaces and which updates in place: CloudFormation template reference of each type.
+"""
+
+from ministack.services.cloudformation import provisioners
+
+from local.core.json_service import JsonService, Parameters
+from local.ministack.cloudformation import Created, ResourceType
+from local.sagemaker.service import SageMaker
+
+NAME_LENGTH = 63
+"""Longest name of a SageMaker resource (API reference, CreateModel and others)."""
+
+UPDATE_ONLY = ("RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig")
+"""Properties of an endpoint that UpdateEndpoint takes and CreateEndpoint does not."""
+
+
+def types(sagemaker: SageMaker) -> dict[str, ResourceType]:
+    """Return the types by name."""
+    return {
+        "AWS::SageMaker::Model": _Named(sagemaker, "Model"),
+        "AWS::SageMaker::EndpointConfig": _Named(sagemaker, "EndpointConfig"),
+        "AWS::SageMaker::Endpoint": _Endpoint(sagemaker),
+        "AWS::SageMaker::NotebookInstance": _Notebook(sagemaker),
+        "AWS::SageMaker::NotebookInstanceLifecycleConfig": _LifecycleConfig(sagemaker),
+    }
+
+
+class _Named(ResourceType):
+    """A SageMaker resource with a name: every changed property but its tags replaces it."""
+
+    takes_stack_tags = True
+
+    def __init__(self, service: JsonService, kind: str) -> None:
+        super().__init__(service)
+        self.kind = kind
+        self.name_property = f"{kind}Name"
+        shape = service.model.operation_model(f"Create{kind}").input_shape
+        self.replacing = tuple(name for name in getattr(shape, "members", {}) if name != "Tags")
+
+    def name_of(self, physical_id: str) -> str:
+        return physical_id.rsplit("/", 1)[-1]
+
+    def attributes(self, physical_id: str) -> Parameters:
+        return {self.name_property: self.name_of(physical_id), "Id": physical_id}
+
+    def create(self, logical_id: str, properties: Parameters, stack: str) -> Created:
+        name = properties.get(self.name_property) or provisioners._physical_name(stack, logical_id, max_len=NAME_LENGTH)
+        answer = self.call(f"Create{self.kind}", {**properties, self.name_property: name})
+        physical_id = str(answer[f"{self.kind}Arn"])
+        return physical_id, self.attributes(physical_id)
+
+    def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
+        self.update_tags(physical_id, old, new)
+        return physical_id, self.attributes(physical_id)
+
+    def update_tags(self, physical_id: str, old: Parameters, new: Parameters) -> None:
+        tags = new.get("Tags", [])
+        gone = {tag["Key"] for tag in old.get("Tags", [])} - {tag["Key"] for tag in tags}
+        if gone:
+            self.call("DeleteTags", {"ResourceArn": physical_id, "TagKeys": sorted(gone)})
+        if tags:
+            self.call("AddTags", {"ResourceArn": physical_id, "Tags": tags})
+
+    def delete(self, physical_id: str, properties: Parameters) -> None:
+        self.delete_quietly(f"Delete{self.kind}", {self.name_property: self.name_of(physical_id)})
+
+
+class _Endpoint(_Named):
+    """An endpoint: a new configuration rolls it in place; the stack waits until it has settled."""
+
+    service: SageMaker
+
+    def __init__(self, service: SageMaker) -> None:
+        super().__init__(service, "Endpoint")
+        self.replacing = ("EndpointName",)
+
+    def create(self, logical_id: str, properties: Parameters, stack: str) -> Created:
+        creating = {key: value for key, value in properties.items() if key not in UPDATE_ONLY}
+        created = super().create(logical_id, creating, stack)
+        try:
+            self._wait(created[0])
+        except ValueError:
+            self.delete(created[0], properties)
+            raise
+        return created
+
+    def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
+        self.update_tags(physical_id, old, new)
+        name = self.name_of(physical_id)
+        running = self.service.endpoints.get(name)
+        if running is not None:
+            running.settled.wait()  # autoscaling may be at work
+        redeployed = old.get("DeploymentConfig") != new.get("DeploymentConfig")
+        if running is None or running.config_name != new["EndpointConfigName"] or redeployed:
+            updating = {key: value for key, value in new.items() if key != "Tags"}
+            self.call("UpdateEndpoint", {**updating, "EndpointName": name})
+            self._wait(physical_id)
+        return physical_id, self.attributes(physical_id)
+
+    def delete(self, physical_id: str, properties: Parameters) -> None:
+        endpoint = self.service.endpoints.get(self.name_of(physical_id))
+        if endpoint is not None:
+            endpoint.settled.wait()
+            super().delete(physical_id, properties)
+            endpoint.settled.wait()
+
+    def _wait(self, physical_id: str) -> None:
+        endpoint = self.service.endpoints[self.name_of(physical_id)]
+        endpoint.settled.wait()
+        if endpoint.failure:
+            raise ValueError(
+                f"Resource of type 'AWS::SageMaker::Endpoint' with identifier '{physical_id}' did not stabilize. "
+                f"{endpoint.failure}"
+            )
+
+
+class _Notebook(_Named):
+    """A notebook instance: most changes stop it, change it and start it again."""
+
+    def __init__(self, service: JsonService) -> None:
+        super().__init__(service, "NotebookInstance")
+        shape = service.model.operation_model("UpdateNotebookInstance").input_shape
+        self.updatable = frozenset(getattr(shape, "members", {})) - {self.name_property}
+        self.replacing = tuple(name for name in self.replacing if name not in self.updatable)
+
+    def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
+        self.update_tags(physical_id, old, new)
+        name = {self.name_property: self.name_of(physical_id)}
+        changed = {key: value for key, value in new.items() if key in self.updatable and value != old.get(key)}
+        if "LifecycleConfigName" in old and "LifecycleConfigName" not in new:
+            changed["DisassociateLifecycleConfig"] = True
+        if changed:
+            self.call("StopNotebookInstance", name)
+            self.call("UpdateNotebookInstance", {**name, **changed})
+            self.call("StartNotebookInstance", name)
+        return physical_id, self.attributes(physical_id)
+
+    def delete(self, physical_id: str, properties: Parameters) -> None:
+        self.delete_quietly("StopNotebookInstance", {self.name_property: self.name_of(physical_id)})
+        super().delete(physical_id, properties)
+
+
+class _LifecycleConfig(_Named):
+    """The scripts of notebook instances: they change in place."""
+
+    def __init__(self, service: JsonService) -> None:
+        super().__init__(service, "NotebookInstanceLifecycleConfig")
+        self.replacing = (self.name_property,)
+
+    def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
+        scripts: Parameters = {key: new.get(key, []) for key in ("OnCreate", "OnStart") if key in new or key in old}
+        name = self.name_of(physical_id)
+        self.call("UpdateNotebookInstanceLifecycleConfig", {self.name_property: name, **scripts})
+        return super().update(physical_id, old, new, stack)

@@ -1,0 +1,1 @@
+"""Endpoints: variants, instances that are processes of the artifact, and blue/green updates."""

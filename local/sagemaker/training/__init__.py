@@ -1,0 +1,1 @@
+"""Training jobs, run under AWS's own training toolkit."""

@@ -1,0 +1,1 @@
+"""Tuning jobs: training jobs whose hyperparameters a search chooses."""

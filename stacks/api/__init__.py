@@ -1,0 +1,1 @@
+"""The function that answers predictions, and its HTTP API."""

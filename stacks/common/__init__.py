@@ -1,0 +1,1 @@
+"""What several stacks agree on: names, and what every stack has."""

@@ -1,1 +1,0 @@
-"""What the synthesised stacks will cost, before anything is deployed (``python -m stacks.cost``)."""

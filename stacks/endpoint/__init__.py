@@ -1,0 +1,1 @@
+"""The SageMaker model, endpoint and its scaling."""

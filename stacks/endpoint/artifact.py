@@ -1,0 +1,133 @@
+"""The model artifact as the stacks see it: its manifest, its bytes, and the quality gate."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stacks.settings import describe, shown
+from stacks.settings.errors import ConfigurationError
+
+MANIFEST = Path("build/model.json")
+TRAIN = "run `python -m training fit --data DIR` to make one"
+NO_MODEL = f"{TRAIN}; `-c model=none` deploys the stacks that train one on AWS"
+S3_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>\S+\.tar\.gz)")
+
+
+class _Fields(BaseModel):
+    # What training adds to the manifest for people is not the stacks' business.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _File(_Fields):
+    location: str = Field(min_length=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(gt=0)
+
+
+class _TestMetrics(_Fields):
+    accuracy: float = Field(ge=0, le=1)
+
+
+class _Metrics(_Fields):
+    test: _TestMetrics | None
+
+
+class _Manifest(_Fields):
+    schema_: int = Field(alias="schema", ge=1, le=1)
+    artifact: _File
+    metrics: _Metrics
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A ``model.tar.gz`` that passed the quality gate.
+
+    Attributes
+    ----------
+    sha256
+        The hex digest of the archive.
+    path
+        The archive on disk, for the CDK to upload; None where it lies in S3.
+    bucket, key
+        Where it lies in S3 already; None where the CDK uploads it.
+    """
+
+    sha256: str
+    path: Path | None = None
+    bucket: str | None = None
+    key: str | None = None
+
+
+def load_artifact(manifest: Path = MANIFEST, *, minimum_accuracy: float, location: str | None = None) -> Artifact:
+    """Read a manifest and prove the artifact that it names.
+
+    Parameters
+    ----------
+    manifest
+        The manifest that training wrote beside the artifact.
+    minimum_accuracy
+        The least accuracy on the test split with which a model is deployed.
+    location
+        An ``s3://bucket/key.tar.gz`` or a path that replaces the manifest's own location.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no manifest or artifact, the two do not belong together, or the model is below the gate.
+    """
+    fields = _read(manifest)
+    if fields.metrics.test is None:
+        raise ConfigurationError(
+            f"{shown(manifest)}: the model's accuracy on a test split is not known: pack it again with "
+            "`python -m training package --from FILE --data DIR`, which measures it"
+        )
+    accuracy = fields.metrics.test.accuracy
+    if accuracy < minimum_accuracy:
+        raise ConfigurationError(
+            f"{shown(manifest)}: test accuracy {accuracy:.4f} is below model.minimum_accuracy = {minimum_accuracy}: "
+            "train a better model, or lower the setting"
+        )
+    where = fields.artifact.location if location is None else location
+    if where.startswith("s3://"):
+        match = S3_URI.fullmatch(where)
+        if not match:
+            raise ConfigurationError(f"{shown(where)}: not an artifact's address; use s3://BUCKET/KEY.tar.gz")
+        return Artifact(fields.artifact.sha256, bucket=match["bucket"], key=match["key"])
+    path = manifest.parent / where if location is None else Path(location)
+    named = f"the artifact that {shown(manifest) if location is None else '-c model'} names"
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ConfigurationError(f"{shown(path)}: {named} is not there; {TRAIN}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{shown(path)}: {named} cannot be read: {_reason(error)}") from None
+    if digest != fields.artifact.sha256:
+        raise ConfigurationError(
+            f"{shown(path)}: sha256 {digest[:12]}... is not the {fields.artifact.sha256[:12]}... of {shown(manifest)}: "
+            f"the two do not belong together; {TRAIN}"
+        )
+    return Artifact(digest, path=path)
+
+
+def _read(manifest: Path) -> _Manifest:
+    try:
+        data: Any = manifest.read_bytes()
+    except FileNotFoundError:
+        raise ConfigurationError(f"{shown(manifest)}: there is no model artifact yet; {NO_MODEL}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{shown(manifest)}: the manifest cannot be read: {_reason(error)}") from None
+    try:
+        return _Manifest.model_validate_json(data)
+    except ValidationError as error:
+        fault = f"not a manifest of this version: {describe(error)}; {TRAIN}"
+        raise ConfigurationError(f"{shown(manifest)}: {fault}") from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Say why a file cannot be opened; a ValueError is a zero byte in its name."""
+    return str(error.strerror) if isinstance(error, OSError) else str(error)

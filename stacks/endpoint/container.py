@@ -1,0 +1,63 @@
+"""The container that serves the artifact: which image, and where it is pulled from."""
+
+from dataclasses import dataclass
+
+from aws_cdk import Stack
+from aws_cdk import aws_ecr_assets as ecr_assets
+from constructs import Construct
+
+from stacks.common import names
+from stacks.settings.variants import ECR_IMAGE, Variant
+
+SERVING_FOLDER = "training/serving"
+RAY_REPOSITORY, RAY_TAG = "ray", "serve-ml-sagemaker-cpu-v1"
+"""AWS's Ray Serve inference container (AWS Deep Learning Containers, "Ray Serve Inference")."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """An image in Amazon ECR: its URI, and the ARN of the repository that the model's role may pull."""
+
+    image: str
+    repository_arn: str
+
+
+def serving_container(scope: Construct, variant: Variant) -> Container:
+    """Choose the image that a variant's ``container`` names; ``image`` adds our Dockerfile as an asset."""
+    if variant.container == "ray":
+        return _ray(Stack.of(scope))
+    if variant.container == "image":
+        return _own(scope, variant)
+    return _named(Stack.of(scope), variant.container)
+
+
+def _ray(stack: Stack) -> Container:
+    return Container(
+        f"{names.dlc_repository_uri(stack, RAY_REPOSITORY)}:{RAY_TAG}", names.dlc_repository_arn(stack, RAY_REPOSITORY)
+    )
+
+
+def _own(scope: Construct, variant: Variant) -> Container:
+    arm = variant.architecture == "arm64"
+    asset = ecr_assets.DockerImageAsset(
+        scope,
+        "Image",
+        directory=SERVING_FOLDER,
+        exclude=["**/__pycache__", "*.pyc"],
+        platform=ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64,
+    )
+    return Container(asset.image_uri, asset.repository.repository_arn)
+
+
+def _named(stack: Stack, image: str) -> Container:
+    match = ECR_IMAGE.fullmatch(image)
+    if not match:
+        raise AssertionError(f"settings let {image!r} pass")
+    arn = stack.format_arn(
+        service="ecr",
+        region=match["region"],
+        account=match["account"],
+        resource="repository",
+        resource_name=match["repository"],
+    )
+    return Container(image, arn)

@@ -1,0 +1,165 @@
+"""EndpointStack: the model behind an endpoint that scales with its traffic and takes bad updates back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from stacks import policies
+from stacks.common import names
+from stacks.endpoint.artifact import Artifact, load_artifact
+from stacks.endpoint.deployment import deployment_config
+from stacks.endpoint.guardrails import Guardrails
+from stacks.endpoint.model import HostedModel
+from stacks.endpoint.scaling import VariantScaling, scaling_role
+from stacks.settings import Settings
+from stacks.settings.instances import has_local_storage
+from stacks.settings.variants import Variant
+
+Config = sagemaker.CfnEndpointConfig
+
+
+class EndpointStack(Stack):
+    """A SageMaker endpoint: its variants with their models, and what scales, guards and captures them."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: Settings, artifact: Artifact, **kwargs: Any
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        variants, shadow = settings.endpoint.production_variants, settings.endpoint.shadow_variant
+        models = {
+            variant.name: HostedModel(
+                self,
+                f"{variant.name}Hosting",
+                settings=settings,
+                variant=variant,
+                artifact=_artifact(settings, variant, artifact),
+            )
+            for variant in [*variants, *([shadow] if shadow else [])]
+        }
+        config = Config(
+            self,
+            "Config",
+            production_variants=[_variant(settings, variant, models[variant.name]) for variant in variants],
+            shadow_production_variants=[_variant(settings, shadow, models[shadow.name])] if shadow else None,
+            data_capture_config=self._capture(settings),
+            kms_key_id=_volume_key(settings),
+        )
+        alarms = [] if settings.endpoint.serverless else self._guard(settings, config)
+        endpoint = sagemaker.CfnEndpoint(
+            self,
+            "Endpoint",
+            endpoint_name=settings.endpoint_name,
+            endpoint_config_name=config.attr_endpoint_config_name,
+            # An update keeps the scaled-out instance count; weights and capture are the settings'.
+            retain_all_variant_properties=True,
+            exclude_retained_variant_properties=[
+                sagemaker.CfnEndpoint.VariantPropertyProperty(variant_property_type=kind)
+                for kind in ("DesiredWeight", "DataCaptureConfig")
+            ],
+            deployment_config=deployment_config(settings.endpoint, alarms) if alarms else None,
+        )
+        if alarms:
+            self._allow_rollback([model.role for model in models.values()], alarms, endpoint)
+        if settings.endpoint.scales:
+            role = scaling_role(self)
+            for variant in variants:
+                VariantScaling(
+                    self,
+                    f"{variant.name}Scaling",
+                    settings=settings.endpoint.scaling,
+                    endpoint_name=endpoint.attr_endpoint_name,
+                    variant_name=variant.name,
+                    role=role,
+                )
+        CfnOutput(self, "EndpointName", value=endpoint.attr_endpoint_name)
+
+    def _capture(self, settings: Settings) -> sagemaker.CfnEndpointConfig.DataCaptureConfigProperty | None:
+        """Keep a share of requests and answers in the bucket (SageMaker guide, "Data capture")."""
+        if settings.endpoint.capture_percentage == 0:
+            return None
+        return Config.DataCaptureConfigProperty(
+            enable_capture=True,
+            initial_sampling_percentage=settings.endpoint.capture_percentage,
+            destination_s3_uri=f"s3://{names.bucket_name(self, settings.environment)}/capture",
+            kms_key_id=settings.storage.kms_key_arn,
+            capture_options=[Config.CaptureOptionProperty(capture_mode=mode) for mode in ("Input", "Output")],
+            # Answers stay readable; photos become base64.
+            capture_content_type_header=Config.CaptureContentTypeHeaderProperty(
+                json_content_types=["application/json"]
+            ),
+        )
+
+    def _guard(self, settings: Settings, config: sagemaker.CfnEndpointConfig) -> list[cloudwatch.Alarm]:
+        return [
+            alarm
+            for variant in settings.endpoint.production_variants
+            for alarm in Guardrails(
+                self,
+                f"{variant.name}Guardrails",
+                settings=settings.endpoint.guardrails,
+                endpoint_name=settings.endpoint_name,
+                variant_name=variant.name,
+                config_name=config.attr_endpoint_config_name,
+            ).alarms
+        ]
+
+    def _allow_rollback(
+        self, roles: Sequence[iam.Role], alarms: Sequence[cloudwatch.Alarm], endpoint: sagemaker.CfnEndpoint
+    ) -> None:
+        """Let SageMaker look at the alarms before the endpoint needs it.
+
+        A policy of its own: an inline one of the roles would be a circle, because the alarms watch the
+        configuration, which names the models, which name the roles.
+        """
+        policy = iam.Policy(
+            self, "Rollback", roles=list(roles), statements=[policies.read_alarms([a.alarm_arn for a in alarms])]
+        )
+        endpoint.node.add_dependency(policy)
+
+
+def _artifact(settings: Settings, variant: Variant, artifact: Artifact) -> Artifact:
+    """Return the variant's own artifact, which passes the same gate, or else the environment's."""
+    if variant.manifest is None:
+        return artifact
+    return load_artifact(Path(variant.manifest), minimum_accuracy=settings.model.minimum_accuracy)
+
+
+def _volume_key(settings: Settings) -> str | None:
+    """Return the key for the instances' volumes, or None where SageMaker would refuse one.
+
+    Disks that an instance brings are encrypted by its hardware, and a key is then an error for all variants; without
+    instances there is no volume. Source: SageMaker API reference, CreateEndpointConfig, KmsKeyId.
+    """
+    endpoint = settings.endpoint
+    variants = [*endpoint.production_variants, *([endpoint.shadow_variant] if endpoint.shadow_variant else [])]
+    if endpoint.serverless or any(has_local_storage(variant.instance_type) for variant in variants):
+        return None
+    return settings.storage.kms_key_arn
+
+
+def _variant(
+    settings: Settings, variant: Variant, hosted: HostedModel
+) -> sagemaker.CfnEndpointConfig.ProductionVariantProperty:
+    endpoint, serverless = settings.endpoint, settings.endpoint.serverless
+    return Config.ProductionVariantProperty(
+        variant_name=variant.name,
+        model_name=hosted.model.attr_model_name,
+        initial_variant_weight=variant.weight,
+        serverless_config=Config.ServerlessConfigProperty(
+            memory_size_in_mb=serverless.memory_mb,
+            max_concurrency=serverless.maximum_concurrency,
+            provisioned_concurrency=serverless.provisioned_concurrency or None,
+        )
+        if serverless
+        else None,
+        instance_type=None if serverless else variant.instance_type,
+        initial_instance_count=None if serverless else variant.instances,
+        model_data_download_timeout_in_seconds=None if serverless else endpoint.download_timeout_seconds,
+        container_startup_health_check_timeout_in_seconds=None if serverless else endpoint.startup_timeout_seconds,
+    )

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lambda_src.predict.classifier import Classifier
+from lambda_src.predict.endpoint import Endpoint
+from lambda_src.predict.environment import Environment
+from lambda_src.predict.problem import Problem
+
+if TYPE_CHECKING:
+    from lambda_src.predict.answer import Answer
+    from tests.lambda_src.predict.conftest import Server
+
+CONTENT = {"predictions": [{"label": "Belgian malinois", "probability": 0.93}], "artifact_sha256": "0" * 64}
+
+
+class Model(Endpoint):
+    """An endpoint that answers, or raises, what it is told."""
+
+    def __init__(self, result: dict[str, Any] | Exception = CONTENT) -> None:
+        self.result = result
+        self.calls: list[tuple[bytes, str, int | None]] = []
+
+    def predict(self, image: bytes, content_type: str, top_k: int | None = None) -> dict[str, Any]:
+        self.calls.append((image, content_type, top_k))
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+@pytest.fixture
+def handler(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module as Lambda loads it: with its environment in place."""
+    monkeypatch.setenv("ENDPOINT_NAME", "kennel-dev")
+    monkeypatch.delitem(sys.modules, "handler", raising=False)
+    return importlib.import_module("handler")
+
+
+@pytest.fixture
+def image(jpeg: bytes) -> str:
+    return base64.b64encode(jpeg).decode()
+
+
+def no_fetch(url: str) -> bytes:
+    raise AssertionError("nothing should be fetched")
+
+
+def log_line(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    output = capsys.readouterr().out
+    assert output.count("\n") == 1
+    line: dict[str, Any] = json.loads(output)
+    return line
+
+
+def test_a_photo_is_answered_with_labels_and_times(handler: ModuleType, image: str, jpeg: bytes) -> None:
+    model = Model()
+    result = handler.respond({"image": image, "top_k": 3}, "r", Classifier(model, no_fetch, 10_000))
+    assert result["statusCode"] == 200
+    assert result["headers"] == {"Content-Type": "application/json"}
+    body = json.loads(result["body"])
+    assert body["predictions"] == CONTENT["predictions"]
+    assert body["artifact_sha256"] == CONTENT["artifact_sha256"]
+    assert set(body["milliseconds"]) == {"fetch", "model"}
+    assert model.calls == [(jpeg, "image/jpeg", 3)]
+
+
+def test_a_url_is_fetched_and_its_bytes_decide_the_type(handler: ModuleType) -> None:
+    model, asked = Model(), []
+
+    def fetch(url: str) -> bytes:
+        asked.append(url)
+        return b"\x89PNG\r\n\x1a\n..."
+
+    assert handler.respond({"url": "https://a.org/x.jpg"}, "r", Classifier(model, fetch, 10_000))["statusCode"] == 200
+    assert asked == ["https://a.org/x.jpg"]
+    assert model.calls == [(b"\x89PNG\r\n\x1a\n...", "image/png", None)]
+
+
+@pytest.mark.parametrize("page", [b"", b"<!DOCTYPE html>", b"GIF89a"])
+def test_a_url_that_is_no_photo_is_an_unsupported_type_and_goes_no_further(handler: ModuleType, page: bytes) -> None:
+    model = Model()
+    result = handler.respond({"url": "https://a.org/x.jpg"}, "r", Classifier(model, lambda url: page, 10_000))
+    assert result["statusCode"] == 415
+    assert model.calls == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 413, 415, 422, 429, 500, 502, 503, 504])
+def test_every_problem_is_answered_as_problem_details(handler: ModuleType, image: str, status: int) -> None:
+    problem = Problem(status, "What to do.", headers={"Retry-After": "2"}, reason="internal")
+    result: Answer = handler.respond({"image": image}, "r", Classifier(Model(problem), no_fetch, 10_000))
+    assert result["statusCode"] == status
+    assert result["headers"] == {"Content-Type": "application/problem+json", "Retry-After": "2"}
+    body = json.loads(result["body"])
+    assert set(body) == {"type", "title", "status", "detail"}
+    assert (body["type"], body["status"], body["detail"]) == ("about:blank", status, "What to do.")
+    assert body["title"]
+
+
+def test_the_unexpected_is_a_500_whose_traceback_only_the_log_has(
+    handler: ModuleType, image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = handler.respond({"image": image}, "request-7", Classifier(Model(KeyError("secret")), no_fetch, 10_000))
+    assert result["statusCode"] == 500
+    assert "secret" not in json.dumps(result)
+    assert "Traceback" not in json.dumps(result)
+    assert "request-7" in json.loads(result["body"])["detail"]
+    line = log_line(capsys)
+    assert "KeyError: 'secret'" in line["exception"]
+    assert line["level"] == "ERROR"
+
+
+def test_the_log_tells_what_happened_and_never_photo_or_url(
+    handler: ModuleType, image: str, jpeg: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler.respond({"image": image}, "request-7", Classifier(Model(), no_fetch, 10_000))
+    line = log_line(capsys)
+    assert image[:40] not in json.dumps(line)
+    assert (line["level"], line["request_id"], line["status"]) == ("INFO", "request-7", 200)
+    assert (line["source"], line["bytes"]) == ("image", len(jpeg))
+    assert set(line["milliseconds"]) == {"fetch", "model", "total"}
+
+    refused = Classifier(Model(), lambda url: (_ for _ in ()).throw(Problem(403, "No.", reason="why")), 10_000)
+    handler.respond({"url": "https://a.org/secret?key=secret"}, "request-8", refused)
+    line = log_line(capsys)
+    assert "secret" not in json.dumps(line)
+    assert (line["level"], line["status"], line["source"], line["reason"]) == ("WARN", 403, "url", "why")
+
+
+def test_a_bad_event_is_answered_and_logged(handler: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert handler.respond(None, "r", Classifier(Model(), no_fetch, 10_000))["statusCode"] == 400
+    assert log_line(capsys)["source"] is None
+
+
+def test_the_function_as_lambda_calls_it(
+    handler: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    serve: Callable[..., Server],
+    reply: Callable[..., bytes],
+    image: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing replaced: environment, client, event, endpoint on 127.0.0.1, and a URL that is refused unfetched."""
+    server = serve(reply(json.dumps(CONTENT).encode()))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    handler = importlib.reload(handler)
+    context = SimpleNamespace(aws_request_id="request-9")
+    assert handler.handle({"image": image, "top_k": 1}, context)["statusCode"] == 200
+    assert server.requests[0].startswith(b"POST /endpoints/kennel-dev/invocations ")
+    assert log_line(capsys)["request_id"] == "request-9"
+    assert handler.handle({"url": f"http://127.0.0.1:{server.port}/"}, context)["statusCode"] == 400
+    assert handler.handle({"url": "http://169.254.169.254/latest/meta-data/"}, context)["statusCode"] == 403
+    assert len(server.requests) == 1
+
+
+def test_the_environment_has_the_documented_defaults() -> None:
+    assert Environment.read({"ENDPOINT_NAME": "e"}) == Environment("e", 5.0, 20.0, 4_500_000)
+    variables = {
+        "ENDPOINT_NAME": "e",
+        "FETCH_TIMEOUT_SECONDS": "2.5",
+        "INVOKE_TIMEOUT_SECONDS": "9",
+        "MAX_IMAGE_BYTES": "10",
+    }
+    assert Environment.read(variables) == Environment("e", 2.5, 9.0, 10)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"ENDPOINT_NAME": ""},
+        *({"ENDPOINT_NAME": "e", "FETCH_TIMEOUT_SECONDS": text} for text in ("", "0", "-1", "x", "nan", "inf")),
+        {"ENDPOINT_NAME": "e", "MAX_IMAGE_BYTES": "0"},
+        {"ENDPOINT_NAME": "e", "INVOKE_TIMEOUT_SECONDS": "soon"},
+    ],
+)
+def test_a_wrong_environment_is_named_when_the_function_starts(variables: dict[str, str]) -> None:
+    name = next((name for name in variables if name != "ENDPOINT_NAME"), "ENDPOINT_NAME")
+    with pytest.raises(RuntimeError, match=name):
+        Environment.read(variables)

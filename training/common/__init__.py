@@ -1,0 +1,1 @@
+"""What all of training uses: errors, files, the console, AWS, memory."""

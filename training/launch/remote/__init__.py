@@ -1,0 +1,1 @@
+"""What runs on the far side, on an EC2 instance."""

@@ -1,0 +1,1 @@
+"""How good a model is: accuracy with its interval, calibration."""

@@ -1,0 +1,196 @@
+"""Weights out of somebody's file, of whatever usual kind; nothing is ever unpickled but tensors."""
+
+import argparse
+import tarfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from training.common.errors import TrainingError
+from training.common.files import sha256
+
+PICKLED, SAFE = (".pth", ".pt", ".bin", ".ckpt"), ".safetensors"
+ARCHIVES = (".tar.gz", ".tgz", ".tar")
+NESTED = ("state_dict", "model_state_dict", "model")
+"""Under which training loops keep the weights in a checkpoint that holds more."""
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
+"""What DataParallel, ``torch.compile`` and modules around a network put before every name of a head alone; of a whole
+network they put whatever they like, since none of torchvision's has all its layers in one module."""
+
+MAGIC = (b"PK\x03\x04", b"\x80")
+"""How a file of ``torch.save`` begins, a zip archive or in the old way a pickle."""
+
+MOST_BYTES = 8 * 1024**3
+"""Three times the largest of torchvision's classifiers (regnet_y_128gf, 2.6 GB), for an optimizer's state beside it."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's tensors by name, in the file's order.
+
+    Parameters
+    ----------
+    metadata
+        Of a safetensors file.
+    """
+
+    source: Path
+    sha256: str
+    state: dict[str, Tensor]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name, as the manifest tells it."""
+        return self.source.name
+
+
+def read_weights(path: Path, work: Path) -> Weights:
+    """Read a state_dict, a checkpoint that holds one, a safetensors file, or an archive or a folder with one of them.
+
+    Parameters
+    ----------
+    work
+        An empty folder for what is unpacked.
+
+    Raises
+    ------
+    TrainingError
+        There is no such file, there are several, or it holds something else than a model's tensors.
+    """
+    if not path.exists():
+        raise TrainingError(f"--from {path}: there is no such file or folder")
+    found = _only_file(path)
+    file = _unpack(found, work) if found.name.endswith(ARCHIVES) else found
+    try:
+        state, metadata = _safe(file) if file.suffix == SAFE else (_pickled(file), {})
+    except OSError as error:
+        raise TrainingError(f"{file} cannot be read: {error.strerror or error}") from error
+    return Weights(found, sha256(found), _floats(_without_prefixes(state), found), metadata)
+
+
+def _only_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    files = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
+    for endings in ((SAFE,), PICKLED, ARCHIVES):
+        if fitting := [each for each in files if each.name.endswith(endings)]:
+            if len(fitting) > 1:
+                raise TrainingError(
+                    f"{path} holds {fitting[0].name} and {fitting[1].name}; give one file by --from, and if they are "
+                    "parts of one model, save it anew as one"
+                )
+            return fitting[0]
+    raise TrainingError(f"{path} holds no weights: a .pth, .pt or .safetensors file, or a model.tar.gz with one")
+
+
+def _unpack(archive: Path, work: Path) -> Path:
+    """Take the only file of weights out of an archive."""
+    try:
+        with tarfile.open(archive) as tar:
+            fitting = []
+            for member in tar:
+                if member.name.removeprefix("./") == "model.onnx":
+                    raise TrainingError(
+                        f"{archive} is packaged already; `python -m training verify {archive}` checks it, and "
+                        "model.safetensors beside it has the weights"
+                    )
+                hidden = Path(member.name).name.startswith(".")  # as macOS adds them
+                if member.isreg() and not hidden and member.name.endswith((SAFE, *PICKLED)):
+                    fitting.append(member)
+            if len(fitting) != 1:
+                names = f" ({fitting[0].name}, {fitting[1].name})" if fitting else ""
+                raise TrainingError(f"{archive} holds {len(fitting)} files of weights{names}; it must be one")
+            if fitting[0].size > MOST_BYTES:
+                raise TrainingError(
+                    f"{archive}: {fitting[0].name} has {fitting[0].size / 1e9:.1f} GB; no classifier has"
+                )
+            target = work / Path(fitting[0].name).name
+            content = tar.extractfile(fitting[0])
+            assert content is not None  # noqa: S101 a regular file has content
+            with target.open("wb") as file:
+                while block := content.read(1 << 20):
+                    file.write(block)
+            return target
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise TrainingError(f"{archive} is not an archive that can be read ({_first_line(error)})") from error
+
+
+def _safe(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise TrainingError(f"{path} is not a safetensors file ({_first_line(error)})") from error
+
+
+def _pickled(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file:
+        content = _load(file, path)
+    for name in NESTED:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise TrainingError(
+            f"{path} holds no state_dict, neither as it is nor as one of {', '.join(NESTED)}; save it anew: "
+            "torch.save(model.state_dict(), 'weights.pth')"
+        )
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _load(file: BinaryIO, path: Path) -> Any:
+    if not file.read(4).startswith(MAGIC):
+        raise TrainingError(f"{path} is neither a file of torch.save nor a .safetensors file")
+    file.seek(0)
+    try:
+        # torchvision's own training script keeps its arguments beside the weights; a Namespace runs nothing.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the bytes lead it to
+        text = str(error)
+        if "weights_only" in text or "Weights only load" in text or "TorchScript" in text:
+            raise TrainingError(
+                f"{path} holds more than tensors, such as a whole model, and is not unpickled: that could run any "
+                "code; where it was made, save it anew: torch.save(model.state_dict(), 'weights.pth')"
+            ) from error
+        raise TrainingError(f"{path} is not a file of PyTorch's weights ({_first_line(error)})") from error
+
+
+def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    whole = any(value.dim() > 2 for value in state.values())
+    while state:
+        prefix = f"{next(iter(state)).partition('.')[0]}."
+        if not (whole or prefix in PREFIXES) or not all(name.startswith(prefix) for name in state):
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _floats(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return what has a point as float32, whatever precision it was saved in."""
+    if not state:
+        raise TrainingError(f"{path} holds no tensors")
+    for name, value in state.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
+            raise TrainingError(f"{path}: {name} is quantised, sparse, complex or empty; save the weights as floats")
+    # A tensor may be larger than its file: one number, seen as many.
+    if (size := 4 * sum(value.numel() for value in state.values())) > MOST_BYTES:
+        raise TrainingError(f"{path} holds {size / 1e9:.1f} GB of numbers; no classifier does")
+    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    if bad := next((name for name, value in state.items() if not bool(value.isfinite().all())), None):
+        raise TrainingError(f"{path}: {bad} has values that are not finite; the training it comes from diverged")
+    return state
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,1 @@
+"""The commands, one file each: fit, pack, package, verify, evaluate, measure. Start here."""

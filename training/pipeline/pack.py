@@ -1,0 +1,120 @@
+"""The whole way of a model into its artifact: packed and proven, and only then put in place with its manifest."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from training.artifact import proof
+from training.artifact.archive import write_archive
+from training.artifact.manifest import Archive, Manifest
+from training.common.console import console, say
+from training.common.files import publish, sha256
+from training.data import photos
+from training.data.photos import Photo, PixelDataset
+from training.model.export import Calibrated, to_onnx
+from training.model.network import Recipe
+from training.report import page
+from training.report.measurement import Findings
+
+PROOF_PHOTOS = 32
+VERSIONS = ("torch", "torchvision", "onnx", "onnxruntime", "Pillow", "numpy")
+
+
+def pack(
+    work: Path,
+    out: Path,
+    recipe: Recipe,
+    classes: Sequence[str],
+    mode: str,
+    temperature: float,
+    wheels: Sequence[Path],
+    to_prove: Sequence[Photo],
+    findings: Findings | None,
+    facts: Mapping[str, Any],
+) -> Manifest:
+    """Write ``model.tar.gz``, ``model.safetensors``, ``model.json`` and, of findings, ``report.html`` into ``out``.
+
+    Parameters
+    ----------
+    work
+        A folder on the file system of ``out`` where they come to be.
+    classes
+        Names, in the order of the model's output.
+    to_prove
+        Photos, of which the proof takes ``PROOF_PHOTOS`` from beginning to end.
+    findings
+        What was measured, if anything was.
+    facts
+        What else the manifest says.
+
+    Raises
+    ------
+    TrainingError
+        The packed artifact does not answer as PyTorch does.
+    """
+    named = [{"name": name, "label": photos.label(name)} for name in classes]
+    archive = work / "model.tar.gz"
+    with console.status("Packing the artifact, and proving that it answers as PyTorch does"):
+        recipe.classifier.cpu()
+        graph = to_onnx(Calibrated(recipe.classifier, temperature), recipe.rule.crop)
+        card = {"schema": 1, "input": recipe.rule.as_card(), "classes": named}
+        write_archive(archive, graph, card, wheels)
+        proved = _prove(archive, recipe, to_prove, temperature)
+    weights = save(recipe.classifier.network.state_dict(), recipe.metadata())
+    (work / "model.safetensors").write_bytes(weights)  # save_file's is for its writer alone to read
+    manifest = Manifest(
+        Archive("model.tar.gz", sha256(archive), archive.stat().st_size),
+        model={
+            "architecture": recipe.architecture,
+            "weights": recipe.weights,
+            "mode": mode,
+            "temperature": temperature,
+            **recipe.normalisation,
+        },
+        input=recipe.rule.as_card(),
+        classes=named,
+        metrics={"test": None} if findings is None else findings.metrics([each["label"] for each in named]),
+        facts={
+            **facts,
+            "weights": {"file": "model.safetensors", "sha256": hashlib.sha256(weights).hexdigest()},
+            "export": vars(proved),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
+        },
+    )
+    (work / "model.json").write_text(manifest.text(), encoding="utf-8")
+    names = ["model.tar.gz", "model.safetensors", "model.json"]
+    if findings is None:
+        (out / "report.html").unlink(missing_ok=True)  # of another model
+    else:
+        page.write(work / "report.html", json.loads(manifest.text()), findings)
+        names.insert(0, "report.html")
+    publish(work, out, names)
+    say(
+        "Proof",
+        f"the packed artifact answers {proved.images} photos as PyTorch does, "
+        f"to {proved.max_probability_difference:.0e}",
+    )
+    about = manifest.archive
+    say("Artifact", f"{out / about.location}  {about.size / 1e6:.1f} MB  sha256 {about.sha256}")
+    if findings is not None:
+        say("Report", f"{out / 'report.html'}")
+    say("", "beside it: model.json (what it is and how good), model.safetensors (its weights, for --weights)")
+    return manifest
+
+
+def _prove(archive: Path, recipe: Recipe, chosen: Sequence[Photo], temperature: float) -> proof.Proof:
+    """Hold the artifact to PyTorch."""
+    if len(chosen) > PROOF_PHOTOS:
+        chosen = [chosen[i * len(chosen) // PROOF_PHOTOS] for i in range(PROOF_PHOTOS)]
+    dataset = PixelDataset(list(chosen), recipe.rule)
+    pixels = torch.stack([dataset[i][0] for i in range(len(chosen))])
+    with torch.no_grad():
+        expected = Calibrated(recipe.classifier, temperature).eval()(pixels)
+    return proof.prove(archive, [photo.path for photo in chosen], expected)

@@ -1,0 +1,169 @@
+"""A model that was trained elsewhere, from its file to an artifact that is proven like any other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from training.artifact.layout import pinned_requirements
+from training.artifact.manifest import Manifest
+from training.artifact.stand_ins import write_stand_ins
+from training.artifact.wheels import fetch_wheels, wheel_cache
+from training.common.console import console, say
+from training.common.errors import TrainingError
+from training.common.files import workspace
+from training.data.class_names import read_classes
+from training.data.photos import Photo
+from training.model.network import Recipe, adopt, create
+from training.model.recognition import Recognised, head_names, is_head_alone, recognise, recognise_head
+from training.model.weights import METADATA_KEY, architecture_of
+from training.model.weights_file import Weights, read_weights
+from training.pipeline.measure import Trial, look, try_out
+from training.pipeline.pack import pack
+
+NORMALISATIONS = ("imagenet", "none")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What ``python -m training package`` was asked for; its help says what each means."""
+
+    source: Path
+    out: Path
+    arch: str | None = None
+    weights: str | None = None
+    classes: Path | None = None
+    normalisation: str | None = None
+    image_size: int | None = None
+    folders: dict[str, Path] | None = None
+
+
+def package(wish: Wish) -> None:
+    """Read a model, measure it if there are photos, pack, prove, and only then write the artifact.
+
+    Raises
+    ------
+    TrainingError
+        For whatever the user can put right; nothing is written then, and what was there stays.
+    """
+    with workspace(wish.out.absolute() / "model") as work:
+        (work / "unpacked").mkdir()
+        file = read_weights(wish.source, work / "unpacked")
+        with console.status("Telling which architecture it is"):
+            found, preset = _recognise(wish, file, work)
+        before = _manifest_beside(file)
+        names = _names(wish, before, found.classes)
+        recipe = _build(wish, file, found, preset)
+        photos = look(wish.folders, names) if wish.folders else None
+        with console.status("Fetching what the artifact carries for AWS's container"):
+            wheels = fetch_wheels(pinned_requirements(), wheel_cache())
+        _introduce(recipe, file, found, names)
+        facts: dict[str, Any] = {"source": {"file": file.name, "sha256": file.sha256}}
+        if photos:
+            trial = try_out(recipe, photos)
+            chosen = photos.splits["test"]
+        else:
+            trial = Trial((before and before.temperature) or 1.0, None, {})
+            chosen = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
+            say("Test", "no photos were given: nothing is known of its accuracy, and it cannot be deployed; add --data")
+        facts |= trial.facts
+        pack(work, wish.out, recipe, names, "packaged", trial.temperature, wheels, chosen, trial.findings, facts)
+
+
+def _recognise(wish: Wish, file: Weights, work: Path) -> tuple[Recognised, str]:
+    """Return what the file holds, and whose preprocessing goes with it."""
+    ours = architecture_of(file.metadata)
+    if wish.arch and ours and wish.arch != ours:
+        raise TrainingError(f"{file.source} is for {ours}, not for {wish.arch}; leave out --arch")
+    if not is_head_alone(file.state):
+        if wish.weights:
+            raise TrainingError(f"{file.source} has every layer: leave out --weights, which is for a head alone")
+        return recognise(file.state, wish.arch or ours, str(file.source)), "DEFAULT"
+    if wish.arch is None or wish.weights is None:
+        raise TrainingError(
+            f"{file.source} holds a head alone: say by --arch and --weights on top of what it was trained, as in "
+            "--arch resnet50 --weights IMAGENET1K_V1 (which is torchvision's pretrained=True)"
+        )
+    return _with_body(wish.arch, wish.weights, file, work)
+
+
+def _with_body(architecture: str, weights: str, file: Weights, work: Path) -> tuple[Recognised, str]:
+    """Complete a head by the layers below it, of torchvision's weights or of a file."""
+    if Path(weights).is_file():
+        body, preset = read_weights(Path(weights), work).state, "DEFAULT"
+    else:
+        recipe = create(architecture, weights, 2, None, 224)
+        if recipe.weights == "none":
+            raise TrainingError("--weights none: a head is worth nothing on top of layers that learnt nothing")
+        body, preset = recipe.classifier.network.state_dict(), recipe.weights
+    known = recognise(body, architecture, f"--weights {weights}")
+    last, *blocks = head_names(architecture)
+    named = [each for each in (last, *blocks) if all(name.startswith(f"{each}.") for name in file.state)]
+    position = named[0] if named else last
+    head = {name.removeprefix(f"{position}."): value for name, value in file.state.items()}
+    tensors, classes, mlp = recognise_head(head, position, last, str(file.source))
+    rest: Mapping[str, Tensor] = {n: value for n, value in known.state.items() if not n.startswith(f"{position}.")}
+    return Recognised(architecture, {**rest, **tensors}, classes, mlp, known.side), preset
+
+
+def _manifest_beside(file: Weights) -> Manifest | None:
+    """Return what Kennel wrote about these very weights, and not about others that lay there before or came after."""
+    path = file.source.parent / "model.json"
+    if file.name != "model.safetensors" or not path.is_file():
+        return None
+    manifest = Manifest.read(path)
+    if manifest.weights_sha256 != file.sha256:
+        say("Note", f"{path} does not vouch for these very weights: its classes and temperature are left aside")
+        return None
+    return manifest
+
+
+def _names(wish: Wish, before: Manifest | None, count: int) -> list[str]:
+    if wish.classes:
+        names, source = read_classes(wish.classes), f"--classes {wish.classes}"
+    elif before:
+        names, source = [each["name"] for each in before.classes], "model.json beside it"
+    elif wish.folders:
+        names, source = read_classes(wish.folders["train"]), str(wish.folders["train"])
+    else:
+        raise TrainingError(
+            f"the model tells {count} classes apart; say by --classes which: a file with a name on each line, or the "
+            "folder that ImageFolder was given"
+        )
+    if len(names) != count:
+        raise TrainingError(f"{source} has {len(names)} classes, and the model {count}")
+    return names
+
+
+def _build(wish: Wish, file: Weights, found: Recognised, preset: str) -> Recipe:
+    if wish.normalisation and METADATA_KEY in file.metadata:
+        raise TrainingError(f"{file.source} says how its pixels are normalised; leave out --weights-normalisation")
+    return adopt(
+        found.architecture,
+        found.state,
+        file.name,
+        found.classes,
+        wish.image_size or found.side,
+        found.mlp,
+        preset=preset,
+        metadata=file.metadata,
+        normalised=wish.normalisation != "none" if wish.normalisation else None,
+    )
+
+
+def _introduce(recipe: Recipe, file: Weights, found: Recognised, names: list[str]) -> None:
+    side = recipe.rule.crop
+    say("Model", f"{file.name}: {recipe.architecture}, {len(names)} classes from {names[0]} to {names[-1]}")
+    if found.mlp:
+        widths = " - ".join(str(each) for each in (*found.mlp.widths, found.classes))
+        say("Head", f"{widths}" + (", with ReLU between" if len(found.mlp.widths) > 1 else ""))
+    plain = bool((recipe.classifier.std == 1).all())
+    say(
+        "Pixels",
+        f"shorter side to {recipe.rule.resize}, centre {side} x {side}, "
+        + ("as they are, from 0 to 1" if plain else "normalised with the mean and deviation of the weights"),
+    )
+    if not plain and METADATA_KEY not in file.metadata:
+        say("", "(if training did not normalise, as many tutorials do not: --weights-normalisation none)")

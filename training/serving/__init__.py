@@ -1,0 +1,1 @@
+"""What travels inside the artifact and answers requests: numpy, Pillow and onnxruntime, no PyTorch."""
