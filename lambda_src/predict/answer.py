@@ -6,7 +6,7 @@ import json
 from http import HTTPStatus
 from typing import Any, TypedDict
 
-from .problem import Problem
+from .common.problem import Problem
 
 
 class Answer(TypedDict):

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .common.image import content_type
 from .endpoint import Endpoint
 from .event import read_event
-from .image import content_type
 
 
 @dataclass

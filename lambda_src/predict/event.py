@@ -13,8 +13,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .image import check_size, content_type
-from .problem import Problem
+from .common.image import check_size, content_type
+from .common.problem import Problem
 
 MAX_TOP_K = 100
 _WHAT_TO_SEND = 'Send {"image": "<base64>"} or {"url": "https://..."}.'

@@ -8,11 +8,11 @@ import time
 
 from .answer import Answer, answer, problem_answer
 from .classifier import Classifier, Record
+from .common.problem import Problem
 from .endpoint import Endpoint, runtime_client
 from .environment import Environment
 from .fetch.fetch import fetch
 from .log import log
-from .problem import Problem
 
 
 def _classifier() -> Classifier:

@@ -11,8 +11,8 @@ from http.client import HTTPException, HTTPResponse
 from threading import Thread
 from typing import TypeAlias
 
-from ..image import check_size
-from ..problem import Problem
+from ..common.image import check_size
+from ..common.problem import Problem
 from .address import is_public
 from .connection import Connect, connect_tcp, request
 from .deadline import Deadline

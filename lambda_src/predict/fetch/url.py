@@ -9,7 +9,7 @@ from string import punctuation
 from typing import Self
 from urllib.parse import quote, urljoin, urlsplit
 
-from ..problem import Problem
+from ..common.problem import Problem
 
 MAX_URL_LENGTH = 2048
 PORTS = {"http": 80, "https": 443}

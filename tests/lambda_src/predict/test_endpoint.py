@@ -12,8 +12,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
+from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.endpoint import Endpoint, runtime_client
-from lambda_src.predict.problem import Problem
 
 if TYPE_CHECKING:
     from tests.lambda_src.predict.conftest import Server

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.event import Request, read_event
-from lambda_src.predict.problem import Problem
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256))
 BASE64 = base64.b64encode(JPEG).decode()

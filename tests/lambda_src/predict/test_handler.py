@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lambda_src.predict.classifier import Classifier
+from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.endpoint import Endpoint
 from lambda_src.predict.environment import Environment
-from lambda_src.predict.problem import Problem
 
 if TYPE_CHECKING:
     from lambda_src.predict.answer import Answer

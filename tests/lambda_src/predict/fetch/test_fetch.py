@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.fetch.connection import connect_tcp
 from lambda_src.predict.fetch.fetch import MAX_REDIRECTS, fetch, resolve_host
-from lambda_src.predict.problem import Problem
 
 if TYPE_CHECKING:
     from tests.lambda_src.predict.conftest import Internet, Server

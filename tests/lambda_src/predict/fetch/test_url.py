@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.fetch.url import MAX_URL_LENGTH, Url
-from lambda_src.predict.problem import Problem
 
 if TYPE_CHECKING:
     from tests.lambda_src.predict.conftest import Internet

@@ -1,7 +1,7 @@
 import pytest
 
-from lambda_src.predict.image import check_size, content_type
-from lambda_src.predict.problem import Problem
+from lambda_src.predict.common.image import check_size, content_type
+from lambda_src.predict.common.problem import Problem
 
 
 @pytest.mark.parametrize(
