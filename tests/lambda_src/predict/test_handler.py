@@ -40,8 +40,8 @@ class Model(Endpoint):
 def handler(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module as Lambda loads it: with its environment in place."""
     monkeypatch.setenv("ENDPOINT_NAME", "kennel-dev")
-    monkeypatch.delitem(sys.modules, "handler", raising=False)
-    return importlib.import_module("handler")
+    monkeypatch.delitem(sys.modules, "lambda_src.predict.handler", raising=False)
+    return importlib.import_module("lambda_src.predict.handler")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def import_beside(torchvision: str, tmp_path: Path, code: str) -> subprocess.Com
 def test_where_the_import_works_nothing_is_declared(tmp_path: Path) -> None:
     code = (
         "import torch, torchvision; before = torchvision\n"
-        "from training.model import torchvision_compat\n"
+        "from training.common import torchvision_compat\n"
         "assert sys.modules['torchvision'] is before\n"
         "assert not hasattr(torch.ops.torchvision, 'nms')"
     )
@@ -36,13 +36,13 @@ def test_where_the_import_works_nothing_is_declared(tmp_path: Path) -> None:
 
 
 def test_operators_that_did_not_load_are_declared(tmp_path: Path) -> None:
-    code = "import torch\nfrom training.model import torchvision_compat\nassert torch.ops.torchvision.nms"
+    code = "import torch\nfrom training.common import torchvision_compat\nassert torch.ops.torchvision.nms"
     result = import_beside(UNDECLARED, tmp_path, code)
     assert result.returncode == 0, result.stderr
 
 
 def test_any_other_fault_is_not_hidden(tmp_path: Path) -> None:
-    result = import_beside(OTHER_FAULT, tmp_path, "from training.model import torchvision_compat")
+    result = import_beside(OTHER_FAULT, tmp_path, "from training.common import torchvision_compat")
     assert "RuntimeError: CUDA versions differ" in result.stderr
 
 
