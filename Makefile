@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 ENVIRONMENT ?= dev
-UV := .venv/bin/uv pip install --quiet --python
+UV := .venv/bin/uv pip install --quiet --constraint constraints.txt --python
 CDK := node_modules/.bin/cdk
 LOCAL := .venv-local/bin/python -m local
 PACKAGES := app.py predict.py stacks cost training lambda_src local tests bench
@@ -127,8 +127,8 @@ bench: .venv/ready-dev node_modules/ready ## Ratios against baselines, each in o
 
 COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints'
 constraints: .venv/uv ## Lock what the requirements files ask for (delete a line of the lock to have it resolved anew)
-	@$(COMPILE) requirements.txt requirements-dev.txt local/requirements-training-job.txt --output-file constraints.txt
-	@$(COMPILE) training/serving/requirements-ray.txt --output-file training/serving/constraints-ray.txt
+	@$(COMPILE) requirements.txt --group checks --group training-job --output-file constraints.txt
+	@$(COMPILE) --group ray-container --output-file training/serving/constraints-ray.txt
 
 clean: down ## Remove what make made
 	@rm -rf .venv .venv-local .venv-training .venv-ray node_modules build data cdk.out cdk.out.local
@@ -147,35 +147,35 @@ clean: down ## Remove what make made
 	@$(UV) .venv/bin/python -r stacks/requirements.txt
 	@touch $@
 
-.venv/ready: .venv/ready-synth requirements-predict.txt training/requirements.txt training/serving/requirements.txt
+.venv/ready: .venv/ready-synth training/requirements.txt training/serving/requirements.txt
 	@echo 'Python packages for training (PyTorch is the large one) ...'
-	@$(UV) .venv/bin/python -r training/requirements.txt -r training/serving/requirements.txt -r requirements-predict.txt
+	@$(UV) .venv/bin/python -r training/requirements.txt -r training/serving/requirements.txt
 	@touch $@
 
-.venv/ready-dev: .venv/ready requirements-dev.txt
+.venv/ready-dev: .venv/ready pyproject.toml
 	@echo 'Python packages for the checks ...'
-	@$(UV) .venv/bin/python -r requirements-dev.txt -r local/requirements.txt
+	@$(UV) .venv/bin/python --group checks
 	@touch $@
 
-.venv-local/ready: .venv/uv constraints.txt local/requirements.txt training/serving/requirements.txt
+.venv-local/ready: .venv/uv constraints.txt pyproject.toml training/serving/requirements.txt
 	@echo 'Python packages for the embedded AWS ...'
 	@test -x .venv-local/bin/python || .venv/bin/uv venv --quiet --python $(PYTHON) .venv-local
-	@$(UV) .venv-local/bin/python -r local/requirements.txt
+	@$(UV) .venv-local/bin/python --group embedded-aws -r training/serving/requirements.txt
 	@touch $@
 
-.venv-training/ready: .venv/uv constraints.txt training/requirements.txt local/requirements-training-job.txt
+.venv-training/ready: .venv/uv constraints.txt training/requirements.txt pyproject.toml
 	@echo "Python packages of training jobs on the embedded AWS (AWS's training toolkit) ..."
 	@test -x .venv-training/bin/python || .venv/bin/uv venv --quiet --python $(PYTHON) .venv-training
-	@$(UV) .venv-training/bin/python -r local/requirements-training-job.txt
+	@$(UV) .venv-training/bin/python -r training/requirements.txt --group training-job
 	@touch $@
 
 SERVING := training/serving
-.venv-ray/ready: .venv/uv $(SERVING)/requirements-ray.txt $(SERVING)/constraints-ray.txt $(SERVING)/requirements-container.txt
+.venv-ray/ready: .venv/uv pyproject.toml $(SERVING)/constraints-ray.txt $(SERVING)/requirements-container.txt
 	@echo "Python packages of AWS's Ray container ..."
 	@# Python 3.13 as in the container where the machine has one (PYENV_VERSION: pyenv hides it), else make's own.
 	@PYENV_VERSION=3.13 .venv/bin/uv venv --quiet --clear --no-python-downloads --python 3.13 .venv-ray 2>/dev/null || \
 	  .venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv-ray
-	@$(UV) .venv-ray/bin/python -r $(SERVING)/requirements-ray.txt -c $(SERVING)/constraints-ray.txt
+	@.venv/bin/uv pip install --quiet --python .venv-ray/bin/python --group ray-container -c $(SERVING)/constraints-ray.txt
 	@.venv-ray/bin/python -m pip download -qq --no-deps --only-binary=:all: -d .venv-ray/wheels -r $(SERVING)/requirements-container.txt
 	@touch $@
 

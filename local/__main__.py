@@ -11,7 +11,7 @@ from local.host import daemon
 from local.host.state import DEFAULT, Running, State
 
 TRAINING_PYTHON = Path(__file__).resolve().parent.parent / ".venv-training" / "bin" / "python"
-"""The environment of ``local/requirements-training-job.txt``."""
+"""The environment that ``make .venv-training/ready`` makes, with AWS's training toolkit."""
 
 
 def main(arguments: list[str] | None = None) -> int:
