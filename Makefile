@@ -36,7 +36,9 @@ DEMO_PHOTOS := 30
 TRAINING_SOURCES := $(shell find training -name '*.py' -o -name '*.txt' -o -name '*.yaml')
 STACK_SOURCES := app.py cdk.json $(shell find stacks lambda_src -name '*.py')
 
-.PHONY: demo
+.PHONY: setup demo
+setup: .venv/ready .venv-local/ready node_modules/ready ## Make the environments that the demo and ./kennel need
+
 demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
 	$(call say,Start the embedded AWS (a minute of alarms, bakes and scaling passes in a second))
 	@$(LOCAL) up --time-scale 60
@@ -106,10 +108,21 @@ deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your cre
 
 # ---- checks
 
-.PHONY: test lint format bench constraints clean
-test: .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
+.PHONY: quick test accept lint format bench constraints clean
+PYTEST := .venv/bin/python -m pytest --numprocesses 2 --no-loadscope-reorder
+CHECKED := .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready-dev
+
+quick: lint ## The inner loop, a minute: lint, types and the tests that start nothing; no Node
+	$(call say,Tests that start nothing)
+	@$(PYTEST) --quick --quiet -r fE --durations=3
+
+test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
 	$(call say,Tests)
-	@.venv/bin/python -m pytest --numprocesses 2 --no-loadscope-reorder
+	@$(PYTEST)
+
+accept: $(CHECKED) demo-training ## What takes longer than `make test` has time for
+	$(call say,Tests that take longer)
+	@.venv/bin/python -m pytest -m accept
 
 lint: .venv/ready-dev ## ruff and mypy --strict
 	$(call say,Lint and types)
@@ -179,7 +192,13 @@ SERVING := training/serving
 	@.venv-ray/bin/python -m pip download -qq --no-deps --only-binary=:all: -d .venv-ray/wheels -r $(SERVING)/requirements-container.txt
 	@touch $@
 
+NPM := env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
 node_modules/ready: package-lock.json
-	@echo 'The CDK command line, and the IAM simulator of the tests ...'
-	@env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
+	@echo 'The CDK command line ...'
+	@$(NPM) --omit=dev
 	@touch $@
+
+node_modules/ready-dev: package-lock.json
+	@echo 'The CDK command line, and the IAM simulator of the tests ...'
+	@$(NPM)
+	@touch $@ node_modules/ready

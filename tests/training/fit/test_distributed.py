@@ -11,6 +11,8 @@ from training.common.errors import TrainingError
 from training.fit.schedule import Schedule
 from training.fit.torchrun import group
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 SCHEDULE = Schedule(epochs=2, batch_size=9, lr=1e-3, seed=0)  # nine photos a step: two processes have unequal parts
 
 

@@ -21,6 +21,8 @@ from training.fit.loop import Epoch, Learner, Outcome
 from training.fit.schedule import Schedule
 from training.fit.stopping import stopping
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 SCHEDULE = Schedule(epochs=3, batch_size=8, lr=1e-2, seed=0)
 Splits = dict[str, list[photos.Photo]]
 

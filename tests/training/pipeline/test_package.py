@@ -21,6 +21,8 @@ from training.model.mlp import Mlp
 from training.model.network import create
 from training.pipeline.measure import look
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 Run = Callable[..., tuple[int, str, str]]
 CLASSES = ["001.Red_setter", "002.Green_dog", "003.Blue_heeler"]
 
