@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.artifact.archive import unpack
 from training.artifact.fetching import Artifact, find
 from training.artifact.layout import CARD
-from training.artifact.unpacking import unpack
 from training.common.console import console, say, track
 from training.common.errors import TrainingError
 from training.common.files import publish, sha256, workspace

@@ -116,5 +116,5 @@ def _prove(archive: Path, recipe: Recipe, chosen: Sequence[Photo], temperature: 
     dataset = PixelDataset(list(chosen), recipe.rule)
     pixels = torch.stack([dataset[i][0] for i in range(len(chosen))])
     with torch.no_grad():
-        expected = Calibrated(recipe.classifier, temperature).eval()(pixels)
+        expected = Calibrated(recipe.classifier, temperature).eval()(pixels).numpy()
     return proof.prove(archive, [photo.path for photo in chosen], expected)

@@ -5,12 +5,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from training.artifact.asking import NoAnswer, ask
+from training.artifact.archive import File, unpack
 from training.artifact.fetching import Artifact, find
 from training.artifact.layout import CARD, GRAPH, expected_files
 from training.artifact.manifest import Manifest
-from training.artifact.stand_ins import write_stand_ins
-from training.artifact.unpacking import File, unpack
+from training.artifact.proof import NoAnswer, ask, write_stand_ins
 from training.common.console import console, say
 from training.common.errors import TrainingError
 from training.common.files import sha256

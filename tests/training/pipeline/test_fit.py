@@ -14,7 +14,7 @@ from safetensors import safe_open
 from training.artifact import proof
 from training.artifact.proof import Proof
 from training.common.files import publish
-from training.fit import evaluation, prediction
+from training.fit import evaluation
 from training.model.export import to_onnx
 
 Run = Callable[..., tuple[int, str, str]]
@@ -238,7 +238,7 @@ def test_the_test_split_is_evaluated_once(
         titles.append(photos.photos[0].path.parts[-3])
         return predict(model, photos, title)
 
-    monkeypatch.setattr(prediction, "predict", counting)
+    monkeypatch.setattr(evaluation, "predict", counting)
     assert run("fit", "--data", fitted / "data", "--out", tmp_path, "--epochs", 3, "--batch-size", 8)[0] == 0
     assert titles == ["valid", "valid", "valid", "test"]
 

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from training.artifact.asking import ask
+from training.artifact.proof import ask
 from training.common.errors import TrainingError
 from training.common.torchvision_compat import models
 from training.model.mlp import Mlp

@@ -5,6 +5,8 @@ import gzip
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,6 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from training.artifact import unpacking
 from training.artifact.archive import member, write_archive
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
@@ -62,6 +63,11 @@ def vouch(build: Path, **change: Any) -> None:
 
 def altered_card(content: Members, **change: Any) -> Members:
     return content | {"model.json": json.dumps(json.loads(content["model.json"]) | change).encode()}
+
+
+def test_it_needs_no_pytorch() -> None:
+    program = "import sys, training.pipeline.verify; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["model.tar.gz", "model.json"])
@@ -254,7 +260,7 @@ def raw(folder: Path, content: bytes) -> Path:
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "MOST_BYTES", 1 << 30)
+    monkeypatch.setattr("training.artifact.archive.MOST_BYTES", 1 << 30)
     header = member("model.onnx", (1 << 30) + 1).tobuf(tarfile.USTAR_FORMAT)
     refused(run("verify", raw(tmp_path, header + bytes(1 << 20))), "holds more than 1 GiB")
 
@@ -263,7 +269,7 @@ def test_a_full_disk_says_where(small: Path, run: Run, monkeypatch: pytest.Monke
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(unpacking, "_copy", full)
+    monkeypatch.setattr("training.artifact.archive._copy", full)
     refused(run("verify", small), "No space left on device; make room there, or have TMPDIR name another folder")
 
 
