@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from training.commands import check, evaluate, fit, launch, package, sample, tune, verify
 from training.commands.arguments import Parser
 from training.common.errors import AlreadyTold, Stopped, TrainingError, one_line
+from training.common.version import VERSION
 
 COMMANDS = (sample, check, fit, tune, evaluate, launch, package, verify)
 
@@ -49,6 +50,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"kennel {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands, environment)
