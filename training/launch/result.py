@@ -19,7 +19,7 @@ MANIFEST, REPORT = "model.json", "report.html"
 def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
     """Write ``report.html`` and ``model.json`` of a run that has completed, and return the path of the latter.
 
-    `cdk deploy` reads it next.
+    `./kennel cdk deploy` reads it next.
 
     Raises
     ------

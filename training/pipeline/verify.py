@@ -96,7 +96,7 @@ def _check_code(files: dict[str, File]) -> None:
     if other := sorted(name for name in found if found[name] != expected.get(name)):
         raise TrainingError(
             f"{other[0]} is not what this version of Kennel packs: somebody altered the archive, or another version "
-            "wrote it; `python -m training package` packs its weights anew"
+            "wrote it; `./kennel package` packs its weights anew"
         )
     if lacking := sorted(expected.keys() - found.keys()):
         raise TrainingError(f"the archive lacks {lacking[0]}")
