@@ -3,8 +3,8 @@
 PYTHON ?= python3
 ENVIRONMENT ?= dev
 UV := .venv/bin/uv pip install --quiet --constraint constraints.txt --python
-CDK := node_modules/.bin/cdk
-LOCAL := .venv-local/bin/python -m local
+CDK := ./kennel cdk
+LOCAL := ./kennel local
 PACKAGES := app.py predict.py stacks cost training lambda_src local tests bench
 
 # uv does not read pip's configuration: where pip finds a wheel on disk, uv is told of it.
@@ -12,21 +12,19 @@ ifdef PIP_FIND_LINKS
 comma := ,
 export UV_FIND_LINKS ?= $(subst $() ,$(comma),$(strip $(PIP_FIND_LINKS)))
 endif
-# Without cached bytecode Python compiles the CDK's library anew in every synth, for seconds.
+# As in ./kennel, for tests that synthesise in their own process.
 unexport PYTHONDONTWRITEBYTECODE
-# jsii warns in thirty lines that this Node version is near or past its end of life; it works.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 18,20
 export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION ?= 18,20
-# The same of the AWS SDK inside the CDK's command line.
-export NODE_NO_WARNINGS ?= 1
-# The CDK would recommend 3.0.0, an accidental publish that cannot read what the pinned library writes.
-export CDK_DISABLE_VERSION_CHECK ?= 1
 
 say = @printf '\n==> %s\n' "$(1)"
 
 .PHONY: help
 help: ## What each target does (the default)
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: setup
+setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, which are those of ./kennel
 
 # ---- the main job on the embedded AWS
 
@@ -42,22 +40,22 @@ setup: .venv/ready .venv-local/ready node_modules/ready ## Make the environments
 demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
 	$(call say,Start the embedded AWS (a minute of alarms, bakes and scaling passes in a second))
 	@$(LOCAL) up --time-scale 60
-	$(call say,Deploy the stacks (cdk bootstrap and cdk deploy --all))
+	$(call say,Deploy the stacks (./kennel cdk bootstrap, ./kennel cdk deploy --all))
 	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(DEMO_ASSEMBLY) && \
 	  $(CDK) deploy --app $(DEMO_ASSEMBLY) --all --require-approval never --outputs-file build/outputs.json
 	$(call say,Send $(DEMO_PHOTOS) test photos through the function's alias "live")
-	@eval "$$($(LOCAL) env)" && .venv/bin/python predict.py --function kennel-local --check --at-least 29 \
+	@eval "$$($(LOCAL) env)" && ./kennel predict --function kennel-local --check --at-least 29 \
 	  $$(find $(DEMO_DATA)/test -name '*.png' | sort | awk 'NR % 12 == 1' | head -n $(DEMO_PHOTOS))
 	@printf '%s\n' '' 'Where to look next' \
 	  '  a photo of yours     eval "$$($(LOCAL) env)"   (this shell then talks to the embedded AWS)' \
-	  '                       .venv/bin/python predict.py --function kennel-local PHOTO' \
+	  '                       ./kennel predict --function kennel-local PHOTO' \
 	  '  what runs            $(LOCAL) status' \
 	  '  after a change       make demo   (redoes only what the change touches)' \
 	  '  take it all down     make down' \
 	  '  to a real account    make deploy ENVIRONMENT=dev (README: "Deploy to AWS")'
 
 TRAINED := build/launched
-LAUNCH := .venv/bin/python -m training launch --environment local --data $(DEMO_DATA) --out $(TRAINED) \
+LAUNCH := ./kennel launch --environment local --data $(DEMO_DATA) --out $(TRAINED) \
   --instance-type ml.c7i.large --epochs 8
 DEPLOY := $(CDK) deploy --all --require-approval never
 
@@ -76,7 +74,7 @@ demo-training: .venv/ready .venv-local/ready .venv-training/ready node_modules/r
 	@$(CDK) synth --quiet -c environment=local -c manifest=$(TRAINED)/model.json --output $(TRAINED)/stacks
 	@eval "$$($(LOCAL) env)" && $(DEPLOY) --app $(TRAINED)/stacks
 	$(call say,Send test photos through the function's alias "live")
-	@eval "$$($(LOCAL) env)" && .venv/bin/python predict.py --function kennel-local --check --at-least 9 \
+	@eval "$$($(LOCAL) env)" && ./kennel predict --function kennel-local --check --at-least 9 \
 	  $$(find $(DEMO_DATA)/test -name '*.png' | sort | awk 'NR % 36 == 1')
 
 .PHONY: down
@@ -85,11 +83,11 @@ down: ## Stop and remove everything that `make demo` started
 
 $(DEMO_DATA): | .venv/ready
 	$(call say,Write the sample photos: scikit-learn's scanned digits)
-	@.venv/bin/python -m training sample $@
+	@./kennel sample $@
 
 build/model.json: $(TRAINING_SOURCES) | $(DEMO_DATA) .venv/ready
 	$(call say,Train the model and pack the artifact)
-	@.venv/bin/python -m training fit --data $(DEMO_DATA) --out build
+	@./kennel fit --data $(DEMO_DATA) --out build
 
 $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOURCES) | .venv/ready node_modules/ready
 	$(call say,Synthesise the stacks)
@@ -101,7 +99,7 @@ $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOU
 .PHONY: synth deploy
 synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
-	@.venv/bin/python -m cost cdk.out
+	@./kennel cost cdk.out
 
 deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials
 	@$(CDK) deploy --all --app cdk.out

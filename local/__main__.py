@@ -1,4 +1,4 @@
-"""Command line of the embedded AWS: ``python -m local up|down|env|status``."""
+"""Command line of the embedded AWS: ``./kennel local up|down|env|status``."""
 
 import argparse
 import os
@@ -67,7 +67,7 @@ def _say(line: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m local", description="The embedded AWS of this machine.")
+    parser = argparse.ArgumentParser(prog="./kennel local", description="The embedded AWS of this machine.")
     parser.add_argument("--version", action="version", version=f"kennel {VERSION}")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--state", type=Path, default=DEFAULT, help="directory for state and log (default: .local)")
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "(default: .venv-training/bin/python)",
     )
     commands.add_parser("down", parents=[shared], help="stop it and everything that it started")
-    commands.add_parser("env", parents=[shared], help='print its environment: eval "$(python -m local env)"')
+    commands.add_parser("env", parents=[shared], help='print its environment: eval "$(./kennel local env)"')
     commands.add_parser("status", parents=[shared], help="show what runs in it")
     return parser
 

@@ -15,7 +15,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 SHARED = ("tests/end_to_end/", "tests/local/", "tests/stacks/")
 """Folders whose tests share what takes long to make: an embedded AWS with all stacks, the synthesised templates."""
 
-ALONE = ("tests/end_to_end/test_launch.py",)
+ALONE = ("tests/end_to_end/test_launch.py", "tests/stacks/test_own_environment.py")
 """Files there that make their own."""
 
 STARTS = {"trains", "aws", "fitted", "photos", "splits", "synthesise", "templates"}

@@ -15,7 +15,7 @@ from stacks.settings.errors import ConfigurationError
 MANIFEST = Path("build/model.json")
 SCHEMA = 1
 """Of the manifests that are read; which version of Kennel wrote one does not matter."""
-TRAIN = "run `python -m training fit --data DIR` to make one"
+TRAIN = "run `./kennel fit --data DIR` to make one"
 NO_MODEL = f"{TRAIN}; `-c model=none` deploys the stacks that train one on AWS"
 S3_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>\S+\.tar\.gz)")
 
@@ -97,7 +97,7 @@ def load_artifact(manifest: Path = MANIFEST, *, minimum_accuracy: float, locatio
     if fields.metrics.test is None:
         raise ConfigurationError(
             f"{shown(manifest)}: the model's accuracy on a test split is not known: pack it again with "
-            "`python -m training package --from FILE --data DIR`, which measures it"
+            "`./kennel package --from FILE --data DIR`, which measures it"
         )
     accuracy = fields.metrics.test.accuracy
     if accuracy < minimum_accuracy:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.embedded import environment_of, eventually, free_port, run_local
-from tests.end_to_end.project import NAME, PYTHON, Deployment, Model, processes_under, run, synthesised
+from tests.embedded import KENNEL, environment_of, eventually, free_port, run_local
+from tests.end_to_end.project import NAME, Deployment, Model, processes_under, run, synthesised
 
 TINY = ["--arch", "shufflenet_v2_x0_5", "--epochs", "2", "--batch-size", "16"]
 CPU = ["--instance-type", "ml.c7i.large"]
@@ -25,7 +25,7 @@ class Launcher:
 
     def __call__(self, *options: Any, data: Path | None = None, check: bool = True) -> str:
         fixed = ["--environment", "local", "--data", data or self.few, "--out", self.folder]
-        return run(PYTHON, "-m", "training", "launch", *fixed, *options, env=self.aws.environment, check=check)
+        return run(KENNEL, "launch", *fixed, *options, env=self.aws.environment, check=check)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def few(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fitted(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``fit`` makes of the few photos on this machine."""
     folder = tmp_path_factory.mktemp("fitted")
-    run(PYTHON, "-m", "training", "fit", "--data", few, "--out", folder, *TINY)
+    run(KENNEL, "fit", "--data", few, "--out", folder, *TINY)
     return folder
 
 

@@ -90,11 +90,11 @@ def survey(photos: Photos) -> Survey:
         more = sum(len(each.photos) for each in errors) - 1
         and_more = f" (and {more} more)" if more else ""
         raise TrainingError(
-            f"{errors[0].examples()[0]}: {errors[0].text}{and_more}; `python -m training check` with the same --data "
+            f"{errors[0].examples()[0]}: {errors[0].text}{and_more}; `./kennel check` with the same --data "
             "lists what is wrong"
         )
     if warnings := ", ".join(each.headline for each in found if each.severity == WARNING):
-        say("Warnings", f"{warnings}; `python -m training check` with the same --data says more")
+        say("Warnings", f"{warnings}; `./kennel check` with the same --data says more")
     return Survey(
         fingerprint(looks),
         usual_side(looks),

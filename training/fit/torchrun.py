@@ -1,7 +1,7 @@
 """The processes that torchrun started, as one: joined, told apart, and ended together.
 
-    torchrun --nproc-per-node 2 -m training fit --data data/digits
-    torchrun --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint HOST:29400 -m training fit ...
+    ./kennel torchrun --nproc-per-node 2 -m training fit --data data/digits
+    ./kennel torchrun --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint HOST:29400 -m training fit ...
 
 Of the environment only RANK, WORLD_SIZE and LOCAL_RANK are read here, and MASTER_ADDR and MASTER_PORT by PyTorch
 (https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables).

@@ -22,7 +22,7 @@ CORNERS = 256
 
 @dataclass(frozen=True)
 class Request:
-    """See the help of ``python -m training tune``.
+    """See the help of ``./kennel tune``.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def test_an_artifact_above_the_gate_is_located_beside_its_manifest(manifest: Pat
 
 
 def test_without_a_manifest_the_message_names_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no model artifact yet; run `python -m training fit"):
+    with pytest.raises(ConfigurationError, match=r"no model artifact yet; run `./kennel fit"):
         load_artifact(tmp_path / "model.json", minimum_accuracy=0.9)
 
 
