@@ -1,7 +1,6 @@
 """The proof that what was packed answers as PyTorch does."""
 
 import json
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from training.artifact.asking import NoAnswer, ask
 from training.artifact.layout import CARD
+from training.artifact.unpacking import unpack
 from training.common.errors import TrainingError
 
 TOLERANCE = 1e-4
@@ -44,8 +44,7 @@ def prove(archive: Path, photos: Sequence[Path], expected: Tensor) -> Proof:
         A label differs, or a probability by more than ``TOLERANCE``: there is no artifact then.
     """
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+        unpack(archive, Path(folder))
         labels = [each["label"] for each in json.loads(Path(folder, CARD).read_bytes())["classes"]]
         try:
             answers = ask(Path(folder), photos)

@@ -1,4 +1,3 @@
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +6,7 @@ import torch
 from training.artifact.archive import write_archive
 from training.artifact.asking import NoAnswer, ask
 from training.artifact.proof import prove
+from training.artifact.unpacking import unpack
 from training.common.errors import TrainingError
 
 CARD: dict[str, object] = {"schema": 1, "input": {}, "classes": []}
@@ -14,8 +14,7 @@ CARD: dict[str, object] = {"schema": 1, "input": {}, "classes": []}
 
 def unpacked_probabilities(fitted: Path, folder: Path) -> tuple[list[Path], torch.Tensor]:
     photos = sorted((fitted / "data" / "test").rglob("*.png"))[::3]
-    with tarfile.open(fitted / "build" / "model.tar.gz") as tar:
-        tar.extractall(folder, filter="data")
+    unpack(fitted / "build" / "model.tar.gz", folder)
     answers = ask(folder, photos)
     return photos, torch.tensor([each["probabilities"] for each in answers])
 

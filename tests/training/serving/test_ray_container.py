@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import pytest
 from PIL import Image
 
 from training.artifact.archive import write_archive
+from training.artifact.unpacking import unpack
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv-ray/bin/python"
@@ -85,8 +85,7 @@ def seen(
         containers = {}
         for name in ("good", "corrupt"):
             folder = Path(short, name)
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder / "model", filter="data")
+            unpack(archive, folder / "model")
             plan = []
             for i, (body, headers) in enumerate(requests.values()):
                 (folder / str(i)).write_bytes(body)
@@ -145,8 +144,7 @@ def test_every_answer_is_that_of_our_own_server_byte_for_byte(
     requests: dict[str, tuple[bytes, dict[str, str]]],
     tmp_path: Path,
 ) -> None:
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path, filter="data")
+    unpack(archive, tmp_path)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
