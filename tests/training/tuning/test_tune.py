@@ -140,6 +140,7 @@ def test_no_trial_is_given_the_test_split(
     assert set(fits[0][0].folders) == {"train", "valid", "test"}
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize(("by", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_it_says_how_to_go_on_and_does(
     arguments: list[str],
@@ -166,6 +167,24 @@ def test_stopped_it_says_how_to_go_on_and_does(
     assert run(*arguments, "--trials", "3")[0] == 0
     assert len(calls) == 4
     assert calls[2] == calls[1]
+    assert len(fits) == 1
+
+
+@pytest.mark.usefixtures("background")
+def test_in_the_background_ctrl_c_does_not_stop_it(
+    arguments: list[str],
+    run: Run,
+    fits: list[tuple[Options, Mapping[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = Trainer.__call__
+
+    def interrupted(self: Trainer, options: Options, report: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(self, options, report)
+
+    monkeypatch.setattr(Trainer, "__call__", interrupted)
+    assert run(*arguments, "--trials", "1")[0] == 0
     assert len(fits) == 1
 
 
