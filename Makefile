@@ -35,7 +35,7 @@ TRAINING_SOURCES := $(shell find training -name '*.py' -o -name '*.txt' -o -name
 STACK_SOURCES := app.py cdk.json $(shell find stacks lambda_src -name '*.py')
 
 .PHONY: setup demo
-setup: .venv/ready .venv-local/ready node_modules/ready ## Make the environments that the demo and ./kennel need
+setup: .venv/ready .venv-local/ready node_modules/ready ## Make the environments that the demo and the launcher need
 
 demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
 	$(call say,Start the embedded AWS (a minute of alarms, bakes and scaling passes in a second))

@@ -1,9 +1,12 @@
 """The proof that an artifact answers: photos to its own code, in a process that has nothing else of Kennel."""
 
 import json
+<<<<<<< HEAD
 import subprocess
 import sys
 import tarfile
+=======
+>>>>>>> portable
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+<<<<<<< HEAD
 from training.artifact.layout import CARD, CODE
+=======
+from training.artifact.asking import NoAnswer, ask
+from training.artifact.layout import CARD
+from training.artifact.unpacking import unpack
+>>>>>>> portable
 from training.common.errors import TrainingError
 
 TOLERANCE = 1e-4
@@ -68,8 +77,7 @@ def prove(archive: Path, photos: Sequence[Path], expected: NDArray[np.float32]) 
         A label differs, or a probability by more than ``TOLERANCE``: there is no artifact then.
     """
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+        unpack(archive, Path(folder))
         labels = [each["label"] for each in json.loads(Path(folder, CARD).read_bytes())["classes"]]
         try:
             answers = ask(Path(folder), photos)

@@ -1,4 +1,3 @@
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +5,13 @@ import pytest
 from numpy.typing import NDArray
 
 from training.artifact.archive import write_archive
+<<<<<<< HEAD
 from training.artifact.proof import NoAnswer, ask, prove
+=======
+from training.artifact.asking import NoAnswer, ask
+from training.artifact.proof import prove
+from training.artifact.unpacking import unpack
+>>>>>>> portable
 from training.common.errors import TrainingError
 
 CARD: dict[str, object] = {"schema": 1, "input": {}, "classes": []}
@@ -14,8 +19,7 @@ CARD: dict[str, object] = {"schema": 1, "input": {}, "classes": []}
 
 def unpacked_probabilities(fitted: Path, folder: Path) -> tuple[list[Path], NDArray[np.float32]]:
     photos = sorted((fitted / "data" / "test").rglob("*.png"))[::3]
-    with tarfile.open(fitted / "build" / "model.tar.gz") as tar:
-        tar.extractall(folder, filter="data")
+    unpack(fitted / "build" / "model.tar.gz", folder)
     answers = ask(folder, photos)
     return photos, np.array([each["probabilities"] for each in answers], np.float32)
 
