@@ -1,12 +1,8 @@
 """The proof that an artifact answers: photos to its own code, in a process that has nothing else of Kennel."""
 
 import json
-<<<<<<< HEAD
 import subprocess
 import sys
-import tarfile
-=======
->>>>>>> portable
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-<<<<<<< HEAD
+from training.artifact.archive import unpack
 from training.artifact.layout import CARD, CODE
-=======
-from training.artifact.asking import NoAnswer, ask
-from training.artifact.layout import CARD
-from training.artifact.unpacking import unpack
->>>>>>> portable
 from training.common.errors import TrainingError
 
 TOLERANCE = 1e-4

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.artifact.archive import write_archive
-<<<<<<< HEAD
+from training.artifact.archive import unpack, write_archive
 from training.artifact.proof import NoAnswer, ask, prove
-=======
-from training.artifact.asking import NoAnswer, ask
-from training.artifact.proof import prove
-from training.artifact.unpacking import unpack
->>>>>>> portable
 from training.common.errors import TrainingError
 
 CARD: dict[str, object] = {"schema": 1, "input": {}, "classes": []}

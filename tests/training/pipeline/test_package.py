@@ -13,12 +13,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-<<<<<<< HEAD
+from training.artifact.archive import unpack
 from training.artifact.proof import ask
-=======
-from training.artifact.asking import ask
-from training.artifact.unpacking import unpack
->>>>>>> portable
 from training.common.errors import TrainingError
 from training.common.torchvision_compat import models
 from training.model.mlp import Mlp
