@@ -17,9 +17,8 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 from PIL import Image
-from training.artifact.unpacking import unpack
 
-from training.artifact.archive import write_archive
+from training.artifact.archive import unpack, write_archive
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv-ray/bin/python"
