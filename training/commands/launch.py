@@ -1,11 +1,11 @@
 """``launch``: ``fit`` on AWS, as a SageMaker training or tuning job or on an EC2 instance.
 
-python -m training launch --data data/dogs --arch resnet50 --weights DEFAULT
-python -m training launch --data data/dogs --instances 4 --spot --mode full --epochs 30
-python -m training launch --data s3://BUCKET/data/dogs/ --tune 20 --parallel 4
-python -m training launch --data data/dogs --on ec2 --instance-type g5.xlarge
-python -m training launch --attach            the latest; Ctrl-C lets go of it again
-python -m training launch --stop RUN
+./kennel launch --data data/dogs --arch resnet50 --weights DEFAULT
+./kennel launch --data data/dogs --instances 4 --spot --mode full --epochs 30
+./kennel launch --data s3://BUCKET/data/dogs/ --tune 20 --parallel 4
+./kennel launch --data data/dogs --on ec2 --instance-type g5.xlarge
+./kennel launch --attach            the latest; Ctrl-C lets go of it again
+./kennel launch --stop RUN
 
 With --tune, trials learn and validate, and leave nothing else. When all have ended, one more job fits the best
 settings, tests once and delivers. Whoever follows the search starts it: after --detach or Ctrl-C, whoever attaches.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NOT_OF_FIT = {"command", "data", "out", "run", "checkpoints", "features", "resume"}
 """Options that mean something else here, or nothing: folders of this machine, which a run does not have."""
 
-COMMAND = "python -m training launch"
+COMMAND = "./kennel launch"
 
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Start, follow or stop a run; return 0 when there is a model, or nothing to wait for."""
     from training.common.aws import Aws, explained
     from training.common.console import say  # what follows takes boto3 and more
-    from training.launch.find import find
+    from training.launch.state import find
 
     aws = Aws()
     if options.stop is not None:
@@ -151,7 +151,7 @@ def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
 def _check(options: argparse.Namespace) -> None:
     """Refuse what could only fail on AWS, after minutes and for money."""
     if options.data is None:
-        raise TrainingError("--data DIR or s3://... is needed; `python -m training sample data/digits` writes photos")
+        raise TrainingError("--data DIR or s3://... is needed; `./kennel sample data/digits` writes photos")
     if options.on == "ec2" and options.instances > 1:
         raise TrainingError("--on ec2 trains on one instance, with all its GPUs; --on sagemaker takes several")
     if options.on == "ec2" and options.tune:
@@ -183,8 +183,7 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
     from training.launch.order import Order, new_name
     from training.launch.photos import check_checkpoints, locate
     from training.launch.places import WEIGHTS
-    from training.launch.source import upload_source
-    from training.launch.upload import upload_file
+    from training.launch.source import upload_file, upload_source
 
     if options.resume:
         check_checkpoints(aws, site, options.resume)
@@ -216,8 +215,7 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
 def _follow(aws: "Aws", site: "Site", found: "Run", out: Path) -> int:
     from training.common.aws import explained
     from training.common.console import say
-    from training.launch.follow import follow
-    from training.launch.result import bring_home
+    from training.launch.follow import bring_home, follow
 
     run = found
     try:
