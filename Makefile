@@ -2,9 +2,9 @@
 
 PYTHON ?= python3
 ENVIRONMENT ?= dev
-UV := .venv/bin/uv pip install --quiet --python
-CDK := node_modules/.bin/cdk
-LOCAL := .venv-local/bin/python -m local
+UV := .venv/bin/uv pip install --quiet --constraint constraints.txt --python
+CDK := ./kennel cdk
+LOCAL := ./kennel local
 PACKAGES := app.py predict.py stacks cost training lambda_src local tests bench
 
 # uv does not read pip's configuration: where pip finds a wheel on disk, uv is told of it.
@@ -12,21 +12,19 @@ ifdef PIP_FIND_LINKS
 comma := ,
 export UV_FIND_LINKS ?= $(subst $() ,$(comma),$(strip $(PIP_FIND_LINKS)))
 endif
-# Without cached bytecode Python compiles the CDK's library anew in every synth, for seconds.
+# As in ./kennel, for tests that synthesise in their own process.
 unexport PYTHONDONTWRITEBYTECODE
-# jsii warns in thirty lines that this Node version is near or past its end of life; it works.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION ?= 18,20
 export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION ?= 18,20
-# The same of the AWS SDK inside the CDK's command line.
-export NODE_NO_WARNINGS ?= 1
-# The CDK would recommend 3.0.0, an accidental publish that cannot read what the pinned library writes.
-export CDK_DISABLE_VERSION_CHECK ?= 1
 
 say = @printf '\n==> %s\n' "$(1)"
 
 .PHONY: help
 help: ## What each target does (the default)
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: setup
+setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, which are those of ./kennel
 
 # ---- the main job on the embedded AWS
 
@@ -36,26 +34,28 @@ DEMO_PHOTOS := 30
 TRAINING_SOURCES := $(shell find training -name '*.py' -o -name '*.txt' -o -name '*.yaml')
 STACK_SOURCES := app.py cdk.json $(shell find stacks lambda_src -name '*.py')
 
-.PHONY: demo
+.PHONY: setup demo
+setup: .venv/ready .venv-local/ready node_modules/ready ## Make the environments that the demo and the launcher need
+
 demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
 	$(call say,Start the embedded AWS (a minute of alarms, bakes and scaling passes in a second))
 	@$(LOCAL) up --time-scale 60
-	$(call say,Deploy the stacks (cdk bootstrap and cdk deploy --all))
+	$(call say,Deploy the stacks (./kennel cdk bootstrap, ./kennel cdk deploy --all))
 	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(DEMO_ASSEMBLY) && \
 	  $(CDK) deploy --app $(DEMO_ASSEMBLY) --all --require-approval never --outputs-file build/outputs.json
 	$(call say,Send $(DEMO_PHOTOS) test photos through the function's alias "live")
-	@eval "$$($(LOCAL) env)" && .venv/bin/python predict.py --function kennel-local --check --at-least 29 \
+	@eval "$$($(LOCAL) env)" && ./kennel predict --function kennel-local --check --at-least 29 \
 	  $$(find $(DEMO_DATA)/test -name '*.png' | sort | awk 'NR % 12 == 1' | head -n $(DEMO_PHOTOS))
 	@printf '%s\n' '' 'Where to look next' \
 	  '  a photo of yours     eval "$$($(LOCAL) env)"   (this shell then talks to the embedded AWS)' \
-	  '                       .venv/bin/python predict.py --function kennel-local PHOTO' \
+	  '                       ./kennel predict --function kennel-local PHOTO' \
 	  '  what runs            $(LOCAL) status' \
 	  '  after a change       make demo   (redoes only what the change touches)' \
 	  '  take it all down     make down' \
 	  '  to a real account    make deploy ENVIRONMENT=dev (README: "Deploy to AWS")'
 
 TRAINED := build/launched
-LAUNCH := .venv/bin/python -m training launch --environment local --data $(DEMO_DATA) --out $(TRAINED) \
+LAUNCH := ./kennel launch --environment local --data $(DEMO_DATA) --out $(TRAINED) \
   --instance-type ml.c7i.large --epochs 8
 DEPLOY := $(CDK) deploy --all --require-approval never
 
@@ -74,7 +74,7 @@ demo-training: .venv/ready .venv-local/ready .venv-training/ready node_modules/r
 	@$(CDK) synth --quiet -c environment=local -c manifest=$(TRAINED)/model.json --output $(TRAINED)/stacks
 	@eval "$$($(LOCAL) env)" && $(DEPLOY) --app $(TRAINED)/stacks
 	$(call say,Send test photos through the function's alias "live")
-	@eval "$$($(LOCAL) env)" && .venv/bin/python predict.py --function kennel-local --check --at-least 9 \
+	@eval "$$($(LOCAL) env)" && ./kennel predict --function kennel-local --check --at-least 9 \
 	  $$(find $(DEMO_DATA)/test -name '*.png' | sort | awk 'NR % 36 == 1')
 
 .PHONY: down
@@ -83,11 +83,11 @@ down: ## Stop and remove everything that `make demo` started
 
 $(DEMO_DATA): | .venv/ready
 	$(call say,Write the sample photos: scikit-learn's scanned digits)
-	@.venv/bin/python -m training sample $@
+	@./kennel sample $@
 
 build/model.json: $(TRAINING_SOURCES) | $(DEMO_DATA) .venv/ready
 	$(call say,Train the model and pack the artifact)
-	@.venv/bin/python -m training fit --data $(DEMO_DATA) --out build
+	@./kennel fit --data $(DEMO_DATA) --out build
 
 $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOURCES) | .venv/ready node_modules/ready
 	$(call say,Synthesise the stacks)
@@ -99,17 +99,28 @@ $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOU
 .PHONY: synth deploy
 synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
-	@.venv/bin/python -m cost cdk.out
+	@./kennel cost cdk.out
 
 deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials
 	@$(CDK) deploy --all --app cdk.out
 
 # ---- checks
 
-.PHONY: test lint format bench constraints clean
-test: .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
+.PHONY: quick test accept lint format bench constraints clean
+PYTEST := .venv/bin/python -m pytest --numprocesses 2 --no-loadscope-reorder
+CHECKED := .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready-dev
+
+quick: lint ## The inner loop, a minute: lint, types and the tests that start nothing; no Node
+	$(call say,Tests that start nothing)
+	@$(PYTEST) --quick --quiet -r fE --durations=3
+
+test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
 	$(call say,Tests)
-	@.venv/bin/python -m pytest --numprocesses 2 --no-loadscope-reorder
+	@$(PYTEST)
+
+accept: $(CHECKED) demo-training ## What takes longer than `make test` has time for
+	$(call say,Tests that take longer)
+	@.venv/bin/python -m pytest -m accept
 
 lint: .venv/ready-dev ## ruff and mypy --strict
 	$(call say,Lint and types)
@@ -127,8 +138,8 @@ bench: .venv/ready-dev node_modules/ready ## Ratios against baselines, each in o
 
 COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints'
 constraints: .venv/uv ## Lock what the requirements files ask for (delete a line of the lock to have it resolved anew)
-	@$(COMPILE) requirements.txt requirements-dev.txt local/requirements-training-job.txt --output-file constraints.txt
-	@$(COMPILE) training/serving/requirements-ray.txt --output-file training/serving/constraints-ray.txt
+	@$(COMPILE) requirements.txt --group checks --group training-job --output-file constraints.txt
+	@$(COMPILE) --group ray-container --output-file training/serving/constraints-ray.txt
 
 clean: down ## Remove what make made
 	@rm -rf .venv .venv-local .venv-training .venv-ray node_modules build data cdk.out cdk.out.local
@@ -147,39 +158,45 @@ clean: down ## Remove what make made
 	@$(UV) .venv/bin/python -r stacks/requirements.txt
 	@touch $@
 
-.venv/ready: .venv/ready-synth requirements-predict.txt training/requirements.txt training/serving/requirements.txt
+.venv/ready: .venv/ready-synth training/requirements.txt training/serving/requirements.txt
 	@echo 'Python packages for training (PyTorch is the large one) ...'
-	@$(UV) .venv/bin/python -r training/requirements.txt -r training/serving/requirements.txt -r requirements-predict.txt
+	@$(UV) .venv/bin/python -r training/requirements.txt -r training/serving/requirements.txt
 	@touch $@
 
-.venv/ready-dev: .venv/ready requirements-dev.txt
+.venv/ready-dev: .venv/ready pyproject.toml
 	@echo 'Python packages for the checks ...'
-	@$(UV) .venv/bin/python -r requirements-dev.txt -r local/requirements.txt
+	@$(UV) .venv/bin/python --group checks
 	@touch $@
 
-.venv-local/ready: .venv/uv constraints.txt local/requirements.txt training/serving/requirements.txt
+.venv-local/ready: .venv/uv constraints.txt pyproject.toml training/serving/requirements.txt
 	@echo 'Python packages for the embedded AWS ...'
 	@test -x .venv-local/bin/python || .venv/bin/uv venv --quiet --python $(PYTHON) .venv-local
-	@$(UV) .venv-local/bin/python -r local/requirements.txt
+	@$(UV) .venv-local/bin/python --group embedded-aws -r training/serving/requirements.txt
 	@touch $@
 
-.venv-training/ready: .venv/uv constraints.txt training/requirements.txt local/requirements-training-job.txt
+.venv-training/ready: .venv/uv constraints.txt training/requirements.txt pyproject.toml
 	@echo "Python packages of training jobs on the embedded AWS (AWS's training toolkit) ..."
 	@test -x .venv-training/bin/python || .venv/bin/uv venv --quiet --python $(PYTHON) .venv-training
-	@$(UV) .venv-training/bin/python -r local/requirements-training-job.txt
+	@$(UV) .venv-training/bin/python -r training/requirements.txt --group training-job
 	@touch $@
 
 SERVING := training/serving
-.venv-ray/ready: .venv/uv $(SERVING)/requirements-ray.txt $(SERVING)/constraints-ray.txt $(SERVING)/requirements-container.txt
+.venv-ray/ready: .venv/uv pyproject.toml $(SERVING)/constraints-ray.txt $(SERVING)/requirements-container.txt
 	@echo "Python packages of AWS's Ray container ..."
 	@# Python 3.13 as in the container where the machine has one (PYENV_VERSION: pyenv hides it), else make's own.
 	@PYENV_VERSION=3.13 .venv/bin/uv venv --quiet --clear --no-python-downloads --python 3.13 .venv-ray 2>/dev/null || \
 	  .venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv-ray
-	@$(UV) .venv-ray/bin/python -r $(SERVING)/requirements-ray.txt -c $(SERVING)/constraints-ray.txt
+	@.venv/bin/uv pip install --quiet --python .venv-ray/bin/python --group ray-container -c $(SERVING)/constraints-ray.txt
 	@.venv-ray/bin/python -m pip download -qq --no-deps --only-binary=:all: -d .venv-ray/wheels -r $(SERVING)/requirements-container.txt
 	@touch $@
 
+NPM := env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
 node_modules/ready: package-lock.json
-	@echo 'The CDK command line, and the IAM simulator of the tests ...'
-	@env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
+	@echo 'The CDK command line ...'
+	@$(NPM) --omit=dev
 	@touch $@
+
+node_modules/ready-dev: package-lock.json
+	@echo 'The CDK command line, and the IAM simulator of the tests ...'
+	@$(NPM)
+	@touch $@ node_modules/ready

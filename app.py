@@ -1,8 +1,8 @@
 """The CDK app: settings in, stacks out.
 
-Context (``cdk -c NAME=VALUE``): ``environment`` names a file of ``settings/`` (default ``dev``), ``manifest`` the
-manifest of the model (default ``build/model.json``), ``model`` an artifact elsewhere (``s3://BUCKET/KEY.tar.gz``), or
-``none`` where there is no model yet: then there are only the stacks that train one.
+Context (``-c NAME=VALUE``): ``environment`` names a file of ``settings/`` (default ``dev``), ``manifest`` the manifest
+of the model (default ``build/model.json``), ``model`` an artifact elsewhere (``s3://BUCKET/KEY.tar.gz``), or ``none``
+where there is no model yet: then there are only the stacks that train one.
 """
 
 import sys

@@ -2,7 +2,7 @@
 
     .venv/bin/python bench/seeds.py [SEEDS]
 
-The settings are the defaults of ``python -m training fit``; what is left out is packing and proof. Trainings run beside
+The settings are the defaults of ``./kennel fit``; what is left out is packing and proof. Trainings run beside
 each other, each on one core. The test split is read once for each seed, and no seed is chosen by it.
 """
 

@@ -28,6 +28,7 @@ sys.path[:0] = [str(ROOT)]
 
 from bench import baseline, synthetic  # noqa: E402
 from training.metrics.assessment import wilson  # noqa: E402
+from training.serving.cores import cores  # noqa: E402
 
 TRIALS, TEST = 6, 20
 OTHERS = range(1000, 1024), {"train": 16, "valid": 4, "test": 1}
@@ -112,7 +113,7 @@ def main() -> None:
         seen = options.classes * (options.photos + rest)
         print(
             f"ResNet-50, {options.classes} classes, {seen} JPEG photos of {synthetic.WIDTH} x {synthetic.HEIGHT} in "
-            f"train and valid, {epochs} epochs, {len(os.sched_getaffinity(0))} cores, load {load:.1f} before the start",
+            f"train and valid, {epochs} epochs, {cores()} cores, load {load:.1f} before the start",
             flush=True,
         )
         once = alone(kennel, data, weights, epochs, 1, folder / "features-1")

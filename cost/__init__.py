@@ -1,1 +1,1 @@
-"""What the synthesised stacks will cost, before anything is deployed (``python -m cost``)."""
+"""What the synthesised stacks will cost, before anything is deployed (``./kennel cost``)."""

@@ -1,4 +1,4 @@
-"""``python -m cost``: what the synthesised stacks cost in a month."""
+"""``./kennel cost``: what the synthesised stacks cost in a month."""
 
 import argparse
 import sys
@@ -11,14 +11,20 @@ from cost.estimate import changes, estimate
 from cost.prices import US_EAST_1, load_prices
 from cost.table import diff_text, estimate_text
 from cost.usage import Assumptions
+from cost.version import VERSION
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m cost", description="Price synthesised stacks before they are deployed."
+        prog="./kennel cost", description="Price synthesised stacks before they are deployed."
     )
+    parser.add_argument("--version", action="version", version=f"kennel {VERSION}")
     parser.add_argument(
-        "assembly", nargs="?", type=Path, default=Path("cdk.out"), help="what `cdk synth` wrote (default cdk.out)"
+        "assembly",
+        nargs="?",
+        type=Path,
+        default=Path("cdk.out"),
+        help="what `./kennel cdk synth` wrote (default cdk.out)",
     )
     parser.add_argument(
         "--diff", nargs=2, type=Path, metavar=("A", "B"), help="compare two assemblies, such as those of two settings"

@@ -33,7 +33,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Assembly:
-    """The stacks, and the bytes that ``cdk deploy`` will put into the bootstrap bucket."""
+    """The stacks, and the bytes that ``./kennel cdk deploy`` will put into the bootstrap bucket."""
 
     stacks: tuple[Stack, ...]
     asset_bytes: int = 0
@@ -55,7 +55,7 @@ def parse_stack(name: str, template: dict[str, Any]) -> Stack:
 
 
 def load_assembly(folder: Path) -> Assembly:
-    """Read the templates that ``cdk synth`` wrote.
+    """Read the templates that ``./kennel cdk synth`` wrote.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def load_assembly(folder: Path) -> Assembly:
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         raise CostError(
-            f"{folder}: no synthesised stacks; make them with `make synth` or `cdk synth --output {folder}`"
+            f"{folder}: no synthesised stacks; make them with `make synth` or `./kennel cdk synth --output {folder}`"
         )
     try:
         artifacts = json.loads(manifest.read_text(encoding="utf-8"))["artifacts"]
@@ -79,10 +79,11 @@ def load_assembly(folder: Path) -> Assembly:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CostError(
-            f"{folder}: a damaged cloud assembly ({type(error).__name__}: {error}); make it anew with `cdk synth`"
+            f"{folder}: a damaged cloud assembly ({type(error).__name__}: {error}); "
+            "make it anew with `./kennel cdk synth`"
         ) from error
     if not stacks:
-        raise CostError(f"{folder}: a cloud assembly without a stack; make it anew with `cdk synth`")
+        raise CostError(f"{folder}: a cloud assembly without a stack; make it anew with `./kennel cdk synth`")
     return Assembly(stacks, _asset_bytes(folder))
 
 

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 ROOT = Path(__file__).resolve().parents[1]
-PYTHON = ROOT / ".venv-local" / "bin" / "python"
+KENNEL = ROOT / "kennel"
 
 
 def free_port() -> int:
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 def run_local(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command line of the embedded AWS as a user does."""
-    command = [str(PYTHON), "-m", "local", *map(str, arguments)]
+    command = [str(KENNEL), "local", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 

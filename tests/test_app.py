@@ -25,7 +25,7 @@ def refusal(**context: str) -> str:
 
 
 def test_without_an_artifact_the_app_ends_with_one_line_that_says_which_command_makes_one(tmp_path: Path) -> None:
-    assert "python -m training fit" in refusal(manifest=f"{tmp_path}/model.json")
+    assert "./kennel fit" in refusal(manifest=f"{tmp_path}/model.json")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Photos in, a model artifact that proved itself out: ``python -m training``."""
+"""Photos in, a model artifact that proved itself out: ``./kennel fit`` and its like."""
 
 import os
 

@@ -1,8 +1,8 @@
 """Photos in, a model artifact out.
 
-    python -m training sample data/digits
-    python -m training fit --data data/digits
-    python -m training fit --data data/dogs --arch resnet50 --weights DEFAULT
+    ./kennel sample data/digits
+    ./kennel fit --data data/digits
+    ./kennel fit --data data/dogs --arch resnet50 --weights DEFAULT
 
 In a SageMaker training job the same `fit` runs with no argument: the channels, the hyperparameters and the folder for
 the model are read from SM_CHANNEL_*, SM_HPS and SM_MODEL_DIR.
@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from training.commands import check, evaluate, fit, launch, package, sample, tune, verify
 from training.commands.arguments import Parser
 from training.common.errors import AlreadyTold, Stopped, TrainingError, one_line
+from training.common.version import VERSION
 
 COMMANDS = (sample, check, fit, tune, evaluate, launch, package, verify)
 
@@ -46,9 +47,8 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="./kennel", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"kennel {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands, environment)

@@ -98,7 +98,7 @@ class State:
         """
         running = self.running()
         if running is None:
-            raise LocalError("the embedded AWS is not up; start it with: python -m local up")
+            raise LocalError("the embedded AWS is not up; start it with `./kennel local up`")
         return running
 
     def clear(self, *, keep_log: bool = False) -> None:

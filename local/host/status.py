@@ -1,4 +1,4 @@
-"""What `python -m local status` prints."""
+"""What `./kennel local status` prints."""
 
 import time
 from typing import Any

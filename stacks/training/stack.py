@@ -21,7 +21,7 @@ REPOSITORY = "pytorch"
 class TrainingStack(Stack):
     """A role for SageMaker training and tuning jobs, an EC2 launch template, and a workbench notebook.
 
-    The outputs are what ``python -m training launch`` reads; names and IDs only, never an export.
+    The outputs are what ``./kennel launch`` reads; names and IDs only, never an export.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, **kwargs: Any) -> None:

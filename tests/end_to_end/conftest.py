@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedded import environment_of, free_port, run_local
-from tests.end_to_end.project import PYTHON, Deployment, Model, processes_under, run, synthesised
+from tests.embedded import KENNEL, environment_of, free_port, run_local
+from tests.end_to_end.project import Deployment, Model, processes_under, run, synthesised
 
 TIME_SCALE = 60
 """A minute of Application Auto Scaling passes in a second."""
@@ -15,7 +15,7 @@ TIME_SCALE = 60
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "digits"
-    run(PYTHON, "-m", "training", "sample", folder)
+    run(KENNEL, "sample", folder)
     return folder
 
 
@@ -23,7 +23,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """The model of the demo: what a newcomer gets who changes nothing."""
     folder = tmp_path_factory.mktemp("first")
-    run(PYTHON, "-m", "training", "fit", "--data", photos, "--out", folder)
+    run(KENNEL, "fit", "--data", photos, "--out", folder)
     return synthesised(folder)
 
 
@@ -32,7 +32,7 @@ def second(photos: Path, first: Model, tmp_path_factory: pytest.TempPathFactory)
     """The first model, trained on for one epoch."""
     folder = tmp_path_factory.mktemp("second")
     options = ["--weights", first.folder / "model.safetensors", "--epochs", "1", "--lr", "1e-4"]
-    run(PYTHON, "-m", "training", "fit", "--data", photos, "--mode", "full", "--out", folder, *options)
+    run(KENNEL, "fit", "--data", photos, "--mode", "full", "--out", folder, *options)
     return synthesised(folder)
 
 

@@ -19,6 +19,8 @@ def copied_project(folder: Path) -> Path:
     for path in ROOT.iterdir():
         if path.name in ("settings", "lambda_src"):
             shutil.copytree(path, folder / path.name)
+        elif path.name == "kennel":  # a link would work in the folder that it leads to
+            shutil.copy(path, folder)
         elif not path.name.startswith(("cdk.out", ".git")):
             (folder / path.name).symlink_to(path)
     return folder

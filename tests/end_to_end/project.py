@@ -9,19 +9,17 @@ from typing import Any
 
 import pytest
 
-from tests.embedded import ROOT, Aws
+from tests.embedded import KENNEL, ROOT, Aws
 
-PYTHON = ROOT / ".venv" / "bin" / "python"
-CDK = ROOT / "node_modules" / ".bin" / "cdk"
 ENVIRONMENT = "local"
 NAME = f"kennel-{ENVIRONMENT}"
 
 
-def run(*command: Any, env: dict[str, str] | None = None, check: bool = True, folder: Path = ROOT) -> str:
-    """Run a command in the project's folder, or in a copy of it; return all it prints."""
+def run(*command: Any, env: dict[str, str] | None = None, check: bool = True) -> str:
+    """Run a command in the project's folder; return all it prints."""
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=folder,
+        cwd=ROOT,
         env={**os.environ, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -59,7 +57,7 @@ def synthesised(
     """Synthesise the assembly that deploys the artifact of a folder."""
     assembly = assembly or folder / "cdk.out"
     context = ["-c", f"environment={environment}", "-c", f"manifest={folder / 'model.json'}"]
-    run(CDK, "synth", "--quiet", *context, "--output", assembly, folder=project)
+    run(project / KENNEL.name, "cdk", "synth", "--quiet", *context, "--output", assembly)
     return Model(folder, assembly)
 
 
@@ -78,7 +76,7 @@ class Deployment(Aws):
         return f"Kennel{noun}-{self.settings}"
 
     def cdk(self, *arguments: Any, check: bool = True) -> str:
-        return run(CDK, *arguments, "--no-color", "--ci", env=self.environment, check=check)
+        return run(KENNEL, "cdk", *arguments, "--no-color", "--ci", env=self.environment, check=check)
 
     def roll_out(self, model: Model, *stacks: str, check: bool = True) -> str:
         which = stacks or ("--all",)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.embedded import environment_of, eventually, free_port, run_local
-from tests.end_to_end.project import NAME, PYTHON, Deployment, Model, processes_under, run, synthesised
+from tests.embedded import KENNEL, environment_of, eventually, free_port, run_local
+from tests.end_to_end.project import NAME, Deployment, Model, processes_under, run, synthesised
 
 TINY = ["--arch", "shufflenet_v2_x0_5", "--epochs", "2", "--batch-size", "16"]
 CPU = ["--instance-type", "ml.c7i.large"]
@@ -25,7 +25,7 @@ class Launcher:
 
     def __call__(self, *options: Any, data: Path | None = None, check: bool = True) -> str:
         fixed = ["--environment", "local", "--data", data or self.few, "--out", self.folder]
-        return run(PYTHON, "-m", "training", "launch", *fixed, *options, env=self.aws.environment, check=check)
+        return run(KENNEL, "launch", *fixed, *options, env=self.aws.environment, check=check)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def few(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fitted(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``fit`` makes of the few photos on this machine."""
     folder = tmp_path_factory.mktemp("fitted")
-    run(PYTHON, "-m", "training", "fit", "--data", few, "--out", folder, *TINY)
+    run(KENNEL, "fit", "--data", few, "--out", folder, *TINY)
     return folder
 
 
@@ -107,6 +107,7 @@ def test_a_training_job_makes_the_artifact_that_fit_makes_here_and_the_next_depl
     assert launch.aws.ask_endpoint(photo)["artifact_sha256"] == made_here
 
 
+@pytest.mark.accept  # two hosts: tests/local/sagemaker/training; two processes: tests/training/fit
 def test_two_instances_train_one_model(launch: Launcher) -> None:
     printed = launch(*TINY, *CPU, "--instances", 2)
     assert "in 2 processes" in printed
@@ -166,6 +167,7 @@ def test_an_instance_trains_and_terminates_itself(launch: Launcher) -> None:
     eventually(lambda: states() == ["terminated"])
 
 
+@pytest.mark.accept  # a stopped job: tests/local/sagemaker/training; resuming: tests/training/fit/test_resume.py
 def test_a_job_that_is_stopped_keeps_its_checkpoint_and_another_goes_on(launch: Launcher) -> None:
     options = [*TINY, "--epochs", "6", "--checkpoint-steps", "1", *CPU]
     launch(*options, "--detach")

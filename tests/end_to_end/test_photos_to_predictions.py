@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests import version_before
-from tests.embedded import Traffic, eventually
+from tests.embedded import KENNEL, Traffic, eventually
 from tests.end_to_end.archives import repacked
-from tests.end_to_end.project import NAME, PYTHON, Deployment, Model, model_servers, run, synthesised
+from tests.end_to_end.project import NAME, Deployment, Model, model_servers, run, synthesised
 
 
 def some_photos(photos: Path, count: int) -> list[Path]:
@@ -129,7 +129,7 @@ def test_photos_are_answered_with_the_right_labels_through_the_alias(
     deployed: Deployment, photos: Path, first: Model
 ) -> None:
     chosen = some_photos(photos, 30)
-    command = [PYTHON, "predict.py", "--function", NAME, "--check", "--at-least", "29"]
+    command = [KENNEL, "predict", "--function", NAME, "--check", "--at-least", "29"]
     printed = run(*command, *chosen, env=deployed.environment)
     assert "of 30 right" in printed
     answer = deployed.predict(event(chosen[0]))

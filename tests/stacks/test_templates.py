@@ -1,6 +1,6 @@
 """Snapshots of every template, and what matters in them whatever the snapshot says.
 
-`python -m pytest tests/stacks --snapshot-update` accepts a change.
+`.venv/bin/python -m pytest tests/stacks --snapshot-update` accepts a change.
 """
 
 import json

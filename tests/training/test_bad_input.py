@@ -108,14 +108,14 @@ DATA: dict[str, tuple[Change, str]] = {
 }
 
 ARGUMENTS: list[tuple[str, dict[str, str], str]] = [
-    ("", {}, "required: COMMAND (see `python -m training --help`)"),
+    ("", {}, "required: COMMAND (see `./kennel --help`)"),
     ("chekc", {}, "invalid choice: 'chekc'"),
     ("sample", {}, "required: DIR"),
     ("sample {data}", {}, "holds something else already; choose another folder, or remove it"),
     ("sample {file}", {}, "cannot be written"),
     ("sample {file}/digits", {}, "cannot be written"),
     ("check", {}, "--data DIR is needed"),
-    ("check --data {data}/nowhere", {}, "is missing; `python -m training sample"),
+    ("check --data {data}/nowhere", {}, "is missing; `./kennel sample"),
     ("check --data {file}", {}, "is not a folder"),
     ("check --data s3://", {}, "is not the address of photos in S3"),
     ("check --data {data} --image-size 4", {}, "must be from 8 to 4096"),
@@ -124,7 +124,7 @@ ARGUMENTS: list[tuple[str, dict[str, str], str]] = [
     ("check", {"SM_CHANNEL_TRAIN": "train", "SM_CHANNEL_VALID": "valid"}, "the channel test is missing"),
     ("fit", {}, "--data DIR is needed"),
     ("fit --data", {}, "--data: expected one argument"),
-    ("fit --data {data}/nowhere --out {out}", {}, "is missing; `python -m training sample"),
+    ("fit --data {data}/nowhere --out {out}", {}, "is missing; `./kennel sample"),
     ("fit --data {data} --out {file}", {}, "cannot be written"),
     ("fit --data {data} --out {out} --epochs 0", {}, "must be at least 1"),
     ("fit --data {data} --out {out} --epoch=ten", {}, "is not a whole number"),

@@ -79,7 +79,7 @@ def unpack(archive: Path, folder: Path) -> dict[str, File]:
         if packed.read(8) != b"\x1f\x8b\x08" + bytes(5):  # neither a file's name nor the time of writing
             packed.seek(0)
             kind = "was not written by Kennel" if packed.read(2) == b"\x1f\x8b" else "is not a .tar.gz file"
-            raise TrainingError(f"{archive} {kind}; `python -m training package` packs models")
+            raise TrainingError(f"{archive} {kind}; `./kennel package` packs models")
         packed.seek(0)
         try:
             with gzip.GzipFile(fileobj=packed) as stream:

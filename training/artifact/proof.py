@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.artifact.archive import unpack
 from training.artifact.layout import CARD, CODE
 from training.common.errors import TrainingError
 
@@ -68,8 +68,7 @@ def prove(archive: Path, photos: Sequence[Path], expected: NDArray[np.float32]) 
         A label differs, or a probability by more than ``TOLERANCE``: there is no artifact then.
     """
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+        unpack(archive, Path(folder))
         labels = [each["label"] for each in json.loads(Path(folder, CARD).read_bytes())["classes"]]
         try:
             answers = ask(Path(folder), photos)

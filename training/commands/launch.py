@@ -1,11 +1,11 @@
 """``launch``: ``fit`` on AWS, as a SageMaker training or tuning job or on an EC2 instance.
 
-python -m training launch --data data/dogs --arch resnet50 --weights DEFAULT
-python -m training launch --data data/dogs --instances 4 --spot --mode full --epochs 30
-python -m training launch --data s3://BUCKET/data/dogs/ --tune 20 --parallel 4
-python -m training launch --data data/dogs --on ec2 --instance-type g5.xlarge
-python -m training launch --attach            the latest; Ctrl-C lets go of it again
-python -m training launch --stop RUN
+./kennel launch --data data/dogs --arch resnet50 --weights DEFAULT
+./kennel launch --data data/dogs --instances 4 --spot --mode full --epochs 30
+./kennel launch --data s3://BUCKET/data/dogs/ --tune 20 --parallel 4
+./kennel launch --data data/dogs --on ec2 --instance-type g5.xlarge
+./kennel launch --attach            the latest; Ctrl-C lets go of it again
+./kennel launch --stop RUN
 
 With --tune, trials learn and validate, and leave nothing else. When all have ended, one more job fits the best
 settings, tests once and delivers. Whoever follows the search starts it: after --detach or Ctrl-C, whoever attaches.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NOT_OF_FIT = {"command", "data", "out", "run", "checkpoints", "features", "resume"}
 """Options that mean something else here, or nothing: folders of this machine, which a run does not have."""
 
-COMMAND = "python -m training launch"
+COMMAND = "./kennel launch"
 
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
@@ -151,7 +151,7 @@ def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
 def _check(options: argparse.Namespace) -> None:
     """Refuse what could only fail on AWS, after minutes and for money."""
     if options.data is None:
-        raise TrainingError("--data DIR or s3://... is needed; `python -m training sample data/digits` writes photos")
+        raise TrainingError("--data DIR or s3://... is needed; `./kennel sample data/digits` writes photos")
     if options.on == "ec2" and options.instances > 1:
         raise TrainingError("--on ec2 trains on one instance, with all its GPUs; --on sagemaker takes several")
     if options.on == "ec2" and options.tune:

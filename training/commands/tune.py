@@ -1,7 +1,7 @@
 """Fit with several settings, and keep the best: what `fit` does, many times, but for the test split and the artifact.
 
-python -m training tune --data data/digits --trials 20
-python -m training tune --data data/dogs --weights DEFAULT --trials 50 --epochs 20 --parallel 4
+./kennel tune --data data/digits --trials 20
+./kennel tune --data data/dogs --weights DEFAULT --trials 50 --epochs 20 --parallel 4
 
 What is tried is in settings/tuning/search.toml. Options of `fit` given here hold for every trial. A trial that lags
 behind the others is ended early. Stopped at any moment, the same command goes on; with more --trials, further.

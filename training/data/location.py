@@ -57,10 +57,10 @@ def folders(data: str | Path | None, environment: Mapping[str, str]) -> dict[str
             f"the channels {', '.join(sorted(channels)).lower()} are not train, valid and test, nor training alone"
         )
     if data is None:
-        raise TrainingError("--data DIR is needed; `python -m training sample data/digits` writes one to begin with")
+        raise TrainingError("--data DIR is needed; `./kennel sample data/digits` writes one to begin with")
     data = Path(data)
     if data.is_file():
         raise TrainingError(f"{data} is not a folder; --data takes the one that holds train, valid and test")
     if not data.is_dir():
-        raise TrainingError(f"{data} is missing; `python -m training sample {data}` writes photos to begin with")
+        raise TrainingError(f"{data} is missing; `./kennel sample {data}` writes photos to begin with")
     return {split: data / split for split in CHANNELS}

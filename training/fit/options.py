@@ -15,7 +15,7 @@ LR, TRAINED_LAYERS_SHARE = 1e-3, 0.1
 
 @dataclass(frozen=True)
 class Options:
-    """What ``python -m training fit`` was asked for; its help says what each means. None: chosen by the rest."""
+    """What ``./kennel fit`` was asked for; its help says what each means. None: chosen by the rest."""
 
     folders: dict[str, Path]
     out: Path

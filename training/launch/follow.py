@@ -44,7 +44,7 @@ def follow(aws: Aws, run: Run, poll_seconds: float = POLL_SECONDS) -> Look:
 def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
     """Write ``report.html`` and ``model.json`` of a run that has completed, and return the path of the latter.
 
-    `cdk deploy` reads it next.
+    `./kennel cdk deploy` reads it next.
 
     Raises
     ------

@@ -117,7 +117,7 @@ def _read(folder: Path) -> list[_Photo]:
         A split is missing or empty, or a file cannot be read.
     """
     if not folder.is_dir():
-        raise TrainingError(f"--data {folder}: there is no such folder; `python -m training sample {folder}` makes one")
+        raise TrainingError(f"--data {folder}: there is no such folder; `./kennel sample {folder}` makes one")
     paths = []
     for split in SPLITS:
         found = sorted(path for path in (folder / split).glob("*/**/*") if is_photo(path) and path.is_file())

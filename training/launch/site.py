@@ -1,4 +1,4 @@
-"""What `cdk deploy` made for training: the outputs of the environment's TrainingStack."""
+"""What `./kennel cdk deploy` made for training: the outputs of the environment's TrainingStack."""
 
 import re
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ def find_site(aws: Aws, environment: str) -> Site:
     if not ENVIRONMENT.fullmatch(environment):
         raise TrainingError(f"--environment {environment} is not the name of a settings file such as dev")
     stack = f"KennelTraining-{environment}"
-    deploy = f"`node_modules/.bin/cdk deploy --all -c environment={environment} -c model=none` makes it"
+    deploy = f"`./kennel cdk deploy --all -c environment={environment} -c model=none` makes it"
     with explained():
         try:
             found = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]

@@ -24,6 +24,9 @@ PACKAGE = Path(__file__).parents[1]
 ENTRY = "job.py"
 """At the archive's root, so that ``training`` is found beside it."""
 
+VERSION = PACKAGE.with_name("VERSION")
+"""Also at the archive's root, where ``training/common/version.py`` reads it."""
+
 NOT_NEEDED = {"scikit-learn", "optuna"}
 """What no job runs: the sample photos, and the search on one machine."""
 
@@ -45,6 +48,7 @@ def members() -> dict[str, bytes]:
         if path.is_file() and "__pycache__" not in path.parts
     }
     found[ENTRY] = found.pop(f"{PACKAGE.name}/{ENTRY}")
+    found[VERSION.name] = VERSION.read_bytes()
     found["requirements.txt"] = "\n".join(_requirements()).encode() + b"\n"
     cache = wheel_cache()
     for wheel in fetch_wheels(pinned_requirements(), cache):

@@ -99,7 +99,7 @@ def _unpack(archive: Path, work: Path) -> Path:
             for member in tar:
                 if member.name.removeprefix("./") == "model.onnx":
                     raise TrainingError(
-                        f"{archive} is packaged already; `python -m training verify {archive}` checks it, and "
+                        f"{archive} is packaged already; `./kennel verify {archive}` checks it, and "
                         "model.safetensors beside it has the weights"
                     )
                 hidden = Path(member.name).name.startswith(".")  # as macOS adds them

@@ -28,7 +28,7 @@ NORMALISATIONS = ("imagenet", "none")
 
 @dataclass(frozen=True)
 class Wish:
-    """What ``python -m training package`` was asked for; its help says what each means."""
+    """What ``./kennel package`` was asked for; its help says what each means."""
 
     source: Path
     out: Path

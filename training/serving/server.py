@@ -34,7 +34,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .inference import Model, Reply, cores, model_fn, problem, respond, whole_number
+from .cores import cores
+from .inference import Model, Reply, model_fn, problem, respond, whole_number
 from .photo_pixels import MAX_BODY_BYTES
 from .serving_errors import ArtifactError, SettingError
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from training.common.errors import TrainingError
 
-SEARCH = Path("settings/tuning/search.toml")
+SEARCH = Path(__file__).parents[2] / "settings" / "tuning" / "search.toml"
 KEYS = {"low", "high", "scale", "values"}
 
 

@@ -70,7 +70,7 @@ def test_env_prints_an_error_and_no_variables_when_nothing_is_up(state: Path) ->
     for command in ("env", "status"):
         done = run_local(command, "--state", state)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == "kennel: the embedded AWS is not up; start it with: python -m local up\n"
+        assert done.stderr == "kennel: the embedded AWS is not up; start it with `./kennel local up`\n"
 
 
 def test_env_can_be_evaluated_by_a_shell(state: Path) -> None:

@@ -1,6 +1,6 @@
 """Least privilege: every role is exactly its golden policy, in every environment.
 
-`python -m pytest tests/stacks/iam --accept` writes the golden policies (and docs/security.md) from the templates;
+`.venv/bin/python -m pytest tests/stacks/iam --accept` writes the golden policies (and docs/security.md) anew;
 the diff of `tests/stacks/iam/golden` is then what a reviewer approves.
 """
 
@@ -21,4 +21,4 @@ def test_every_role_grants_its_golden_policy_no_more_and_no_less(
         for name, role in actual.items()
         for kind, request in differences(role, accepted[name]).items()
     ]
-    assert not wrong, "\n".join(["", *wrong, "if that is meant: python -m pytest tests/stacks/iam --accept"])
+    assert not wrong, "\n".join(["", *wrong, "if that is meant: .venv/bin/python -m pytest tests/stacks/iam --accept"])

@@ -1,4 +1,4 @@
-"""docs/security.md says what the templates grant; `python -m pytest tests/stacks/iam --accept` brings it up to date."""
+"""docs/security.md says what the templates grant; `pytest tests/stacks/iam --accept` brings it up to date."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from tests.stacks.iam.golden_policies import Granted, merge
 @pytest.mark.usefixtures("golden")  # which writes the page first where --accept says so
 def test_the_page_is_what_the_templates_grant(environments: list[str], granted: Callable[[str], Granted]) -> None:
     made = security_doc.render(merge({environment: granted(environment) for environment in environments}))
-    assert security_doc.generated_part() == made, "python -m pytest tests/stacks/iam --accept"
+    assert security_doc.generated_part() == made, ".venv/bin/python -m pytest tests/stacks/iam --accept"
 
 
 def test_a_statement_without_a_reason_has_no_place_on_the_page() -> None:

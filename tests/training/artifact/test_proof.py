@@ -1,11 +1,10 @@
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.artifact.archive import write_archive
+from training.artifact.archive import unpack, write_archive
 from training.artifact.proof import NoAnswer, ask, prove
 from training.common.errors import TrainingError
 
@@ -14,8 +13,7 @@ CARD: dict[str, object] = {"schema": 1, "input": {}, "classes": []}
 
 def unpacked_probabilities(fitted: Path, folder: Path) -> tuple[list[Path], NDArray[np.float32]]:
     photos = sorted((fitted / "data" / "test").rglob("*.png"))[::3]
-    with tarfile.open(fitted / "build" / "model.tar.gz") as tar:
-        tar.extractall(folder, filter="data")
+    unpack(fitted / "build" / "model.tar.gz", folder)
     answers = ask(folder, photos)
     return photos, np.array([each["probabilities"] for each in answers], np.float32)
 

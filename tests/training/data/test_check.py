@@ -109,7 +109,7 @@ def test_a_photo_in_two_splits_is_found_however_it_was_saved(data: Path, how: st
     status, _, errors = run("fit", "--data", data, "--out", data.parent / "build")
     assert (status, errors.count("\n")) == (2, 1)
     assert f"kennel: {first} = {second}: the same photo in two splits" in errors
-    assert "`python -m training check`" in errors
+    assert "`./kennel check`" in errors
     assert not (data.parent / "build" / "model.json").exists()
 
 
@@ -239,7 +239,7 @@ def test_warnings_are_told_before_training_too(data: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == "", "nobody knows the model's input yet"
     shutil.copy(data / "train" / RED / "1.png", data / "train" / RED / "again.png")
     survey(find(photos))
-    assert capsys.readouterr().out.startswith("Warnings    1 x repetition; `python -m training check`")
+    assert capsys.readouterr().out.startswith("Warnings    1 x repetition; `./kennel check`")
 
 
 def test_a_link_that_leads_nowhere_is_a_photo_that_is_missing(data: Path, run: Run) -> None:

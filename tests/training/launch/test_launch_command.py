@@ -109,7 +109,7 @@ def test_an_interrupt_lets_go_of_the_run_and_says_how_to_go_on(
     monkeypatch.setattr("training.launch.follow.follow", interrupted)
     status, output, _ = run("launch", "--data", data, "--out", tmp_path)
     assert status == 130
-    assert "goes on: `python -m training launch --attach" in output
+    assert "goes on: `./kennel launch --attach" in output
     assert sagemaker.stopped == []
 
 
@@ -143,7 +143,7 @@ def test_a_search_ends_with_one_job_more_whose_model_comes_home(
 @pytest.mark.parametrize(
     ("ending", "status", "said"),
     [
-        (None, 130, "Detached    search-best goes on: `python -m training launch --attach search` follows it"),
+        (None, 130, "Detached    search-best goes on: `./kennel launch --attach search` follows it"),
         (Look("stopped", "Stopped"), 1, "Stopped     search-best; there is no model of it"),
         (Look("failed", "Failed", "no capacity"), 2, "search-best failed: no capacity; with the settings above"),
     ],
@@ -191,7 +191,7 @@ def test_a_folder_that_is_full_costs_neither_the_runs_name_nor_its_model(
     monkeypatch.setattr("training.launch.follow.bring_home", full)
     status, _, errors = run("launch", "--attach", "job", "--out", tmp_path / "build")
     assert status == 2
-    assert "job is still there: `python -m training launch --attach job`" in errors
+    assert "job is still there: `./kennel launch --attach job`" in errors
 
 
 def test_what_the_command_line_decides_is_not_searched(

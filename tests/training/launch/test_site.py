@@ -53,7 +53,7 @@ def test_a_stack_that_is_not_deployed_is_told() -> None:
     stub = Stubber(client)
     stub.add_client_error("describe_stacks", "ValidationError", "Stack with id KennelTraining-dev does not exist")
     stub.activate()
-    with pytest.raises(TrainingError, match=r"no stack KennelTraining-dev .* eu-west-1; `node_modules/.bin/cdk deploy"):
+    with pytest.raises(TrainingError, match=r"no stack KennelTraining-dev .* eu-west-1; `./kennel cdk deploy"):
         find_site(aws_with(cloudformation=client), "dev")
 
 

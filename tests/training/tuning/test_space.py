@@ -8,7 +8,10 @@ from training.common.errors import TrainingError
 from training.tuning.space import SEARCH, Choices, Numbers, read_space
 
 
-def test_the_file_of_the_settings_is_one() -> None:
+def test_the_file_of_the_settings_is_one_and_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert read_space(SEARCH)["lr"] == Numbers(0.0003, 0.01, whole=False, log=True)
 
 
