@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import version_before
 from training.artifact.archive import unpack, write_archive
 
 ROOT = Path(__file__).parents[3]
@@ -199,3 +201,27 @@ def test_every_answer_is_that_of_our_own_server_byte_for_byte(
         "no json": 406,
     }
     assert dict(zip(requests, seen["good"]["answers"], strict=True)) == dict(zip(requests, ours, strict=True))
+
+
+def test_the_deployment_of_the_version_before_is_imported_and_proves_its_model(artifact: Path, tmp_path: Path) -> None:
+    """The first step of ``serve run``, without Ray's processes, which take a minute."""
+    graph, card = ((artifact / name).read_bytes() for name in ("model.onnx", "model.json"))
+    version_before.write_archive(tmp_path / "model.tar.gz", graph, card, {})
+    model, packages = tmp_path / "model", tmp_path / "packages"
+    for name, content in version_before.members(tmp_path / "model.tar.gz").items():
+        (model / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / name).write_bytes(content)
+    for wheel in WHEELS.glob("*.whl"):
+        zipfile.ZipFile(wheel).extractall(packages)
+
+    def imported() -> subprocess.CompletedProcess[str]:
+        path = f"{model}:{model}/code:{packages}"
+        program = "from deployment import app; print(type(app).__name__)"
+        return subprocess.run(
+            [PYTHON, "-c", program], cwd="/", env=ENVIRONMENT | {"PYTHONPATH": path}, capture_output=True, text=True
+        )
+
+    done = imported()
+    assert (done.returncode, done.stdout) == (0, "Application\n"), done.stderr
+    (model / "model.onnx").write_bytes(graph[:-1] + b"\x00")
+    assert "ArtifactError" in imported().stderr
