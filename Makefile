@@ -130,9 +130,9 @@ format: .venv/ready-dev ## Rewrite the sources in ruff's format
 	@.venv/bin/ruff check --fix $(PACKAGES)
 	@.venv/bin/ruff format $(PACKAGES)
 
-BENCHES := serving synth features training distributed resume seeds
+BENCHES = $(basename $(notdir $(shell grep -l '^def main' bench/*.py)))
 bench: .venv/ready-dev node_modules/ready ## Ratios against baselines, each in one run (half an hour)
-	@for name in $(BENCHES); do printf '\n==> bench/%s.py\n' $$name; .venv/bin/python bench/$$name.py || exit 1; done
+	@for name in $(BENCHES); do printf '\n==> bench.%s\n' $$name; .venv/bin/python -m bench.$$name || exit 1; done
 
 COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints'
 constraints: .venv/uv ## Lock what the requirements files ask for (delete a line of the lock to have it resolved anew)
