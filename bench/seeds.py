@@ -1,8 +1,8 @@
 """Mode `full` on the scanned digits with ten seeds: the test accuracy of each.
 
-The settings are the defaults of `./kennel fit`, without packing and proof. Trainings run beside each other, each on one core.
-The test split is read once for each seed, and no seed is chosen by it. The exit status is 1 if a seed is not accurate
-enough.
+The settings are the defaults of `./kennel fit`, without packing and proof. Trainings run beside each other, each on
+one core. The test split is read once for each seed, and no seed is chosen by it. The exit status is 1 if a seed is not
+accurate enough.
 """
 
 import multiprocessing
