@@ -110,7 +110,7 @@ CHECKED := .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/read
 
 quick: lint ## The inner loop, a minute: lint, types and the tests that start nothing; no Node
 	$(call say,Tests that start nothing)
-	@$(PYTEST) --quick --quiet -r fE --durations=3
+	@$(PYTEST) --quick --quiet --disable-warnings -p no:syrupy -r fE --durations=3
 
 test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
 	$(call say,Tests)
