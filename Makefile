@@ -21,7 +21,7 @@ say = @printf '\n==> %s\n' "$(1)"
 
 .PHONY: help
 help: ## What each target does (the default)
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, which are those of ./kennel
@@ -34,9 +34,7 @@ DEMO_PHOTOS := 30
 TRAINING_SOURCES := $(shell find training -name '*.py' -o -name '*.txt' -o -name '*.yaml')
 STACK_SOURCES := app.py cdk.json $(shell find stacks lambda_src -name '*.py')
 
-.PHONY: setup demo
-setup: .venv/ready .venv-local/ready node_modules/ready ## Make the environments that the demo and the launcher need
-
+.PHONY: demo
 demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
 	$(call say,Start the embedded AWS (a minute of alarms, bakes and scaling passes in a second))
 	@$(LOCAL) up --time-scale 60
@@ -112,7 +110,7 @@ CHECKED := .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/read
 
 quick: lint ## The inner loop, a minute: lint, types and the tests that start nothing; no Node
 	$(call say,Tests that start nothing)
-	@$(PYTEST) --quick --quiet -r fE --durations=3
+	@$(PYTEST) --quick --quiet --disable-warnings -p no:syrupy -r fE --durations=3
 
 test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
 	$(call say,Tests)
@@ -132,9 +130,9 @@ format: .venv/ready-dev ## Rewrite the sources in ruff's format
 	@.venv/bin/ruff check --fix $(PACKAGES)
 	@.venv/bin/ruff format $(PACKAGES)
 
-BENCHES := serving synth features training distributed resume seeds
+BENCHES = $(basename $(notdir $(shell grep -l '^def main' bench/*.py)))
 bench: .venv/ready-dev node_modules/ready ## Ratios against baselines, each in one run (half an hour)
-	@for name in $(BENCHES); do printf '\n==> bench/%s.py\n' $$name; .venv/bin/python bench/$$name.py || exit 1; done
+	@for name in $(BENCHES); do printf '\n==> bench.%s\n' $$name; .venv/bin/python -m bench.$$name || exit 1; done
 
 COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints'
 constraints: .venv/uv ## Lock what the requirements files ask for (delete a line of the lock to have it resolved anew)
