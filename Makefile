@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 ENVIRONMENT ?= dev
-UV := .venv/bin/uv pip install --quiet --python
+UV := .venv/bin/uv pip install --quiet --constraint constraints.txt --python
 CDK := ./kennel cdk
 LOCAL := ./kennel local
 PACKAGES := app.py predict.py stacks cost training lambda_src local tests bench
@@ -21,7 +21,7 @@ say = @printf '\n==> %s\n' "$(1)"
 
 .PHONY: help
 help: ## What each target does (the default)
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, which are those of ./kennel
@@ -104,10 +104,21 @@ deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your cre
 
 # ---- checks
 
-.PHONY: test lint format bench constraints clean
-test: .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
+.PHONY: quick test accept lint format bench constraints clean
+PYTEST := .venv/bin/python -m pytest --numprocesses 2 --no-loadscope-reorder
+CHECKED := .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready-dev
+
+quick: lint ## The inner loop, a minute: lint, types and the tests that start nothing; no Node
+	$(call say,Tests that start nothing)
+	@$(PYTEST) --quick --quiet --disable-warnings -p no:syrupy -r fE --durations=3
+
+test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
 	$(call say,Tests)
-	@.venv/bin/python -m pytest --numprocesses 2 --no-loadscope-reorder
+	@$(PYTEST)
+
+accept: $(CHECKED) demo-training ## What takes longer than `make test` has time for
+	$(call say,Tests that take longer)
+	@.venv/bin/python -m pytest -m accept
 
 lint: .venv/ready-dev ## ruff and mypy --strict
 	$(call say,Lint and types)
@@ -119,14 +130,14 @@ format: .venv/ready-dev ## Rewrite the sources in ruff's format
 	@.venv/bin/ruff check --fix $(PACKAGES)
 	@.venv/bin/ruff format $(PACKAGES)
 
-BENCHES := serving synth features training distributed resume seeds
+BENCHES = $(basename $(notdir $(shell grep -l '^def main' bench/*.py)))
 bench: .venv/ready-dev node_modules/ready ## Ratios against baselines, each in one run (half an hour)
-	@for name in $(BENCHES); do printf '\n==> bench/%s.py\n' $$name; .venv/bin/python bench/$$name.py || exit 1; done
+	@for name in $(BENCHES); do printf '\n==> bench.%s\n' $$name; .venv/bin/python -m bench.$$name || exit 1; done
 
 COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints'
 constraints: .venv/uv ## Lock what the requirements files ask for (delete a line of the lock to have it resolved anew)
-	@$(COMPILE) requirements.txt requirements-dev.txt local/requirements-training-job.txt --output-file constraints.txt
-	@$(COMPILE) training/serving/requirements-ray.txt --output-file training/serving/constraints-ray.txt
+	@$(COMPILE) requirements.txt --group checks --group training-job --output-file constraints.txt
+	@$(COMPILE) --group ray-container --output-file training/serving/constraints-ray.txt
 
 clean: down ## Remove what make made
 	@rm -rf .venv .venv-local .venv-training .venv-ray node_modules build data cdk.out cdk.out.local
@@ -145,39 +156,45 @@ clean: down ## Remove what make made
 	@$(UV) .venv/bin/python -r stacks/requirements.txt
 	@touch $@
 
-.venv/ready: .venv/ready-synth requirements-predict.txt training/requirements.txt training/serving/requirements.txt
+.venv/ready: .venv/ready-synth training/requirements.txt training/serving/requirements.txt
 	@echo 'Python packages for training (PyTorch is the large one) ...'
-	@$(UV) .venv/bin/python -r training/requirements.txt -r training/serving/requirements.txt -r requirements-predict.txt
+	@$(UV) .venv/bin/python -r training/requirements.txt -r training/serving/requirements.txt
 	@touch $@
 
-.venv/ready-dev: .venv/ready requirements-dev.txt
+.venv/ready-dev: .venv/ready pyproject.toml
 	@echo 'Python packages for the checks ...'
-	@$(UV) .venv/bin/python -r requirements-dev.txt -r local/requirements.txt
+	@$(UV) .venv/bin/python --group checks
 	@touch $@
 
-.venv-local/ready: .venv/uv constraints.txt local/requirements.txt training/serving/requirements.txt
+.venv-local/ready: .venv/uv constraints.txt pyproject.toml training/serving/requirements.txt
 	@echo 'Python packages for the embedded AWS ...'
 	@test -x .venv-local/bin/python || .venv/bin/uv venv --quiet --python $(PYTHON) .venv-local
-	@$(UV) .venv-local/bin/python -r local/requirements.txt
+	@$(UV) .venv-local/bin/python --group embedded-aws -r training/serving/requirements.txt
 	@touch $@
 
-.venv-training/ready: .venv/uv constraints.txt training/requirements.txt local/requirements-training-job.txt
+.venv-training/ready: .venv/uv constraints.txt training/requirements.txt pyproject.toml
 	@echo "Python packages of training jobs on the embedded AWS (AWS's training toolkit) ..."
 	@test -x .venv-training/bin/python || .venv/bin/uv venv --quiet --python $(PYTHON) .venv-training
-	@$(UV) .venv-training/bin/python -r local/requirements-training-job.txt
+	@$(UV) .venv-training/bin/python -r training/requirements.txt --group training-job
 	@touch $@
 
 SERVING := training/serving
-.venv-ray/ready: .venv/uv $(SERVING)/requirements-ray.txt $(SERVING)/constraints-ray.txt $(SERVING)/requirements-container.txt
+.venv-ray/ready: .venv/uv pyproject.toml $(SERVING)/constraints-ray.txt $(SERVING)/requirements-container.txt
 	@echo "Python packages of AWS's Ray container ..."
 	@# Python 3.13 as in the container where the machine has one (PYENV_VERSION: pyenv hides it), else make's own.
 	@PYENV_VERSION=3.13 .venv/bin/uv venv --quiet --clear --no-python-downloads --python 3.13 .venv-ray 2>/dev/null || \
 	  .venv/bin/uv venv --quiet --clear --python .venv/bin/python .venv-ray
-	@$(UV) .venv-ray/bin/python -r $(SERVING)/requirements-ray.txt -c $(SERVING)/constraints-ray.txt
+	@.venv/bin/uv pip install --quiet --python .venv-ray/bin/python --group ray-container -c $(SERVING)/constraints-ray.txt
 	@.venv-ray/bin/python -m pip download -qq --no-deps --only-binary=:all: -d .venv-ray/wheels -r $(SERVING)/requirements-container.txt
 	@touch $@
 
+NPM := env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
 node_modules/ready: package-lock.json
-	@echo 'The CDK command line, and the IAM simulator of the tests ...'
-	@env -u NODE_EXTRA_CA_CERTS npm ci --silent --no-audit --no-fund
+	@echo 'The CDK command line ...'
+	@$(NPM) --omit=dev
 	@touch $@
+
+node_modules/ready-dev: package-lock.json
+	@echo 'The CDK command line, and the IAM simulator of the tests ...'
+	@$(NPM)
+	@touch $@ node_modules/ready

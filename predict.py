@@ -262,6 +262,7 @@ def main(arguments: Sequence[str] | None = None, client: LambdaClient | None = N
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./kennel predict", description="Label photos with a deployed Kennel.")
+    parser.add_argument("--version", action="version", version=f"kennel {_version()}")
     parser.add_argument("photos", nargs="+", metavar="PHOTO_OR_URL", help="a JPEG, PNG or WebP file, or a URL")
     parser.add_argument("--function", required=True, help="name of the Lambda function, such as kennel-dev")
     parser.add_argument("--alias", default="live", help="alias or version of the function (default: live)")
@@ -278,6 +279,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not 0 <= options.at_least <= len(options.photos):
         parser.error(f"--at-least is {options.at_least}: it must be from 0 to {len(options.photos)}, the photos given")
     return options
+
+
+def _version() -> str:
+    """Return which Kennel this is; this file also works without the rest of it."""
+    file = Path(__file__).with_name("VERSION")
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else "of an unknown version"
 
 
 def _explain(error: Exception, function: str, alias: str) -> str:

@@ -21,14 +21,17 @@ from training.common.torchvision_compat import models
 # isort: split
 from torchvision import datasets, transforms  # the line above makes it importable everywhere
 
-CLASSES, HIDDEN, BATCH, LR, SIDE = 133, 128, 32, 1e-3, 224
+CLASSES, HIDDEN, BATCH, LR, SIDE, RESIZE = 133, 128, 32, 1e-3, 224, 256
 
 Split = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds for each epoch (train and validate), by the clock and of the processor; accuracy on the test split."""
+    """Seconds for each epoch (train and validate), by the clock and of the processor; accuracy on the test split.
+
+    Without a test, the accuracy is not a number.
+    """
 
     epochs: list[float]
     processor: list[float]
@@ -51,10 +54,10 @@ def network(weights: Path) -> nn.Module:
     return made
 
 
-def splits(data: Path) -> dict[str, Split]:
-    """Return the photos in batches."""
-    varied = [transforms.RandomResizedCrop(SIDE), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
-    plain = [transforms.Resize(256), transforms.CenterCrop(SIDE), transforms.ToTensor()]
+def splits(data: Path, side: int) -> dict[str, Split]:
+    """Return the photos in batches, of so many pixels a side."""
+    varied = [transforms.RandomResizedCrop(side), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
+    plain = [transforms.Resize(side * RESIZE // SIDE), transforms.CenterCrop(side), transforms.ToTensor()]
     return {
         split: DataLoader(
             datasets.ImageFolder(data / split, transforms.Compose(varied if split == "train" else plain)),
@@ -94,11 +97,11 @@ def test(model: nn.Module, photos: Split) -> float:
     return torch.cat(right).mean().item()
 
 
-def run(data: Path, weights: Path, epochs: int, *, keep: bool, seed: int = 0) -> Result:
-    """Train and test; with ``keep``, under the same rule for memory that Kennel's training has."""
+def run(data: Path, weights: Path, side: int, epochs: int, *, keep: bool, tests: bool, seed: int = 0) -> Result:
+    """Train, and test if told to; with ``keep``, under the same rule for memory that Kennel's training has."""
     if keep:
         keep_memory()
     torch.manual_seed(seed)
     random.seed(seed)
-    model, photos = network(weights), splits(data)
-    return Result(*train(model, photos, epochs), test(model, photos["test"]) if epochs > 1 else float("nan"))
+    model, photos = network(weights), splits(data, side)
+    return Result(*train(model, photos, epochs), test(model, photos["test"]) if tests else float("nan"))

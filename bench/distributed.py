@@ -1,17 +1,14 @@
 """Two processes against one, in one run: how much faster, and how far apart what they learn.
 
-    .venv/bin/python bench/distributed.py [ROUNDS]
-
 Each process has one thread, so two of them can be twice as fast on two cores at best; efficiency is the share of that.
-ResNet-18 on scanned digits of 160 pixels a side, the same photos a step (64) over all processes: at 32 pixels, the
-optimizer's step, which each process takes, and the gradients' way weigh as much as learning itself. The two take turns,
-an epoch each, so that a noisy machine disturbs both; the median of the rounds counts. Batch norm takes the whole
-batch's statistics, which needs two messages a layer and step, or is frozen, which needs none.
+ResNet-18 learns scanned digits, with the same number of photos a step (64) over all processes. One process and two take
+turns, an epoch each, so that a noisy machine disturbs both; the median of the rounds counts. Batch norm takes the
+statistics of the whole batch, which needs two messages a layer and step, or is frozen, which needs none.
 
-Beside it, as what the machine itself allows: two processes that each train on their own, without a word to each other,
-against one.
+What the machine itself allows is measured too: two processes that train independently of each other, against one.
 
-Of mode ``head``, what takes time: a frozen ResNet-18's features of the same photos, half of them by each process.
+Of mode `head`, the bench measures the part that takes time: a frozen ResNet-18's features of the same photos, half of
+them computed by each process.
 """
 
 import hashlib
@@ -19,34 +16,44 @@ import multiprocessing
 import os
 import socket
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from bench import command
+from training.commands.arguments import Parser, whole
 from training.common.console import console
 from training.common.memory import keep_memory
-from training.data import photos
-from training.data.photos import Photos, PixelDataset
 from training.data.sample import write_sample
-from training.fit.features import FeatureBank
-from training.fit.full import FullTraining
-from training.fit.schedule import Schedule
-from training.fit.stopping import Stop
 from training.fit.torchrun import group
-from training.model.network import create
 
-SIDE, PHOTOS = 160, 128
+if TYPE_CHECKING:
+    from training.data.photos import Photos
+
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["training.fit.full"])
+"""Forks from a process that has imported PyTorch and done nothing else, which saves each its seconds of importing."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What both learn: so many photos of those in a folder, so many pixels a side."""
+
+    data: Path
+    photos: int
+    side: int
+
+    def find(self) -> "Photos":
+        """Return the photos, few of them to train on."""
+        from training.data import photos
+
+        found = photos.find({split: self.data / split for split in photos.SPLITS})
+        train = found.splits["train"]
+        some = train[:: max(1, len(train) // self.photos)][: self.photos]
+        return replace(found, splits=found.splits | {"train": some})
 
 
 def free_port() -> int:
@@ -60,6 +67,8 @@ def free_port() -> int:
 @contextmanager
 def member(rank: int, size: int, port: int) -> Iterator[None]:
     """Make this process one of a group, with one thread."""
+    import torch
+
     torch.set_num_threads(1)
     keep_memory()
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -68,19 +77,20 @@ def member(rank: int, size: int, port: int) -> Iterator[None]:
         yield
 
 
-def some(data: Path) -> Photos:
-    """Return the photos, few of them to train on."""
-    found = photos.find({split: data / split for split in photos.SPLITS})
-    train = found.splits["train"]
-    return replace(found, splits=found.splits | {"train": train[:: len(train) // PHOTOS][:PHOTOS]})
-
-
-def work(rank: int, size: int, port: int, data: Path, batch_norm: str, orders: Any, answers: Any) -> None:
+def work(rank: int, size: int, port: int, task: Task, batch_norm: str, orders: Any, answers: Any) -> None:
     """Train an epoch whenever told to, and answer with its seconds and the loss so far."""
+    import torch
+
+    from training.data.photos import PixelDataset
+    from training.fit.full import FullTraining
+    from training.fit.schedule import Schedule
+    from training.fit.stopping import Stop
+    from training.model.network import create
+
     with member(rank, size, port):
-        splits = some(data).splits
+        splits = task.find().splits
         torch.manual_seed(0)
-        recipe = create("resnet18", "none", 10, SIDE, 32)
+        recipe = create("resnet18", "none", 10, task.side, 32)
         train = PixelDataset(splits["train"], recipe.rule, "light")
         valid = PixelDataset(splits["valid"], recipe.rule)
         schedule = Schedule(epochs=100, batch_size=64, lr=1e-4, seed=0, batch_norm=batch_norm)
@@ -97,11 +107,11 @@ def work(rank: int, size: int, port: int, data: Path, batch_norm: str, orders: A
 class Team:
     """Processes that train one model together, an epoch at a time."""
 
-    def __init__(self, size: int, data: Path, batch_norm: str) -> None:
+    def __init__(self, size: int, task: Task, batch_norm: str) -> None:
         port = free_port()
         self.orders, self.answers, self.size = PROCESSES.SimpleQueue(), PROCESSES.SimpleQueue(), size
         for rank in range(size):
-            arguments = (rank, size, port, data, batch_norm, self.orders, self.answers)
+            arguments = (rank, size, port, task, batch_norm, self.orders, self.answers)
             PROCESSES.Process(target=work, args=arguments, daemon=True).start()
         for _ in range(size):
             self.answers.get()
@@ -117,9 +127,9 @@ class Team:
         return max(seconds), sum(busy), losses[0]
 
 
-def compare(data: Path, batch_norm: str, rounds: int) -> None:
+def compare(task: Task, batch_norm: str, rounds: int) -> None:
     """Print one line."""
-    one, two, other = Team(1, data, batch_norm), Team(2, data, batch_norm), Team(1, data, batch_norm)
+    one, two, other = Team(1, task, batch_norm), Team(2, task, batch_norm), Team(1, task, batch_norm)
     walls, works, apart, beside = [], [], [], []
     for number in range(rounds + 1):
         one.tell(True)
@@ -146,25 +156,30 @@ def compare(data: Path, batch_norm: str, rounds: int) -> None:
     )
 
 
-def look(rank: int, size: int, port: int, data: Path, folder: Path, answers: Any) -> None:
+def look(rank: int, size: int, port: int, task: Task, folder: Path, answers: Any) -> None:
     """Compute the features of this process's share of the photos, and answer with the seconds and everybody's."""
+    import torch
+
+    from training.fit.features import FeatureBank
+    from training.model.network import create
+
     with member(rank, size, port):
         torch.manual_seed(0)
-        bank = FeatureBank(create("resnet18", "none", 10, SIDE, 32), some(data), folder)
+        bank = FeatureBank(create("resnet18", "none", 10, task.side, 32), task.find(), folder)
         bank["valid"]  # warms up
         start = time.perf_counter()
         rows = bank["train"].rows
         answers.put((time.perf_counter() - start, hashlib.sha256(rows.numpy().tobytes()).hexdigest()))
 
 
-def compare_features(data: Path, folder: Path, rounds: int) -> None:
+def compare_features(task: Task, folder: Path, rounds: int) -> None:
     """Print one line."""
     efficiencies, seen = [], set[str]()
     for number in range(rounds):
         seconds = []
         for size in (1, 2):
             answers, port = PROCESSES.SimpleQueue(), free_port()
-            arguments = (size, port, data, folder / f"{number}-{size}", answers)
+            arguments = (size, port, task, folder / f"{number}-{size}", answers)
             team = [PROCESSES.Process(target=look, args=(rank, *arguments)) for rank in range(size)]
             for process in team:
                 process.start()
@@ -178,15 +193,35 @@ def compare_features(data: Path, folder: Path, rounds: int) -> None:
     print(f"features           efficiency {statistics.median(efficiencies):.2f} by the clock; {alike}", flush=True)
 
 
-def main(rounds: int) -> None:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = command.parser_of("distributed", __doc__)
+    made.add_argument(
+        "rounds", nargs="?", type=whole(1), default=5, metavar="ROUNDS", help="epochs measured (default: %(default)s)"
+    )
+    made.add_argument("--photos", type=whole(2), default=128, help="photos to train on (default: %(default)s)")
+    made.add_argument(
+        "--side",
+        type=whole(32),
+        default=160,
+        help="pixels of each side of the network's input (default: %(default)s; at 32, the optimizer's step, which "
+        "each process takes, and the exchange of gradients take as long as learning itself)",
+    )
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Compare both kinds of batch norm, and features."""
+    options = parser().parse_args(arguments)
+    PROCESSES.set_forkserver_preload(["training.fit.features", "training.fit.full", "training.data.sample"])
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "digits")
-        write_sample(data)
+        task = Task(Path(folder, "digits"), options.photos, options.side)
+        write_sample(task.data)
         for batch_norm in ("frozen", "train"):
-            compare(data, batch_norm, rounds)
-        compare_features(data, Path(folder, "features"), rounds)
+            compare(task, batch_norm, options.rounds)
+        compare_features(task, Path(folder, "features"), options.rounds)
+    return 0
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    command.run(main)

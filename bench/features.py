@@ -1,38 +1,36 @@
-"""A frozen network's photos a second, way by way, in one run: what `training/fit/frozen.py` chooses from.
+"""A frozen network's photos a second in each way that `training/fit/frozen.py` chooses from, in one run.
 
-    .venv/bin/python bench/features.py [ARCHITECTURE ...]
-
-Pixels are noise of 224 a side, in the batches that features are computed in. The ways take turns, so that a noisy
-machine disturbs all; the median of the rounds counts. Compiling is told with the number of photos that make up for it.
+Pixels are noise, in the batches that features are computed in. The ways take turns, so that a noisy machine disturbs
+all; the median of the rounds counts. On a CPU, a network with batch norm is compiled too, and the bench prints after
+how many photos that pays.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from bench import command
+from training.commands.arguments import Parser, whole
 from training.common.memory import keep_memory
 from training.fit.frozen import Frozen
 from training.fit.loading import set_seed
-from training.model.network import create
+from training.model.network import check_architecture, create
 
-SIDE, ROUNDS, MANY = 224, 7, 10**9
+MANY = 10**9
+"""Photos that are worth compiling for."""
 
 
-def measure(architecture: str) -> None:
+def measure(architecture: str, side: int, rounds: int, photos: int) -> None:
     """Print the photos a second of each way, and how many times those of the first they are."""
     set_seed(0)
-    recipe = create(architecture, "none", 133, SIDE, SIDE)
+    recipe = create(architecture, "none", 133, side, side)
     plain: nn.Module = recipe.classifier.eval()
     frozen = {precision: Frozen(recipe, precision) for precision in ("float32", "bfloat16")}
-    compiled = Frozen(recipe, "bfloat16", MANY)
-    pixels = torch.randint(256, (compiled.batch, SIDE, SIDE, 3), dtype=torch.uint8)
+    compiled = Frozen(recipe, "bfloat16", photos)
+    pixels = torch.randint(256, (compiled.batch, side, side, 3), dtype=torch.uint8)
     ways: dict[str, Callable[[Tensor], Tensor]] = {"as it is": plain}
     ways |= {f"frozen, {precision}": each for precision, each in frozen.items()}
     start = time.perf_counter()
@@ -40,7 +38,7 @@ def measure(architecture: str) -> None:
         ways["frozen, bfloat16, compiled"] = compiled
     compiling = time.perf_counter() - start
     seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(1 + ROUNDS):
+    for _ in range(1 + rounds):
         for way, run in ways.items():
             start = time.perf_counter()
             with torch.no_grad():
@@ -56,7 +54,34 @@ def measure(architecture: str) -> None:
         print(f"  compiling took {compiling:.0f} s; {worth}")
 
 
-if __name__ == "__main__":
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = command.parser_of("features", __doc__)
+    made.add_argument(
+        "architectures",
+        nargs="*",
+        default=["resnet50"],
+        metavar="ARCHITECTURE",
+        help="networks, by torchvision's names (default: resnet50)",
+    )
+    made.add_argument("--side", type=whole(1), default=224, help="pixels of each side (default: %(default)s)")
+    made.add_argument(
+        "--rounds", type=whole(1), default=7, help="batches that each way is measured with (default: %(default)s)"
+    )
+    made.add_argument("--no-compile", action="store_true", help="leave out compiling, which takes up to a minute")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure each architecture."""
+    options = parser().parse_args(arguments)
+    for architecture in options.architectures:
+        check_architecture(architecture)
     keep_memory()
-    for name in sys.argv[1:] or ["resnet50"]:
-        measure(name)
+    for architecture in options.architectures:
+        measure(architecture, options.side, options.rounds, 0 if options.no_compile else MANY)
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,11 +1,9 @@
 """Training killed by SIGKILL at random points: no corrupt checkpoint, and the weights of a run that never stopped.
 
-    .venv/bin/python bench/resume.py [POINTS]
-
-A small network (batch norm, dropout, a running average of the weights) writes a checkpoint after every other step. It
-is killed at random moments of its life, again and again until it comes to its end; the next run begins in another
-folder. After each kill every file that has a checkpoint's name is held to the hash in its name, and each run's final
-weights, bit for bit, to those of the run that nobody killed. Processes are forked from one that has PyTorch loaded.
+A small network (batch norm, dropout, a running average of the weights) writes a checkpoint after every other step. Its
+process is killed at random moments and started again until training is complete; the next run begins in an empty
+folder. After each kill the bench compares every checkpoint with the hash in its name, and after each run the final
+weights, bit for bit, with those of a run that was never killed. The exit status is 1 if anything differs.
 """
 
 import hashlib
@@ -18,38 +16,39 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from bench import command
+from training.commands.arguments import Parser, whole
 from training.common.console import console
 from training.common.files import sha256
-from training.data.photos import Photo, PixelDataset
-from training.data.pixels import InputRule
 from training.fit.checkpoints import NAME, Checkpoints
-from training.fit.full import train_full
-from training.fit.schedule import Schedule
-from training.model.network import Classifier, Recipe
 
-SCHEDULE = Schedule(epochs=4, batch_size=8, lr=1e-2, seed=0, ema=0.9, label_smoothing=0.1)
+PHOTOS = 64
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["training.fit.full", "PIL.PngImagePlugin"])
+"""Forks from a process that has imported PyTorch and done nothing else, which saves each its seconds of importing."""
 
 
-def photos(folder: Path) -> list[Photo]:
-    """Write 64 photos of two colours."""
+def write_photos(folder: Path) -> None:
+    """Write photos of two colours."""
     chance = np.random.default_rng(0)
-    for number in range(64):
+    for number in range(PHOTOS):
         pixels = chance.integers(0, 128, (24, 24, 3)).astype(np.uint8)
         pixels[..., number % 2] += 100
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    return [Photo(folder / f"{number}.png", number % 2) for number in range(64)]
 
 
-def train(found: list[Photo], kept: Path | None, result: Path) -> None:
+def train(photos: Path, kept: Path | None, result: Path) -> None:
     """Train, from the newest checkpoint on if there is one, and leave the hash of the weights."""
+    import torch
+    from torch import nn
+
+    from training.data.photos import Photo, PixelDataset
+    from training.data.pixels import InputRule
+    from training.fit.full import train_full
+    from training.fit.schedule import Schedule
+    from training.model.network import Classifier, Recipe
+
     torch.set_num_threads(1)
     torch.manual_seed(0)
     console.quiet = True
@@ -60,14 +59,10 @@ def train(found: list[Photo], kept: Path | None, result: Path) -> None:
     checkpoints = None if kept is None else Checkpoints(kept, {"run": 0}, steps=2)
     if checkpoints:
         checkpoints.prepare()
-    outcome = train_full(
-        recipe,
-        PixelDataset(found[:48], rule, "light"),
-        PixelDataset(found[48:], rule),
-        SCHEDULE,
-        "float32",
-        checkpoints,
-    )
+    found = [Photo(photos / f"{number}.png", number % 2) for number in range(PHOTOS)]
+    learnt, valid = PixelDataset(found[:48], rule, "light"), PixelDataset(found[48:], rule)
+    schedule = Schedule(epochs=4, batch_size=8, lr=1e-2, seed=0, ema=0.9, label_smoothing=0.1)
+    outcome = train_full(recipe, learnt, valid, schedule, "float32", checkpoints)
     digest = hashlib.sha256(repr([(each.train_loss, each.validation) for each in outcome.history]).encode())
     for name, value in recipe.classifier.state_dict().items():
         digest.update(name.encode() + value.numpy().tobytes())
@@ -76,16 +71,28 @@ def train(found: list[Photo], kept: Path | None, result: Path) -> None:
     partial.replace(result)
 
 
-def main(points: int) -> int:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = command.parser_of("resume", __doc__)
+    made.add_argument(
+        "points", nargs="?", type=whole(1), default=200, metavar="POINTS", help="kills (default: %(default)s)"
+    )
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Return 0 if nothing was corrupt and nothing differed."""
+    points: int = parser().parse_args(arguments).points
+    PROCESSES.set_forkserver_preload(["training.fit.full", "PIL.PngImagePlugin"])
     chance = random.Random(0)  # noqa: S311
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "photos").mkdir()
-        found = photos(folder / "photos")
+        photos = folder / "photos"
+        photos.mkdir()
+        write_photos(photos)
 
         def start(kept: Path | None, result: Path) -> multiprocessing.process.BaseProcess:
-            process = PROCESSES.Process(target=train, args=(found, kept, result))
+            process = PROCESSES.Process(target=train, args=(photos, kept, result))
             process.start()
             return process
 
@@ -122,4 +129,4 @@ def main(points: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 200))
+    command.run(main)

@@ -1,44 +1,41 @@
-"""Mode ``full`` on the scanned digits with ten seeds: every test accuracy.
+"""Mode `full` on the scanned digits with ten seeds: the test accuracy of each.
 
-    .venv/bin/python bench/seeds.py [SEEDS]
-
-The settings are the defaults of ``./kennel fit``; what is left out is packing and proof. Trainings run beside
-each other, each on one core. The test split is read once for each seed, and no seed is chosen by it.
+The settings are the defaults of `./kennel fit`, without packing and proof. Trainings run beside each other, each on
+one core. The test split is read once for each seed, and no seed is chosen by it. The exit status is 1 if a seed is not
+accurate enough.
 """
 
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
-import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from bench import command
+from training.commands.arguments import Parser, number, whole
 from training.common.console import console
 from training.common.memory import keep_memory
-from training.data import photos
-from training.data.photos import PixelDataset
 from training.data.sample import write_sample
-from training.fit.evaluation import measure, predict
-from training.fit.full import train_full
-from training.fit.options import Options, plan
-from training.model.network import create
-
-AT_LEAST = 0.975
+from training.fit.options import DEFAULT_EPOCHS, Options, plan
 
 
-def accuracy(data: Path, seed: int) -> tuple[int, float, float]:
+def accuracy(data: Path, epochs: int, seed: int) -> tuple[int, float, float]:
     """Return the seed, the test accuracy of its training, and the seconds that it took."""
+    import torch
+
+    from training.data import photos
+    from training.data.photos import PixelDataset
+    from training.fit.evaluation import measure, predict
+    from training.fit.full import train_full
+    from training.model.network import create
+
     start = time.perf_counter()
     torch.set_num_threads(1)
     keep_memory()
     console.quiet = True
     splits = photos.find({split: data / split for split in photos.SPLITS}).splits
-    chosen = plan(Options(folders={}, out=Path(), seed=seed))
+    chosen = plan(Options(folders={}, out=Path(), epochs=epochs, seed=seed))
     torch.manual_seed(seed)
     recipe = create("resnet18", "none", 10, None, 32)
     train = PixelDataset(splits["train"], recipe.rule, chosen.augment, seed)
@@ -47,19 +44,44 @@ def accuracy(data: Path, seed: int) -> tuple[int, float, float]:
     return seed, test.accuracy, time.perf_counter() - start
 
 
-def main(seeds: int) -> int:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = command.parser_of("seeds", __doc__)
+    made.add_argument(
+        "seeds", nargs="?", type=whole(1), default=10, metavar="SEEDS", help="seeds, from 0 up (default: %(default)s)"
+    )
+    made.add_argument(
+        "--epochs",
+        type=whole(1),
+        default=DEFAULT_EPOCHS["full"],
+        help="epochs of each training (default: %(default)s, as in `fit`)",
+    )
+    made.add_argument(
+        "--above",
+        type=number(0, 1, or_zero=True),
+        default=0.975,
+        metavar="SHARE",
+        help="every test accuracy must be above this share of the photos (default: %(default)s)",
+    )
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Return 0 if every seed is accurate enough."""
+    options = parser().parse_args(arguments)
+    seeds: int = options.seeds
     processes = multiprocessing.get_context("forkserver")
-    with tempfile.TemporaryDirectory() as folder, processes.Pool(os.cpu_count()) as pool:
+    processes.set_forkserver_preload(["training.data.sample", "training.fit.full"])
+    with tempfile.TemporaryDirectory() as folder, processes.Pool(min(seeds, os.cpu_count() or 1)) as pool:
         data = Path(folder, "digits")
         write_sample(data)
         found = []
-        for seed, result, seconds in pool.imap_unordered(partial(accuracy, data), range(seeds)):
+        for seed, result, seconds in pool.imap_unordered(partial(accuracy, data, options.epochs), range(seeds)):
             found.append(result)
             print(f"seed {seed}  test accuracy {result:.4f}  {seconds:.0f} s", flush=True)
-    print(f"{seeds} seeds: lowest {min(found):.4f}, mean {sum(found) / seeds:.4f}; above {AT_LEAST} asked for")
-    return 0 if min(found) > AT_LEAST else 1
+    print(f"{seeds} seeds: lowest {min(found):.4f}, mean {sum(found) / seeds:.4f}; above {options.above} asked for")
+    return 0 if min(found) > options.above else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 10))
+    command.run(main)

@@ -1,39 +1,31 @@
-"""One photo answered by what Kennel serves against the same network in PyTorch, in one run.
+"""One photo answered by Kennel's serving code, against the same network in PyTorch, in one run.
 
-The common baseline serves a PyTorch module in eager mode. Both sides get the same JPEG bytes and give the same labels;
-what is measured is one client, decoding included. Prints the median of each in milliseconds, and their ratio.
-
-    python bench/serving.py [--architecture resnet50] [--photos 40]
+The common baseline serves a PyTorch module in eager mode. Both sides get the same JPEG bytes and give the same labels.
+There is one client, and decoding counts. The bench prints the median of each side in milliseconds, and the median of
+their ratios.
 """
 
-import argparse
 import hashlib
 import io
 import json
-import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-# Threads that spin while they wait would slow the other side, and on a busy machine themselves.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT), str(ROOT / "training" / "serving")]
-
-from training.common.torchvision_compat import models  # noqa: E402
-from training.model.export import Calibrated, to_onnx  # noqa: E402
-from training.model.network import Classifier  # noqa: E402
-from training.serving import inference  # noqa: E402
-from training.serving.photo_pixels import decode, fit  # noqa: E402
+from bench import command
+from training.commands.arguments import Parser, whole
+from training.common.torchvision_compat import models
+from training.model.export import Calibrated, to_onnx
+from training.model.network import Classifier, check_architecture
+from training.serving import inference
+from training.serving.photo_pixels import decode, fit
 
 CLASSES, SIDE = 133, 224
 Probabilities = NDArray[np.float32]
@@ -74,12 +66,20 @@ def milliseconds(answer: Callable[[bytes], object], photo: bytes) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def main() -> None:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = command.parser_of("serving", __doc__)
+    made.add_argument(
+        "--architecture", default="resnet50", help="network, by torchvision's name (default: %(default)s)"
+    )
+    made.add_argument("--photos", type=whole(1), default=40, help="photos to answer (default: %(default)s)")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Measure both in turn, photo by photo, so that a slow moment of the machine meets both."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--architecture", default="resnet50")
-    parser.add_argument("--photos", type=int, default=40)
-    options = parser.parse_args()
+    options = parser().parse_args(arguments)
+    check_architecture(options.architecture)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         network = models.get_model(options.architecture, num_classes=CLASSES)
@@ -104,7 +104,8 @@ def main() -> None:
     print(f"{options.architecture}, {CLASSES} classes, {len(photos)} JPEG photos of 640 x 480, one client")
     print(f"  PyTorch eager        {baseline:7.1f} ms")
     print(f"  Kennel's inference   {ours:7.1f} ms   {ratio:.2f}x as fast; probabilities differ by {difference:.0e}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

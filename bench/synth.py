@@ -1,12 +1,10 @@
 """`cdk synth` of all stacks against `cdk synth` of an empty CDK app, in one run.
 
-Most of what remains is the CDK's own: Node, jsii and the library's modules. Validation is off, as in the inner loop
-of somebody who edits a stack (CDK_VALIDATION=false); CI leaves it on. Prints the median of each and their ratio.
-
-    python bench/synth.py [--environment prod] [--runs 5]
+Most of the time is the CDK's own: Node, jsii and the library's modules. Validation is off (CDK_VALIDATION=false), as in
+the inner loop of somebody who edits a stack; CI leaves it on. The bench prints the median of each in seconds, and the
+median of their ratios.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -16,6 +14,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from bench import command
+from training.commands.arguments import Parser, whole
+from training.common.errors import TrainingError
 
 ROOT = Path(__file__).parents[1]
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
@@ -54,12 +56,25 @@ def seconds(*arguments: str, app: str, folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = command.parser_of("synth", __doc__)
+    made.add_argument("--environment", default="prod", help="a file of settings/, without .toml (default: %(default)s)")
+    made.add_argument("--runs", type=whole(1), default=5, help="times to measure each (default: %(default)s)")
+    made.add_argument(
+        "--warm-up",
+        type=whole(0),
+        default=1,
+        help="times to run each before, unmeasured, to fill the file system's cache (default: %(default)s)",
+    )
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Measure both in turn, so that a slow moment of the machine meets both."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--environment", default="prod")
-    parser.add_argument("--runs", type=int, default=5)
-    options = parser.parse_args()
+    options = parser().parse_args(arguments)
+    if not CDK.is_file():
+        raise TrainingError("the CDK command line is not installed; run `make setup`")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         empty = folder / "empty.py"
@@ -70,14 +85,15 @@ def main() -> None:
                 seconds(app=str(empty), folder=folder / "empty.out"),
                 seconds(*context, app="app.py", folder=folder / "kennel.out"),
             )
-            for _ in range(options.runs + 1)
-        ][1:]  # the first run fills the file system's cache
+            for _ in range(options.warm_up + options.runs)
+        ][options.warm_up :]
     nothing, ours = (statistics.median(column) for column in zip(*times, strict=True))
     ratio = statistics.median(b / a for a, b in times)
     print(f"cdk synth, settings {options.environment}, an artifact of 90 MB, {options.runs} runs")
     print(f"  an empty app   {nothing:5.2f} s")
     print(f"  Kennel         {ours:5.2f} s   {ratio:.2f}x")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -54,7 +54,7 @@ def write_photos(folder: Path, classes: range, counts: dict[str, int]) -> None:
                 made.save(folder / split / f"{number:03}" / f"{i:03}.jpg", quality=90)
 
 
-def write_backbone(file: Path, data: Path) -> None:
+def write_backbone(file: Path, data: Path, epochs: int) -> None:
     """Write ResNet-50, trained on the photos in ``data``: other classes than those that a head is to learn.
 
     Few photos at half the side and few epochs, two minutes on two cores, are enough to tell such textures apart.
@@ -65,5 +65,5 @@ def write_backbone(file: Path, data: Path) -> None:
     recipe = create("resnet50", "none", len(found.classes), SIDE, SIDE)
     train = PixelDataset(found.splits["train"], recipe.rule, "photo")
     valid = PixelDataset(found.splits["valid"], recipe.rule)
-    train_full(recipe, train, valid, Schedule(EPOCHS, batch_size=32, lr=2e-3, seed=0), choose_precision(SIDE))
+    train_full(recipe, train, valid, Schedule(epochs, batch_size=32, lr=2e-3, seed=0), choose_precision(SIDE))
     save_file(recipe.classifier.network.state_dict(), file, recipe.metadata())

@@ -11,12 +11,14 @@ from cost.estimate import changes, estimate
 from cost.prices import US_EAST_1, load_prices
 from cost.table import diff_text, estimate_text
 from cost.usage import Assumptions
+from cost.version import VERSION
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./kennel cost", description="Price synthesised stacks before they are deployed."
     )
+    parser.add_argument("--version", action="version", version=f"kennel {VERSION}")
     parser.add_argument(
         "assembly",
         nargs="?",

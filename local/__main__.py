@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 from local.core.errors import LocalError
+from local.core.version import VERSION
 from local.host import daemon
 from local.host.state import DEFAULT, Running, State
 
 TRAINING_PYTHON = Path(__file__).resolve().parent.parent / ".venv-training" / "bin" / "python"
-"""The environment of ``local/requirements-training-job.txt``."""
+"""The environment that ``make .venv-training/ready`` makes, with AWS's training toolkit."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,6 +68,7 @@ def _say(line: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./kennel local", description="The embedded AWS of this machine.")
+    parser.add_argument("--version", action="version", version=f"kennel {VERSION}")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--state", type=Path, default=DEFAULT, help="directory for state and log (default: .local)")
     commands = parser.add_subparsers(dest="command", required=True)

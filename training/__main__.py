@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from training.commands import check, evaluate, fit, launch, package, sample, tune, verify
 from training.commands.arguments import Parser
 from training.common.errors import AlreadyTold, Stopped, TrainingError, one_line
+from training.common.version import VERSION
 
 COMMANDS = (sample, check, fit, tune, evaluate, launch, package, verify)
 
@@ -47,6 +48,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = Parser(prog="./kennel", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"kennel {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands, environment)

@@ -20,7 +20,7 @@ from pathlib import Path
 import boto3
 
 from training.__main__ import main
-from training.launch.marker import BEGIN
+from training.launch.logs import BEGIN
 from training.launch.places import split
 from training.launch.remote.delivery import deliver
 

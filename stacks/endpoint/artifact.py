@@ -8,10 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stacks.common.version import VERSION
 from stacks.settings import describe, shown
 from stacks.settings.errors import ConfigurationError
 
 MANIFEST = Path("build/model.json")
+SCHEMA = 1
+"""Of the manifests that are read; which version of Kennel wrote one does not matter."""
 TRAIN = "run `./kennel fit --data DIR` to make one"
 NO_MODEL = f"{TRAIN}; `-c model=none` deploys the stacks that train one on AWS"
 S3_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>\S+\.tar\.gz)")
@@ -36,8 +39,19 @@ class _Metrics(_Fields):
     test: _TestMetrics | None
 
 
+class _Head(_Fields):
+    """What every manifest has, of whatever schema."""
+
+    schema_: int = Field(alias="schema")
+    versions: Any = None
+
+    @property
+    def kennel(self) -> str | None:
+        """Which version of Kennel wrote it; None if that is not told."""
+        return self.versions.get("kennel") if isinstance(self.versions, dict) else None
+
+
 class _Manifest(_Fields):
-    schema_: int = Field(alias="schema", ge=1, le=1)
     artifact: _File
     metrics: _Metrics
 
@@ -122,6 +136,13 @@ def _read(manifest: Path) -> _Manifest:
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{shown(manifest)}: the manifest cannot be read: {_reason(error)}") from None
     try:
+        head = _Head.model_validate_json(data)
+        if head.schema_ != SCHEMA:
+            writer = f"Kennel {shown(head.kennel)}" if head.kennel else "an unknown version of Kennel"
+            raise ConfigurationError(
+                f"{shown(manifest)}: it has schema {shown(head.schema_)} of {writer}; this is Kennel {VERSION}, which "
+                f"reads schema {SCHEMA}: use the version that wrote it, or {TRAIN} with this version"
+            )
         return _Manifest.model_validate_json(data)
     except ValidationError as error:
         fault = f"not a manifest of this version: {describe(error)}; {TRAIN}"

@@ -25,14 +25,11 @@ def test_photos_are_of_real_size_and_the_same_every_time(data: Path, tmp_path: P
     assert all(20_000 < len(body) < 200_000 for body in bodies)
 
 
-def test_the_baseline_learns_its_head_alone_but_moves_the_frozen_statistics(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(baseline, "SIDE", 64)
+def test_the_baseline_learns_its_head_alone_but_moves_the_frozen_statistics(data: Path, tmp_path: Path) -> None:
     save_file(models.resnet50().state_dict(), tmp_path / "weights.safetensors")
     model = baseline.network(tmp_path / "weights.safetensors")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    seconds, processor = baseline.train(model, baseline.splits(data), 1)
+    seconds, processor = baseline.train(model, baseline.splits(data, 64), 1)
     assert len(seconds) == len(processor) == 1
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     learnt = {name for name in changed if "running" not in name and "num_batches" not in name}
@@ -47,7 +44,7 @@ def test_the_head_is_that_of_the_baseline() -> None:
 
 def test_photos_are_cut_at_random_for_training_and_in_the_centre_otherwise_and_not_normalised(data: Path) -> None:
     def pixels(split: str) -> Tensor:
-        return torch.cat([batch for batch, _ in baseline.splits(data)[split]])
+        return torch.cat([batch for batch, _ in baseline.splits(data, 224)[split]])
 
     assert torch.equal(pixels("valid"), pixels("valid"))
     assert not torch.equal(pixels("train"), pixels("train"))

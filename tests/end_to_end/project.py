@@ -43,6 +43,10 @@ class Model:
         return dict(json.loads((self.folder / "model.json").read_text()))
 
     @property
+    def endpoint_template(self) -> dict[str, Any]:
+        return dict(json.loads((self.assembly / f"KennelEndpoint-{ENVIRONMENT}.template.json").read_text()))
+
+    @property
     def sha256(self) -> str:
         return str(self.manifest["artifact"]["sha256"])
 
@@ -77,6 +81,19 @@ class Deployment(Aws):
     def roll_out(self, model: Model, *stacks: str, check: bool = True) -> str:
         which = stacks or ("--all",)
         return self.cdk("deploy", *which, "--app", model.assembly, "--require-approval", "never", check=check)
+
+    def update(self, template: dict[str, Any]) -> str:
+        """Update the endpoint's stack, to an artifact that the bucket has; return the status at the end."""
+        return self.deploy(self.stack("Endpoint"), template)
+
+    def update_without_the_right_to_read(self, model: Model) -> str:
+        """Do that with a role that may not read the artifact."""
+        template = model.endpoint_template
+        policies = [item for item in template["Resources"].values() if item["Type"] == "AWS::IAM::Policy"]
+        documents = [policy["Properties"]["PolicyDocument"] for policy in policies]
+        (document,) = [d for d in documents if any(s["Sid"] == "ReadArtifact" for s in d["Statement"])]
+        document["Statement"] = [s for s in document["Statement"] if s["Sid"] != "ReadArtifact"]
+        return self.update(template)
 
     def status(self, noun: str) -> str:
         stacks = self.cloudformation.describe_stacks(StackName=self.stack(noun))["Stacks"]

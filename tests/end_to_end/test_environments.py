@@ -61,7 +61,7 @@ CHANGES = {
         frozenset({"config", "variant", "bounds", "deployment"}),
     ),
 }
-"""One at a time, in this order, in dev; all at once in prod."""
+"""`make accept` makes one at a time, in this order."""
 
 
 @pytest.fixture(scope="module", params=["dev", "prod"])
@@ -342,14 +342,22 @@ def test_each_role_does_what_it_may_and_is_refused_all_else(environment: Environ
     assert wrong == []
 
 
+@pytest.mark.accept
 @pytest.mark.timeout(900)  # a handful of deployments
 def test_each_kind_of_change_moves_what_it_should_and_nothing_else(
     environment: Environment, photos: Path, second: Model, subtests: pytest.Subtests
 ) -> None:
-    in_turn = [[kind] for kind in CHANGES]
-    for kinds in in_turn if environment.aws.settings == "dev" else [list(CHANGES)]:
-        with subtests.test(" + ".join(kinds)):
-            check_change(environment, kinds, photos, second)
+    for kind in CHANGES:
+        with subtests.test(kind):
+            check_change(environment, [kind], photos, second)
+
+
+@pytest.mark.timeout(600)
+def test_a_new_model_in_dev_and_all_changes_at_once_in_prod_move_what_they_should(
+    environment: Environment, photos: Path, second: Model
+) -> None:
+    kinds = ["model"] if environment.aws.settings == "dev" else list(CHANGES)
+    check_change(environment, kinds, photos, second)
 
 
 def instances(environment: Environment) -> int:

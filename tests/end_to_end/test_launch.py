@@ -107,6 +107,7 @@ def test_a_training_job_makes_the_artifact_that_fit_makes_here_and_the_next_depl
     assert launch.aws.ask_endpoint(photo)["artifact_sha256"] == made_here
 
 
+@pytest.mark.accept  # two hosts: tests/local/sagemaker/training; two processes: tests/training/fit
 def test_two_instances_train_one_model(launch: Launcher) -> None:
     printed = launch(*TINY, *CPU, "--instances", 2)
     assert "in 2 processes" in printed
@@ -166,6 +167,7 @@ def test_an_instance_trains_and_terminates_itself(launch: Launcher) -> None:
     eventually(lambda: states() == ["terminated"])
 
 
+@pytest.mark.accept  # a stopped job: tests/local/sagemaker/training; resuming: tests/training/fit/test_resume.py
 def test_a_job_that_is_stopped_keeps_its_checkpoint_and_another_goes_on(launch: Launcher) -> None:
     options = [*TINY, "--epochs", "6", "--checkpoint-steps", "1", *CPU]
     launch(*options, "--detach")

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests import version_before
 from tests.embedded import KENNEL, Traffic, eventually
 from tests.end_to_end.archives import repacked
 from tests.end_to_end.project import NAME, Deployment, Model, model_servers, run, synthesised
@@ -106,7 +108,7 @@ def test_the_function_has_the_declared_properties(deployed: Deployment) -> None:
     function = functions.get_function_configuration(FunctionName=NAME, Qualifier="live")
     assert function["Version"] != "$LATEST"
     assert (function["Runtime"], function["Architectures"]) == ("python3.14", ["arm64"])
-    assert (function["MemorySize"], function["Timeout"], function["Handler"]) == (512, 29, "handler.handle")
+    assert (function["MemorySize"], function["Timeout"], function["Handler"]) == (512, 29, "predict.handler.handle")
     assert function["Environment"]["Variables"]["ENDPOINT_NAME"] == NAME
     assert function["LoggingConfig"]["LogGroup"] == f"/aws/lambda/{NAME}"
     assert functions.get_function_concurrency(FunctionName=NAME)["ReservedConcurrentExecutions"] == 3
@@ -238,18 +240,30 @@ def corrupted(model: Model, folder: Path) -> Path:
 def test_without_permission_to_read_the_artifact_the_endpoint_fails_and_says_why(
     deployed: Deployment, photos: Path, first: Model, second: Model
 ) -> None:
-    template = json.loads((first.assembly / "KennelEndpoint-local.template.json").read_text())
-    policies = [item for item in template["Resources"].values() if item["Type"] == "AWS::IAM::Policy"]
-    documents = [policy["Properties"]["PolicyDocument"] for policy in policies]
-    (document,) = [d for d in documents if any(s["Sid"] == "ReadArtifact" for s in d["Statement"])]
-    document["Statement"] = [s for s in document["Statement"] if s["Sid"] != "ReadArtifact"]
-    deployed.cloudformation.update_stack(
-        StackName="KennelEndpoint-local", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"]
-    )
-    assert deployed.settled("KennelEndpoint-local") == "UPDATE_ROLLBACK_COMPLETE"
+    assert deployed.update_without_the_right_to_read(first) == "UPDATE_ROLLBACK_COMPLETE"
     assert "s3:GetObject" in deployed.reasons("KennelEndpoint-local")
     answer = deployed.ask_endpoint(some_photos(photos, 1)[0])
     assert answer["artifact_sha256"] == second.sha256
+
+
+def test_an_artifact_of_the_version_before_is_deployed_serves_outlives_a_failed_update_and_is_updated(
+    deployed: Deployment, photos: Path, first: Model, tmp_path: Path
+) -> None:
+    before = synthesised(version_before.write_build(first.folder, tmp_path / "before"))
+    chosen = some_photos(photos, 10)
+
+    def predictions(model: Model) -> list[Any]:
+        answers = [deployed.ask_endpoint(photo) for photo in chosen]
+        assert {answer["artifact_sha256"] for answer in answers} == {model.sha256}
+        return [answer["predictions"] for answer in answers]
+
+    deployed.roll_out(before, "KennelEndpoint-local")
+    old = predictions(before)
+    assert [each[0]["label"] for each in old] == [photo.parent.name for photo in chosen]
+    assert deployed.update_without_the_right_to_read(first) == "UPDATE_ROLLBACK_COMPLETE"
+    assert predictions(before) == old
+    assert deployed.update(first.endpoint_template) == "UPDATE_COMPLETE"
+    assert predictions(first) == old
 
 
 def test_load_scales_the_endpoint_out_and_its_end_scales_it_in(deployed: Deployment, photos: Path) -> None:

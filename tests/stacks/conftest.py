@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
 
-import app as kennel_app
 from stacks.settings import Settings, load_settings
 from tests.stacks.environments import CONTEXT as CONTEXT_OF
 from tests.stacks.environments import OPTIONAL, ROOT, make_project, working_directory
@@ -32,6 +30,10 @@ def _write_artifact(folder: Path, content: bytes = b"a model", accuracy: float =
 
 def _synthesise(outdir: Path, manifest: Path, environment: str, *, folder: Path = ROOT, **context: str) -> Templates:
     """Synthesise the app as the CDK CLI would in a folder; return the templates by the stack's noun."""
+    import aws_cdk as cdk  # starts Node, which the tests of settings do without
+
+    import app as kennel_app
+
     with working_directory(folder):
         app = cdk.App(
             outdir=str(outdir),

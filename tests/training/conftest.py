@@ -1,6 +1,7 @@
 """Few, small photos whose classes differ by colour, and stand-ins for the wheels that pip would fetch."""
 
 import os
+import signal
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +77,22 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]
         return status, output, errors
 
     return run
+
+
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Have Ctrl-C interrupt, as in a terminal: what a shell starts in the background, tests too, ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def background() -> Iterator[None]:
+    """Ignore Ctrl-C, as what a shell starts in the background does."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

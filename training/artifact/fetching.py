@@ -5,8 +5,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.artifact.archive import MOST_BYTES
 from training.artifact.manifest import Manifest
-from training.artifact.unpacking import MOST_BYTES
 from training.common.errors import TrainingError
 
 ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>\S+\.tar\.gz)")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training.common.errors import TrainingError
+from training.common.version import VERSION
 
 SCHEMA = 1
 
@@ -65,6 +66,11 @@ class Manifest:
         value: str | None = self.facts["weights"]["sha256"] if "weights" in self.facts else None
         return value
 
+    @property
+    def kennel(self) -> str | None:
+        """Which version of Kennel wrote it; None if that is not told."""
+        return _kennel(self.facts)
+
     def text(self) -> str:
         """Return the file's content."""
         content = {
@@ -97,8 +103,7 @@ class Manifest:
         """Read a manifest from its bytes; an error names ``source``."""
         try:
             known = json.loads(content)
-            if known["schema"] != SCHEMA:
-                raise TrainingError(f"{source} has schema {known['schema']!r}; this version reads schema {SCHEMA}")
+            check_schema(known["schema"], source, _kennel(known))
             about = known.pop("artifact")
             archive = Archive(str(about["location"]), str(about["sha256"]), int(about["size"]))
             if not re.fullmatch("[0-9a-f]{64}", archive.sha256):
@@ -119,3 +124,32 @@ class Manifest:
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise TrainingError(f"{source} is not a manifest of this version: {error}") from error
         return manifest
+
+
+def check_schema(schema: object, source: str, kennel: str | None) -> None:
+    """Refuse a manifest or a card of another schema.
+
+    Parameters
+    ----------
+    kennel
+        Which version wrote it; None if that is not told.
+
+    Raises
+    ------
+    TrainingError
+        This version does not read the schema.
+    """
+    if schema == SCHEMA:
+        return
+    writer = f"Kennel {kennel}" if kennel else "an unknown version of Kennel"
+    raise TrainingError(
+        f"{source} has schema {schema!r:.40} of {writer}; this is Kennel {VERSION}, which reads schema {SCHEMA}: "
+        "use the version that wrote it, or make a model with this one (`./kennel fit --data DIR`)"
+    )
+
+
+def _kennel(manifest: Mapping[str, Any]) -> str | None:
+    """Return which version of Kennel wrote a manifest, of whatever schema it is."""
+    versions = manifest.get("versions")
+    found = versions.get("kennel") if isinstance(versions, dict) else None
+    return f"{found!s:.40}" if found else None

@@ -93,7 +93,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Start, follow or stop a run; return 0 when there is a model, or nothing to wait for."""
     from training.common.aws import Aws, explained
     from training.common.console import say  # what follows takes boto3 and more
-    from training.launch.find import find
+    from training.launch.state import find
 
     aws = Aws()
     if options.stop is not None:
@@ -183,8 +183,7 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
     from training.launch.order import Order, new_name
     from training.launch.photos import check_checkpoints, locate
     from training.launch.places import WEIGHTS
-    from training.launch.source import upload_source
-    from training.launch.upload import upload_file
+    from training.launch.source import upload_file, upload_source
 
     if options.resume:
         check_checkpoints(aws, site, options.resume)
@@ -216,8 +215,7 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
 def _follow(aws: "Aws", site: "Site", found: "Run", out: Path) -> int:
     from training.common.aws import explained
     from training.common.console import say
-    from training.launch.follow import follow
-    from training.launch.result import bring_home
+    from training.launch.follow import bring_home, follow
 
     run = found
     try:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import statistics
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from training.data.duplicates import THUMBNAIL, copies, look_alikes
 from training.data.findings import ERROR, NOTE, WARNING, Finding
 from training.data.layout import SPLITS, Photos
 from training.data.reading import UnreadableError, decode, read_bytes, read_photo
+from training.serving.cores import cores
 
 MAX_RATIO = 100
 """Longer to shorter side. Beyond, serving's resize would pass its limit of pixels, and a crop shows next to nothing."""
@@ -110,7 +110,7 @@ def look_at(photos: Photos) -> list[Look]:
         for split in SPLITS
         for photo in photos.splits[split]
     ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and hashlib work outside the interpreter's lock
+    with ThreadPoolExecutor(cores()) as pool:  # Pillow and hashlib work outside the interpreter's lock
         try:
             looks = list(track(pool.map(lambda each: _look(*each), every), "Reading the photos", len(every)))
             alike = Counter((each.size, each.thumbnail) for each in looks)

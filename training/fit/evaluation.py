@@ -1,4 +1,4 @@
-"""How good a model is on one split."""
+"""A model's outputs for a split, and how good they are."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from training.common.console import track
 from training.data.photos import PixelDataset
+from training.fit import distributed
 from training.fit.loading import device, loader
 
 EVALUATION_BATCH = 64
@@ -41,3 +42,15 @@ def predict(model: nn.Module, photos: PixelDataset, title: str) -> tuple[Tensor,
             outputs.append(model(pixels.to(device())).cpu())
             targets.append(target)
     return torch.cat(outputs), torch.cat(targets)
+
+
+def predict_together(model: nn.Module, photos: PixelDataset, title: str) -> tuple[Tensor, Tensor]:
+    """Return the outputs [photos, ...] and the targets [photos], on the CPU and the same on every process.
+
+    Each photo is seen by exactly one process.
+    """
+    mine = distributed.slice_of(photos.photos)
+    part = PixelDataset(mine or photos.photos[:1], photos.rule)  # more processes than photos: one is seen for its shape
+    outputs, targets = predict(model, part, title)
+    count = len(photos)
+    return distributed.gather(outputs[: len(mine)], count), distributed.gather(targets[: len(mine)], count)

@@ -1,7 +1,6 @@
 """What the frozen part of a network makes of photos: computed once, kept, and shared by all who train on it."""
 
 import hashlib
-import os
 import random
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from training.fit import distributed
 from training.fit.feature_cache import FeatureCache
 from training.fit.frozen import Frozen
 from training.model.network import Recipe
+from training.serving.cores import cores
 
 CHUNK = 1024
 """Rows a file: what a process that is killed has to compute again, at most."""
@@ -209,4 +209,4 @@ def _pixels(look: _Look, frozen: Frozen, views: Views) -> Tensor:
 
 
 def _cores() -> int:
-    return min(len(os.sched_getaffinity(0)), 16)
+    return min(cores(), 16)

@@ -18,10 +18,9 @@ from training.data.photos import PixelDataset
 from training.fit import distributed
 from training.fit.batch_norm import freeze, synchronise
 from training.fit.checkpoints import Checkpoints
-from training.fit.evaluation import measure
+from training.fit.evaluation import measure, predict_together
 from training.fit.loading import device
 from training.fit.loop import Learner, Outcome, Report, check_finite, tell
-from training.fit.prediction import predict_together
 from training.fit.progress import Progress
 from training.fit.schedule import Schedule, order, roll_dice
 from training.fit.speed import Feeder

@@ -15,6 +15,7 @@ from training.data import photos
 from training.data.photos import Photos, PixelDataset, Survey
 from training.fit import distributed
 from training.fit.checkpoints import Checkpoints
+from training.fit.evaluation import predict_together
 from training.fit.features import FeatureBank, Views
 from training.fit.frozen import last_layer
 from training.fit.full import train_full
@@ -22,7 +23,6 @@ from training.fit.head import answer, train_head
 from training.fit.loading import device, set_seed
 from training.fit.loop import Outcome
 from training.fit.options import Options, Plan, plan
-from training.fit.prediction import predict_together
 from training.fit.speed import choose_precision
 from training.fit.stopping import Stop, stopping
 from training.metrics.assessment import Assessment, assess

@@ -1,6 +1,5 @@
 """Batches of pixels, and the device that takes them."""
 
-import os
 import signal
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from training.data.photos import PixelDataset
+from training.serving.cores import cores
 
 Batches = DataLoader[tuple[Tensor, Tensor]]
 
@@ -28,7 +28,7 @@ def set_seed(seed: int) -> None:
 def loader(photos: PixelDataset, batch_size: int, order: list[int] | range) -> Batches:
     """Return the photos of ``order`` in batches of (pixels [n, height, width, 3], targets [n])."""
     # Beside a GPU, decoding is what takes time; without one, training would only lend its cores to the workers.
-    workers = min(os.cpu_count() or 1, 16) if device().type == "cuda" and len(order) > batch_size else 0
+    workers = min(cores(), 16) if device().type == "cuda" and len(order) > batch_size else 0
     return _loader(photos, workers, batch_size=batch_size, sampler=order)
 
 

@@ -6,7 +6,6 @@ difference at 224, as the pixels come in that order anyway), and ``torch.compile
 training other pixels than serving does.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from training.data.photos import PixelDataset
 from training.fit.loading import batches, device
+from training.serving.cores import cores
 
 BFLOAT16_SIDE = 96
 """Pixels. ResNet-18 on a CPU with AMX takes half the time a step in bfloat16 at 224 pixels a side, and 8 % more at 32,
@@ -60,7 +60,7 @@ class Feeder:
 
     def __init__(self, photos: PixelDataset) -> None:
         self.photos = photos
-        self.cores = min(len(os.sched_getaffinity(0)), 16)
+        self.cores = min(cores(), 16)
         self.workers = self.cores if device().type == "cuda" else 0  # a GPU leaves the cores to the photos
         self.medians: dict[int, float] = {}
         self.waiting = 0.0

@@ -62,8 +62,9 @@ class Stop:
 def stopping() -> Iterator[Stop]:
     """Turn SIGTERM and Ctrl-C into ``Stopped``, in whatever place they come.
 
-    Only the main thread may set a signal's handler: elsewhere (a trial of a search) they stay what they were. So does
-    what is ignored, as a shell has it for Ctrl-C and what runs in the background.
+    Only the main thread may set a signal's handler: elsewhere (a trial of a search) they stay what they were. An
+    ignored signal stays ignored: a shell starts background commands with SIGINT ignored, so that Ctrl-C ends only the
+    foreground. SIGTERM ends those.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

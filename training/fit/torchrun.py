@@ -7,6 +7,7 @@ Of the environment only RANK, WORLD_SIZE and LOCAL_RANK are read here, and MASTE
 (https://docs.pytorch.org/docs/stable/elastic/run.html#environment-variables).
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -81,11 +82,17 @@ def _join(rank: int, size: int, local_rank: int) -> Any:
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if gpu else "gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE
         )
+        # One that ended now, with bad options say, would close its connections while others still open theirs: these
+        # would report that, instead of its reason.
+        if store.add("kennel/joined", 1) == size:
+            store.set("kennel/all joined", "")
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise TrainingError(
             f"the {size} processes do not find each other ({reason}); start them by torchrun"
         ) from error
+    with contextlib.suppress(RuntimeError):  # without torchrun the first process has the store, and may have ended
+        store.wait(["kennel/all joined"], PATIENCE)
     return store
 
 

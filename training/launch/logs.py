@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from botocore.exceptions import ClientError
 
 from training.common.aws import Aws, code_of
-from training.launch.marker import BEGIN
+
+BEGIN = "kennel: the training begins"
+"""The line after which a job's log is Kennel's own."""
 
 KEPT_LINES = 15
 TOOLKITS_OWN = re.compile(r"[\d-]+ [\d:,]+ sagemaker-training-toolkit ")

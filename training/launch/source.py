@@ -1,4 +1,4 @@
-"""The code that a job runs: one archive, with the same bytes for the same files."""
+"""What a job takes along from here beside the photos: its code, and a file of weights; each uploaded once."""
 
 import gzip
 import hashlib
@@ -6,17 +6,26 @@ import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
 
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.common.aws import Aws, explained
+from training.common.files import sha256
 from training.launch import places
 from training.launch.site import Site
-from training.launch.upload import upload
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 PACKAGE = Path(__file__).parents[1]
 ENTRY = "job.py"
 """At the archive's root, so that ``training`` is found beside it."""
+
+VERSION = PACKAGE.with_name("VERSION")
+"""Also at the archive's root, where ``training/common/version.py`` reads it."""
 
 NOT_NEEDED = {"scikit-learn", "optuna"}
 """What no job runs: the sample photos, and the search on one machine."""
@@ -39,6 +48,7 @@ def members() -> dict[str, bytes]:
         if path.is_file() and "__pycache__" not in path.parts
     }
     found[ENTRY] = found.pop(f"{PACKAGE.name}/{ENTRY}")
+    found[VERSION.name] = VERSION.read_bytes()
     found["requirements.txt"] = "\n".join(_requirements()).encode() + b"\n"
     cache = wheel_cache()
     for wheel in fetch_wheels(pinned_requirements(), cache):
@@ -80,3 +90,36 @@ def upload_source(aws: Aws, site: Site) -> str:
     with explained():
         upload(aws.s3, site.bucket, key, content)
     return key
+
+
+def upload(s3: "S3Client", bucket: str, key: str, content: bytes) -> bool:
+    """Upload an object that is named after its content, unless it is there; return whether it was not."""
+    if exists(s3, bucket, key):
+        return False
+    s3.put_object(Bucket=bucket, Key=key, Body=content)
+    return True
+
+
+def upload_file(s3: "S3Client", bucket: str, prefix: str, file: Path) -> str:
+    """Upload a file under its hash, unless it is there; return its key."""
+    key = f"{prefix}{sha256(file)}{file.suffix}"
+    if not exists(s3, bucket, key):
+        s3.upload_file(str(file), bucket, key)
+    return key
+
+
+def exists(s3: "S3Client", bucket: str, key: str) -> bool:
+    """Return whether there is such an object.
+
+    Raises
+    ------
+    ClientError
+        It cannot be known.
+    """
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return False
+        raise
+    return True

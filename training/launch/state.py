@@ -1,4 +1,4 @@
-"""``launch.json``: what was started from here, so that it can be found again."""
+"""``launch.json``: what was started from here, and the run that a name means."""
 
 import fcntl
 import json
@@ -8,8 +8,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from training.common.aws import Aws, explained
 from training.common.errors import TrainingError
 from training.common.files import sync_folder
+from training.launch.ec2 import Instance
+from training.launch.run import Run
+from training.launch.sagemaker import TrainingJob, TuningJob
+from training.launch.site import Site, find_site
 
 KEPT = 50
 
@@ -73,3 +78,38 @@ def recall(out: Path) -> list[Started]:
         return [Started(**each) for each in json.loads(file.read_bytes())["runs"]]
     except (ValueError, LookupError, TypeError):
         raise TrainingError(f"{file} is damaged; remove it, and give --attach the run's name") from None
+
+
+def find(aws: Aws, name: str, environment: str, out: Path) -> tuple[Site, Run]:
+    """Return a run that was started here or elsewhere.
+
+    Parameters
+    ----------
+    name
+        Empty: the latest that was started here.
+    environment
+        Where to look for one that was started elsewhere.
+
+    Raises
+    ------
+    TrainingError
+        There is none of that name.
+    """
+    started = recall(out)
+    known = next((each for each in started if each.name == name), None) if name else next(iter(started), None)
+    if known is None and not name:
+        raise TrainingError(f"nothing was launched from here ({out / 'launch.json'} is missing): name the run")
+    site = find_site(aws, known.environment if known else environment)
+    if known:
+        return site, _run(aws, site, known)
+    with explained():
+        for run in (TrainingJob(aws, name), TuningJob(aws, site, name), Instance(aws, site, name)):
+            if run.exists():
+                return site, run
+    raise TrainingError(f"{site.environment} has no run {name} in {site.region}; is --environment right?")
+
+
+def _run(aws: Aws, site: Site, known: Started) -> Run:
+    if known.kind == "training":
+        return TrainingJob(aws, known.name)
+    return TuningJob(aws, site, known.name) if known.kind == "tuning" else Instance(aws, site, known.name)

@@ -1,5 +1,6 @@
 """A packed artifact measured on a split, as a caller would meet it: by serving's own code."""
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -10,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.artifact.archive import unpack
 from training.artifact.fetching import Artifact, find
 from training.artifact.layout import CARD
-from training.artifact.unpacking import unpack
+from training.artifact.manifest import Manifest, check_schema
 from training.common.console import console, say, track
 from training.common.errors import TrainingError
 from training.common.files import publish, sha256, workspace
@@ -57,7 +59,7 @@ def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
             about = _about(artifact, location, digest)
             temperature = artifact.manifest.temperature if artifact.manifest else None
             unpack(artifact.archive, unpacked)
-        model = _load(unpacked)
+        model = _load(unpacked, artifact.manifest)
         classes = _classes(unpacked, model)
         if about.setdefault("classes", classes) != classes:
             raise TrainingError(f"{artifact.manifest_source} and the card in the archive do not have the same classes")
@@ -92,7 +94,10 @@ def _about(artifact: Artifact, location: str, digest: str) -> dict[str, Any]:
     return about
 
 
-def _load(unpacked: Path) -> Model:
+def _load(unpacked: Path, manifest: Manifest | None) -> Model:
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):  # model_fn reports these
+        schema = json.loads((unpacked / CARD).read_bytes())["schema"]
+        check_schema(schema, f"{CARD} in the archive", manifest.kennel if manifest else None)
     try:
         with console.status("Loading the model"):
             return model_fn(unpacked)

@@ -9,8 +9,8 @@ from training.common.console import say
 from training.common.errors import TrainingError
 from training.data import photos
 from training.data.photos import Photos, PixelDataset
+from training.fit.evaluation import predict_together
 from training.fit.loading import device
-from training.fit.prediction import predict_together
 from training.metrics.assessment import assess
 from training.metrics.calibration import fit_temperature
 from training.model.network import Recipe

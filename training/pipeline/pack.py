@@ -16,6 +16,7 @@ from training.artifact.archive import write_archive
 from training.artifact.manifest import Archive, Manifest
 from training.common.console import console, say
 from training.common.files import publish, sha256
+from training.common.version import VERSION
 from training.data import photos
 from training.data.photos import Photo, PixelDataset
 from training.model.export import Calibrated, to_onnx
@@ -24,7 +25,7 @@ from training.report import page
 from training.report.measurement import Findings
 
 PROOF_PHOTOS = 32
-VERSIONS = ("torch", "torchvision", "onnx", "onnxruntime", "Pillow", "numpy")
+LIBRARIES = ("torch", "torchvision", "onnx", "onnxruntime", "Pillow", "numpy")
 
 
 def pack(
@@ -85,7 +86,11 @@ def pack(
             **facts,
             "weights": {"file": "model.safetensors", "sha256": hashlib.sha256(weights).hexdigest()},
             "export": vars(proved),
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
+            "versions": {
+                "kennel": VERSION,
+                "python": platform.python_version(),
+                **{name: version(name) for name in LIBRARIES},
+            },
         },
     )
     (work / "model.json").write_text(manifest.text(), encoding="utf-8")
@@ -116,5 +121,5 @@ def _prove(archive: Path, recipe: Recipe, chosen: Sequence[Photo], temperature: 
     dataset = PixelDataset(list(chosen), recipe.rule)
     pixels = torch.stack([dataset[i][0] for i in range(len(chosen))])
     with torch.no_grad():
-        expected = Calibrated(recipe.classifier, temperature).eval()(pixels)
+        expected = Calibrated(recipe.classifier, temperature).eval()(pixels).numpy()
     return proof.prove(archive, [photo.path for photo in chosen], expected)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from training.artifact.layout import pinned_requirements
 from training.artifact.manifest import Manifest
-from training.artifact.stand_ins import write_stand_ins
+from training.artifact.proof import write_stand_ins
 from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.common.console import console, say
 from training.common.errors import TrainingError

@@ -1,19 +1,20 @@
 """Whether an artifact is whole, harmless and serves: every check a line, the first failure an error."""
 
 import json
+import shlex
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from training.artifact.asking import NoAnswer, ask
+from training.artifact.archive import File, unpack
 from training.artifact.fetching import Artifact, find
 from training.artifact.layout import CARD, GRAPH, expected_files
-from training.artifact.manifest import Manifest
-from training.artifact.stand_ins import write_stand_ins
-from training.artifact.unpacking import File, unpack
+from training.artifact.manifest import Manifest, check_schema
+from training.artifact.proof import NoAnswer, ask, write_stand_ins
 from training.common.console import console, say
 from training.common.errors import TrainingError
 from training.common.files import sha256
+from training.common.version import VERSION
 
 SECONDS_TO_ANSWER = 120.0
 """SageMaker gives a model 60 s for a request; this is for loading it and eight photos."""
@@ -50,8 +51,8 @@ def verify(location: str) -> None:
             files = unpack(artifact.archive, unpacked)
         total = sum(each.size for each in files.values())
         say("Files", f"{len(files)} plain files, {total / 1e6:.1f} MB unpacked, none of them a pickle")
-        card = _check_card(unpacked, files)
-        _check_code(files)
+        card = _check_card(unpacked, files, artifact.manifest)
+        _check_code(files, artifact)
         with console.status("Asking it"):
             _check_answers(unpacked, Path(folder), len(card["classes"]))
         _check_manifest(artifact, card)
@@ -66,14 +67,13 @@ def _check_archive(artifact: Artifact, manifest: Manifest, digest: str) -> None:
         )
 
 
-def _check_card(unpacked: Path, files: dict[str, File]) -> dict[str, Any]:
+def _check_card(unpacked: Path, files: dict[str, File], manifest: Manifest | None) -> dict[str, Any]:
     for name in (GRAPH, CARD):
         if name not in files:
             raise TrainingError(f"the archive lacks {name}")
     try:
         card: dict[str, Any] = json.loads((unpacked / CARD).read_bytes())
-        if card["schema"] != 1:
-            raise TrainingError(f"{CARD} has schema {card['schema']!r}; this version reads schema 1")
+        check_schema(card["schema"], f"{CARD} in the archive", manifest.kennel if manifest else None)
         names, labels = ([each[key] for each in card["classes"]] for key in ("name", "label"))
         height, width = card["input"]["crop"]
         graph = File(**card["files"][GRAPH])
@@ -90,19 +90,30 @@ def _check_card(unpacked: Path, files: dict[str, File]) -> dict[str, Any]:
     return card
 
 
-def _check_code(files: dict[str, File]) -> None:
+def _check_code(files: dict[str, File], artifact: Artifact) -> None:
     expected = expected_files()
     found = {name: each.sha256 for name, each in files.items() if name not in (GRAPH, CARD)}
     if other := sorted(name for name in found if found[name] != expected.get(name)):
-        raise TrainingError(
-            f"{other[0]} is not what this version of Kennel packs: somebody altered the archive, or another version "
-            "wrote it; `./kennel package` packs its weights anew"
-        )
+        raise TrainingError(f"{other[0]} is not what Kennel {VERSION} packs: {_other_code(artifact)}")
     if lacking := sorted(expected.keys() - found.keys()):
-        raise TrainingError(f"the archive lacks {lacking[0]}")
+        raise TrainingError(f"the archive lacks {lacking[0]}, which Kennel {VERSION} packs: {_other_code(artifact)}")
     wheels = [name.rpartition("/")[2] for name in found if name.endswith(".whl")]
     names = ", ".join(" ".join(name.split("-")[:2]) for name in wheels)
     say("Code", f"{len(found) - len(wheels)} files as this version of Kennel packs them, and PyPI's {names}")
+
+
+def _other_code(artifact: Artifact) -> str:
+    """Say whose code it may be, and what to do with the artifact."""
+    known = artifact.manifest.kennel if artifact.manifest else None
+    writer = f"Kennel {known}" if known and known != VERSION else "another version of Kennel"
+    weights, out = artifact.archive.with_name("model.safetensors"), artifact.archive.parent
+    if not weights.is_file():  # the archive came from S3, or was moved
+        weights, out = Path(weights.name), Path("build")
+    command = shlex.join(["./kennel", "package", "--from", str(weights), "--data", "DIR", "--out", str(out)])
+    return (
+        f"{writer} wrote the archive, or someone altered it. If you trust its source, you can deploy it as it is and "
+        f"measure it with `./kennel evaluate`; to have it verified, pack its weights again: `{command}`"
+    )
 
 
 def _check_answers(unpacked: Path, work: Path, classes: int) -> None:

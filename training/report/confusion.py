@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from training.report.svg import Drawing
+from training.report.charts import Drawing
 
 SIDE = 720
 """Pixels of the matrix, at most."""

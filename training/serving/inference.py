@@ -29,6 +29,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
+from .cores import cores
 from .model_card import Card
 from .photo_pixels import decode, fit
 from .serving_errors import ArtifactError, RequestError, SettingError
@@ -255,11 +256,6 @@ def whole_number(name: str, default: int) -> int:
     if not re.fullmatch("[1-9][0-9]{0,4}", value):
         raise SettingError(f"{name} is {value!r}; it must be a whole number of at least 1")
     return int(value)
-
-
-def cores() -> int:
-    """Return how many cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _generated_photo() -> bytes:

@@ -1,7 +1,6 @@
 """What a search was asked for."""
 
 import itertools
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from training.common.errors import TrainingError
 from training.common.files import sha256
 from training.fit.options import Options, plan
 from training.model.network import check_architecture
+from training.serving.cores import cores
 from training.tuning.space import Choices, Numbers, Space
 
 Value = float | int | str
@@ -49,7 +49,7 @@ class Request:
         """How many of PyTorch's threads a trial has: it decides in which order sums are made, so the last digits."""
         if self.parallel == 1:
             return torch.get_num_threads()
-        return max(1, len(os.sched_getaffinity(0)) // self.parallel)
+        return max(1, cores() // self.parallel)
 
     def options(self, tried: Mapping[str, Value]) -> Options:
         """Return what a trial of these values fits with."""

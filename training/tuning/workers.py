@@ -23,16 +23,14 @@ class Worker:
     number
         Of the worker, counted from 0: says which cores are its own.
     threads
-        That it computes with, each on a core.
+        That it computes with, each on a core, where the system can hold it there; macOS cannot.
     """
 
     def __init__(self, number: int, threads: int, photos: Photos, side: int, features: Path) -> None:
         self._same = (number, threads, photos, side, features)
         context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
         self.pipe, other = context.Pipe()
-        cores = sorted(os.sched_getaffinity(0))
-        share = [cores[(number * threads + i) % len(cores)] for i in range(threads)]
-        self.process = context.Process(target=_work, args=(other, share, photos, side, features))
+        self.process = context.Process(target=_work, args=(other, *self._same))
         # Ctrl-C goes to all; the parent alone decides what follows, also while the others still begin.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -82,16 +80,18 @@ def heard(workers: list[Worker]) -> Iterator[tuple[Worker, Any]]:
             yield worker, said
 
 
-def _work(pipe: "Connection[Any, Any]", cores: list[int], photos: Photos, side: int, features: Path) -> None:
+def _work(pipe: "Connection[Any, Any]", number: int, threads: int, photos: Photos, side: int, features: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.sched_setaffinity(0, cores)
+    if hasattr(os, "sched_getaffinity") and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, [cores[(number * threads + i) % len(cores)] for i in range(threads)])
     with Path(os.devnull).open("w") as nothing:
         os.dup2(nothing.fileno(), 1)  # the parent does the talking
     import torch
 
     from training.tuning.trial import Trainer, attempt
 
-    torch.set_num_threads(len(cores))
+    torch.set_num_threads(threads)
     keep_memory()
     trainer = Trainer(photos, side, features)
 

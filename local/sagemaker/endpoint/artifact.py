@@ -10,6 +10,7 @@ from typing import IO, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.core.errors import InstanceError
+from local.sagemaker.endpoint.extraction import extract
 
 CHUNK = 1 << 20
 
@@ -60,10 +61,9 @@ def _download(s3: Any, url: str, archive: IO[bytes], deadline: float) -> None:
 
 
 def _unpack(archive: IO[bytes], directory: Path, deadline: float) -> None:
-    """Unpack regular files only, none of them outside the directory (the tar filter ``data``)."""
     with tarfile.open(fileobj=archive, mode="r:gz") as members:
         for member in members:
-            members.extract(member, directory, filter="data")
+            extract(members, member, directory)
             _check(deadline, member.name)
 
 

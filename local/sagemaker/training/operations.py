@@ -76,7 +76,7 @@ class TrainingJobs:
         if not self._python.exists():
             raise validation_error(
                 f"The embedded AWS starts training jobs with {self._python}, which does not exist: make the "
-                "environment of local/requirements-training-job.txt, or start it with --training-python."
+                "environment of training jobs with `make .venv-training/ready`, or start it with --training-python."
             )
         check_data(request, self._account)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from stacks.common.version import VERSION
 from stacks.endpoint.artifact import load_artifact
 from stacks.settings.errors import ConfigurationError
 
@@ -48,12 +49,45 @@ def test_a_missing_archive_is_refused(manifest: Path) -> None:
         load_artifact(manifest, minimum_accuracy=0.9)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": 2}', '{"schema": 1, "artifact": {"location": "x"}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "{}", '{"schema": "x"}', '{"schema": 1, "artifact": {"location": "x"}}']
+)
 def test_a_manifest_of_another_form_is_refused_in_one_line(manifest: Path, text: str) -> None:
     manifest.write_text(text)
     with pytest.raises(ConfigurationError, match="not a manifest of this version") as caught:
         load_artifact(manifest, minimum_accuracy=0.9)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("versions", "writer"),
+    [
+        ({"kennel": "9.1.0"}, "Kennel 9.1.0"),
+        ({"kennel": "9\n" * 5000}, "Kennel '9"),
+        ({"kennel": 9}, "Kennel 9"),
+        ({"torch": "2.13.0"}, "an unknown version of Kennel"),
+        (None, "an unknown version of Kennel"),
+        (["9.1.0"], "an unknown version of Kennel"),
+    ],
+)
+def test_another_schema_is_refused_with_both_versions_and_what_to_do(
+    manifest: Path, versions: object, writer: str
+) -> None:
+    manifest.write_text(json.dumps({"schema": 2, "versions": versions}))  # and whatever else that schema has
+    with pytest.raises(ConfigurationError) as caught:
+        load_artifact(manifest, minimum_accuracy=0.9)
+    message = str(caught.value)
+    assert f"it has schema 2 of {writer}" in message
+    assert f"; this is Kennel {VERSION}, which reads schema 1: use the version that wrote it, or run `" in message
+    assert message.isprintable()
+    assert len(message) < 700 + len(str(manifest))
+
+
+@pytest.mark.parametrize("versions", [None, {}, {"kennel": "0.1.0"}, {"kennel": "99.0.0"}, {"kennel": 3}, 3])
+def test_another_version_of_kennel_alone_refuses_no_artifact(manifest: Path, versions: object) -> None:
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content if versions is None else content | {"versions": versions}))
+    assert load_artifact(manifest, minimum_accuracy=0.9).path == manifest.parent / "model.tar.gz"
 
 
 def test_a_manifest_may_name_an_archive_in_s3(manifest: Path) -> None:

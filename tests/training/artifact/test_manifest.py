@@ -6,6 +6,7 @@ import pytest
 
 from training.artifact.manifest import Archive, Manifest
 from training.common.errors import TrainingError
+from training.common.version import VERSION
 
 CLASSES = [{"name": "1.Cat", "label": "Cat"}, {"name": "2.Dog", "label": "Dog"}]
 MANIFEST = Manifest(
@@ -37,7 +38,6 @@ def test_an_accuracy_that_nobody_measured_is_none() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"schema": 2}, "schema 2; this version reads schema 1"),
         ({"artifact": {"location": "x", "size": 1}}, "'sha256' is missing"),
         ({"artifact": {"location": "x", "size": 1, "sha256": "abc"}}, "artifact.sha256 is 'abc'"),
         ({"artifact": {"location": "x", "size": "big", "sha256": "0" * 64}}, "big"),
@@ -59,6 +59,39 @@ def test_what_is_no_manifest_is_refused_in_one_line(change: dict[str, object], r
     with pytest.raises(TrainingError, match=re.escape(reason)) as caught:
         Manifest.parse(json.dumps(content).encode(), "model.json")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("versions", "writer"),
+    [
+        ({"kennel": "9.1.0"}, "Kennel 9.1.0"),
+        ({"torch": "2.13.0"}, "an unknown version of Kennel"),
+        (None, "an unknown version of Kennel"),
+        (["9.1.0"], "an unknown version of Kennel"),
+    ],
+)
+def test_another_schema_is_refused_with_both_versions_and_what_to_do(versions: object, writer: str) -> None:
+    content = {"schema": 2, "versions": versions}  # and whatever else that schema has
+    with pytest.raises(TrainingError) as caught:
+        Manifest.parse(json.dumps(content).encode(), "build/model.json")
+    assert str(caught.value) == (
+        f"build/model.json has schema 2 of {writer}; this is Kennel {VERSION}, which reads schema 1: use the version "
+        "that wrote it, or make a model with this one (`./kennel fit --data DIR`)"
+    )
+
+
+def test_the_message_about_another_schema_is_short_whatever_the_manifest_says() -> None:
+    with pytest.raises(TrainingError) as caught:
+        Manifest.parse(json.dumps({"schema": "9" * 5000, "versions": {"kennel": "9" * 5000}}).encode(), "model.json")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "versions", [None, {"torch": "2.13.0"}, {"kennel": "0.1.0"}, {"kennel": "99.0.0"}, {"kennel": 3}]
+)
+def test_a_manifest_of_this_schema_is_read_whichever_version_wrote_it(versions: object) -> None:
+    content = json.loads(MANIFEST.text()) | ({} if versions is None else {"versions": versions})
+    assert Manifest.parse(json.dumps(content).encode(), "model.json").accuracy == 0.5
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{}", b"\xff", b"[" * 100_000])

@@ -1,23 +1,21 @@
-import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
+from numpy.typing import NDArray
 
-from training.artifact.archive import write_archive
-from training.artifact.asking import NoAnswer, ask
-from training.artifact.proof import prove
+from training.artifact.archive import unpack, write_archive
+from training.artifact.proof import NoAnswer, ask, prove
 from training.common.errors import TrainingError
 
 CARD: dict[str, object] = {"schema": 1, "input": {}, "classes": []}
 
 
-def unpacked_probabilities(fitted: Path, folder: Path) -> tuple[list[Path], torch.Tensor]:
+def unpacked_probabilities(fitted: Path, folder: Path) -> tuple[list[Path], NDArray[np.float32]]:
     photos = sorted((fitted / "data" / "test").rglob("*.png"))[::3]
-    with tarfile.open(fitted / "build" / "model.tar.gz") as tar:
-        tar.extractall(folder, filter="data")
+    unpack(fitted / "build" / "model.tar.gz", folder)
     answers = ask(folder, photos)
-    return photos, torch.tensor([each["probabilities"] for each in answers])
+    return photos, np.array([each["probabilities"] for each in answers], np.float32)
 
 
 def test_an_artifact_that_answers_as_pytorch_is_proved(fitted: Path, tmp_path: Path) -> None:
@@ -38,13 +36,17 @@ def test_probabilities_beyond_the_tolerance_are_refused(fitted: Path, tmp_path: 
 def test_another_label_is_refused(fitted: Path, tmp_path: Path) -> None:
     photos, expected = unpacked_probabilities(fitted, tmp_path)
     with pytest.raises(TrainingError, match="disagree on"):
-        prove(fitted / "build" / "model.tar.gz", photos, expected.flip(1))
+        prove(fitted / "build" / "model.tar.gz", photos, np.flip(expected, 1))
 
 
 def test_an_artifact_that_cannot_serve_is_refused(tmp_path: Path, fitted: Path) -> None:
     write_archive(tmp_path / "model.tar.gz", b"no graph", CARD, [])
     with pytest.raises(TrainingError, match="does not serve") as caught:
-        prove(tmp_path / "model.tar.gz", [fitted / "data" / "test" / "001.Red_setter" / "0.png"], torch.ones(1, 1))
+        prove(
+            tmp_path / "model.tar.gz",
+            [fitted / "data" / "test" / "001.Red_setter" / "0.png"],
+            np.ones((1, 1), np.float32),
+        )
     assert "\n" not in str(caught.value)
 
 

@@ -2,13 +2,13 @@
 
 import multiprocessing
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from tests.training.fit.small import datasets, recipe, state, tiny
 from training.common.errors import Stopped
@@ -28,12 +28,11 @@ CONTEXT.set_forkserver_preload(["tests.training.fit.processes"])
 
 def in_processes(size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """Return what each of so many processes returns, in their order."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # outlives them, as torchrun's does
     results = CONTEXT.SimpleQueue()
     processes = [
-        CONTEXT.Process(target=_run, args=(rank, size, port, results, function, arguments)) for rank in range(size)
+        CONTEXT.Process(target=_run, args=(rank, size, store.port, results, function, arguments))
+        for rank in range(size)
     ]
     for process in processes:
         process.start()
@@ -45,7 +44,7 @@ def in_processes(size: int, function: Callable[..., Any], *arguments: Any) -> li
 
 def _run(rank: int, size: int, port: int, results: Any, function: Callable[..., Any], arguments: Any) -> None:
     torch.set_num_threads(1)
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     try:
         with group({"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank)}):
             result = function(*arguments)

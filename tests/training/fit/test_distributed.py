@@ -1,15 +1,20 @@
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from tests.training.fit.processes import exchange, in_processes, normalise, train
 from training.common.errors import TrainingError
 from training.fit.schedule import Schedule
 from training.fit.torchrun import group
+
+pytestmark = pytest.mark.usefixtures("trains")
 
 SCHEDULE = Schedule(epochs=2, batch_size=9, lr=1e-3, seed=0)  # nine photos a step: two processes have unequal parts
 
@@ -65,6 +70,26 @@ def test_two_processes_learn_what_one_learns(data: Path, network: str, batch_nor
 def test_a_process_beyond_their_number_is_told_and_does_not_wait() -> None:
     with pytest.raises(TrainingError, match="RANK=5 is none of WORLD_SIZE=2"), group({"RANK": "5", "WORLD_SIZE": "2"}):
         pass
+
+
+def test_no_process_begins_before_all_have_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    rendezvous = sys.modules["torch.distributed.rendezvous"]
+    monkeypatch.setattr(rendezvous, "rendezvous", lambda *_: iter([(store, 0, 2)]))
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    began = []
+
+    def begin(rank: int) -> None:
+        with group({"RANK": str(rank), "WORLD_SIZE": "2"}):
+            began.append(rank)
+
+    first = threading.Thread(target=begin, args=(0,))
+    first.start()
+    first.join(0.5)
+    assert began == []
+    begin(1)
+    first.join()
+    assert sorted(began) == [0, 1]
 
 
 def test_a_step_with_fewer_photos_than_processes_is_refused(data: Path) -> None:

@@ -16,6 +16,8 @@ from training.fit.feature_cache import FeatureCache
 from training.fit.features import FeatureBank, Views
 from training.fit.frozen import Frozen, _operations
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 LIGHT = Views(3, "light")
 
 

@@ -11,6 +11,8 @@ from training.data.pixels import InputRule
 from training.fit.frozen import Frozen
 from training.model.network import Recipe
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 MANY = 10**9
 
 

@@ -10,6 +10,8 @@ from training.fit.evaluation import measure, predict
 from training.fit.full import train_full
 from training.fit.schedule import Schedule
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 
 def test_full_mode_learns_to_tell_colours_apart(splits: dict[str, list[photos.Photo]]) -> None:
     made = recipe()

@@ -16,6 +16,8 @@ from training.fit.frozen import last_layer
 from training.fit.head import answer, train_head
 from training.fit.schedule import Schedule
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 
 def test_head_mode_leaves_the_rest_untouched(found: Photos, tmp_path: Path) -> None:
     made = recipe()

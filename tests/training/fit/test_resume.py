@@ -21,6 +21,8 @@ from training.fit.loop import Epoch, Learner, Outcome
 from training.fit.schedule import Schedule
 from training.fit.stopping import stopping
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 SCHEDULE = Schedule(epochs=3, batch_size=8, lr=1e-2, seed=0)
 Splits = dict[str, list[photos.Photo]]
 
@@ -96,6 +98,7 @@ def test_the_average_of_the_weights_is_what_is_kept(splits: Splits) -> None:
     assert averaged[0]["network.1.num_batches_tracked"] == 3 * averaged[1].epoch
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize(
     ("after", "number", "name"),
     [
@@ -186,6 +189,7 @@ def test_without_checkpoints_a_signal_says_that_nothing_is_kept(
         run(splits, SCHEDULE)
 
 
+@pytest.mark.usefixtures("terminal")
 def test_who_presses_ctrl_c_twice_does_not_wait_for_the_step() -> None:
     with stopping() as stop, stop.later():
         os.kill(os.getpid(), signal.SIGINT)
@@ -195,15 +199,14 @@ def test_who_presses_ctrl_c_twice_does_not_wait_for_the_step() -> None:
         stop.requested = False
 
 
+@pytest.mark.usefixtures("background")
 def test_what_is_ignored_stays_so() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with stopping() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert not stop.requested
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with stopping() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not stop.requested
+        with pytest.raises(Stopped, match="by SIGTERM"):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_a_finished_training_is_not_repeated(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

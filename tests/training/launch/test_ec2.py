@@ -104,8 +104,9 @@ def boot(stub: tuple[Instance, Stubber, FakeS3], tmp_path: Path) -> Iterator[Boo
         return begun[0]
 
     yield begin
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(begun[0].pid, 9)  # the guard against a training that never ends sleeps on
+    for process in begun:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)  # the guard against a training that never ends sleeps on
 
 
 def test_the_user_data_is_a_script_that_ends_the_instance_whatever_happens(boot: Boot, tmp_path: Path) -> None:

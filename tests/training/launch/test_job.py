@@ -12,6 +12,7 @@ import pytest
 
 from tests.training.launch.fakes import SITE, FakeS3
 from training import job
+from training.common.version import VERSION
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_a_job_needs_nothing_but_its_archive(tmp_path: Path) -> None:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(content)
     modules = "job, training.pipeline.fit, training.launch.remote.on_instance"
-    command = f"import {modules}; print(job.__file__, job.main.__module__)"
+    command = f"import {modules}; print(job.__file__, job.main.__module__, training.common.version.VERSION)"
     done: Any = subprocess.run([sys.executable, "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr == ""
-    assert done.stdout.split() == [str(tmp_path / "job.py"), "training.__main__"]
+    assert done.stdout.split() == [str(tmp_path / "job.py"), "training.__main__", VERSION]

@@ -62,7 +62,7 @@ def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
     monkeypatch.setattr(Aws, "logs", NoLogs())
     monkeypatch.setattr("training.launch.follow.LATE_SECONDS", 0)
     monkeypatch.setattr("training.launch.site.find_site", lambda *_: SITE)
-    monkeypatch.setattr("training.launch.find.find_site", lambda *_: SITE)
+    monkeypatch.setattr("training.launch.state.find_site", lambda *_: SITE)
     return made
 
 
@@ -188,7 +188,7 @@ def test_a_folder_that_is_full_costs_neither_the_runs_name_nor_its_model(
         patch.setattr("training.launch.state.remember", full)
         status, _, errors = run("launch", "--data", data, "--out", tmp_path / "build")
     assert (status, errors) == (2, "kennel: no space left on device; job was started: `--attach job`, or `--stop`\n")
-    monkeypatch.setattr("training.launch.result.bring_home", full)
+    monkeypatch.setattr("training.launch.follow.bring_home", full)
     status, _, errors = run("launch", "--attach", "job", "--out", tmp_path / "build")
     assert status == 2
     assert "job is still there: `./kennel launch --attach job`" in errors

@@ -3,8 +3,7 @@
 from typing import Any
 
 from tests.training.launch.fakes import aws_with, error
-from training.launch.logs import LogTail
-from training.launch.marker import BEGIN
+from training.launch.logs import BEGIN, LogTail
 
 
 class Logs:

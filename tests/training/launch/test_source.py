@@ -19,6 +19,7 @@ def test_the_archive_is_laid_out_as_the_toolkit_wants_it() -> None:
         assert requirements is not None
         pins = requirements.read().decode().splitlines()
     assert {
+        "VERSION",
         "job.py",
         "training/__main__.py",
         "training/serving/inference.py",

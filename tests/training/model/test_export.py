@@ -9,6 +9,8 @@ import torch
 from training.model.export import Calibrated, to_onnx
 from training.model.network import create
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 
 @pytest.fixture(scope="module")
 def model() -> Calibrated:

@@ -17,6 +17,8 @@ from training.data.pixels import InputRule, fit, to_tensor
 from training.model import network, weights
 from training.model.network import Classifier, create
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 
 def imagenet_state(seed: int = 1) -> dict[str, Tensor]:
     torch.manual_seed(seed)

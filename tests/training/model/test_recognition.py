@@ -12,6 +12,8 @@ from training.model.mlp import Mlp
 from training.model.network import build, last_layer
 from training.model.recognition import head_names, recognise, recognise_head
 
+pytestmark = pytest.mark.usefixtures("trains")
+
 
 def state(architecture: str, classes: int = 3, size: int = 224) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = build(architecture, classes, size, pretrained=True).state_dict()

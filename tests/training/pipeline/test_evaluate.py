@@ -167,4 +167,4 @@ def test_a_mistake_is_one_line_and_writes_nothing(
 def test_a_card_of_any_bytes_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_bytes(b"[" * 100_000)
     with pytest.raises(TrainingError, match="the model does not serve"):
-        evaluate._load(tmp_path)
+        evaluate._load(tmp_path, None)

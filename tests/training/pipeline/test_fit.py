@@ -14,7 +14,8 @@ from safetensors import safe_open
 from training.artifact import proof
 from training.artifact.proof import Proof
 from training.common.files import publish
-from training.fit import evaluation, prediction
+from training.common.version import VERSION
+from training.fit import evaluation
 from training.model.export import to_onnx
 
 Run = Callable[..., tuple[int, str, str]]
@@ -81,6 +82,17 @@ def test_the_manifest_says_what_was_done_with_what(fitted: Path) -> None:
     assert found["metrics"]["test"]["images"] == found["export"]["images"] == 12
     assert found["export"]["max_probability_difference"] <= found["export"]["tolerance"] == 1e-4
     assert {"python", "torch", "torchvision", "onnx", "onnxruntime"} <= found["versions"].keys()
+    assert found["versions"]["kennel"] == VERSION
+
+
+def test_an_archive_does_not_depend_on_the_version_of_kennel(
+    fitted: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.pipeline.pack.VERSION", "99.0.0")
+    status, _, _ = run("fit", "--data", fitted / "data", "--out", tmp_path, "--epochs", 2, "--batch-size", 8)
+    assert status == 0
+    assert manifest(tmp_path)["versions"]["kennel"] == "99.0.0"
+    assert (tmp_path / "model.tar.gz").read_bytes() == (fitted / "build" / "model.tar.gz").read_bytes()
 
 
 def test_the_same_seed_gives_the_same_artifact(fitted: Path, tmp_path: Path, run: Run) -> None:
@@ -238,7 +250,7 @@ def test_the_test_split_is_evaluated_once(
         titles.append(photos.photos[0].path.parts[-3])
         return predict(model, photos, title)
 
-    monkeypatch.setattr(prediction, "predict", counting)
+    monkeypatch.setattr(evaluation, "predict", counting)
     assert run("fit", "--data", fitted / "data", "--out", tmp_path, "--epochs", 3, "--batch-size", 8)[0] == 0
     assert titles == ["valid", "valid", "valid", "test"]
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,15 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from training.artifact.asking import ask
+from training.artifact.archive import unpack
+from training.artifact.proof import ask
 from training.common.errors import TrainingError
 from training.common.torchvision_compat import models
 from training.model.mlp import Mlp
 from training.model.network import create
 from training.pipeline.measure import look
+
+pytestmark = pytest.mark.usefixtures("trains")
 
 Run = Callable[..., tuple[int, str, str]]
 CLASSES = ["001.Red_setter", "002.Green_dog", "003.Blue_heeler"]
@@ -107,8 +109,7 @@ def test_the_tutorials_checkpoint_answers_as_it_did_there(
     assert "as they are, from 0 to 1" in output
     assert manifest(tmp_path / "out")["metrics"] == {"test": None}
 
-    with tarfile.open(tmp_path / "out" / "model.tar.gz") as tar:
-        tar.extractall(tmp_path / "model", filter="data")
+    unpack(tmp_path / "out" / "model.tar.gz", tmp_path / "model")
     card = json.loads((tmp_path / "model" / "model.json").read_text())
     card["input"]["resize"] = 32  # so that a photo of 32 pixels stays as it is
     (tmp_path / "model" / "model.json").write_text(json.dumps(card))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from training.fit import evaluation, prediction
+from training.fit import evaluation
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -38,7 +38,7 @@ def test_a_trial_learns_what_fit_learns_and_never_asks_for_the_test_split(
         asked.add(photos.photos[0].path.parts[-3])
         return predict(model, photos, title)
 
-    monkeypatch.setattr(prediction, "predict", watched)
+    monkeypatch.setattr(evaluation, "predict", watched)
     monkeypatch.setattr("training.pipeline.fit.fetch_wheels", never)
     status, output, errors = run("fit", environment=environment)
     assert (status, errors) == (0, "")

@@ -4,7 +4,10 @@ import errno
 import gzip
 import hashlib
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +17,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from training.artifact import unpacking
+from stacks.endpoint.artifact import load_artifact
 from training.artifact.archive import member, write_archive
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
+from training.common.version import VERSION
 
 Run = Callable[..., tuple[int, str, str]]
 Members = dict[str, bytes]
@@ -64,6 +68,11 @@ def altered_card(content: Members, **change: Any) -> Members:
     return content | {"model.json": json.dumps(json.loads(content["model.json"]) | change).encode()}
 
 
+def test_it_needs_no_pytorch() -> None:
+    program = "import sys, training.pipeline.verify; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", ["model.tar.gz", "model.json"])
 def test_what_a_fit_packed_passes_every_check(build: Path, run: Run, name: str) -> None:
     status, output, errors = run("verify", build / name)
@@ -87,7 +96,7 @@ def test_code_that_is_not_kennels_is_neither_run_nor_accepted_whoever_vouches_fo
     trap = f"open({str(tmp_path / 'sprung')!r}, 'w')\n".encode()
     pack(archive, {n: trap + c if n.endswith(".py") else c for n, c in members(archive).items()})
     vouch(build)
-    refused(run("verify", archive), "code/inference.py is not what this version of Kennel packs")
+    refused(run("verify", archive), "code/inference.py is not what Kennel")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -104,9 +113,9 @@ ALTERED: dict[str, tuple[Callable[[Members], Members], str]] = {
     "no card": (lambda c: without(c, "model.json"), "lacks model.json"),
     "no code": (lambda c: without(c, "code/inference.py"), "lacks code/inference.py"),
     "no deployment": (lambda c: without(c, "deployment.py"), "lacks code/serving/deployment.py"),
-    "altered code": (lambda c: c | {"code/inference.py": b"import os"}, "code/inference.py is not what this version"),
+    "altered code": (lambda c: c | {"code/inference.py": b"import os"}, "code/inference.py is not what Kennel"),
     "altered requirements": (lambda c: c | {"code/requirements.txt": b"evil"}, "code/requirements.txt is not what"),
-    "more code": (lambda c: c | {"code/numpy.py": b""}, "code/numpy.py is not what this version"),
+    "more code": (lambda c: c | {"code/numpy.py": b""}, "code/numpy.py is not what Kennel"),
     "another graph": (lambda c: c | {"model.onnx": b"other"}, "model.onnx is not the one that model.json"),
     "card of no JSON": (lambda c: c | {"model.json": b"{"}, "is not a model card"),
     "card of another schema": (lambda c: altered_card(c, schema=2), "has schema 2"),
@@ -126,10 +135,10 @@ ALTERED: dict[str, tuple[Callable[[Members], Members], str]] = {
         lambda c: c | {"code/wheels/evil-1.0-py3-none-any.whl": b""},
         "evil-1.0-py3-none-any.whl is not what",
     ),
-    "a wheel of another version": (lambda c: renamed(c, "runtime-1.", "runtime-0."), "another version wrote it"),
+    "a wheel of another version": (lambda c: renamed(c, "runtime-1.", "runtime-0."), "another version of Kennel wrote"),
     "another wheel under the name of one": (
         lambda c: {n: each + b"evil" if "flatbuffers" in n else each for n, each in c.items()},
-        "is not what this version of Kennel packs",
+        "is not what Kennel",
     ),
 }
 
@@ -139,6 +148,69 @@ def test_an_altered_archive_is_refused(small: Path, run: Run, kind: str) -> None
     alter, reason = ALTERED[kind]
     pack(small, alter(members(small)))
     refused(run("verify", small), reason)
+
+
+def of_another_version(build: Path, kennel: str | None) -> Path:
+    """Turn an artifact into one whose code has other bytes, with a manifest that says who wrote it."""
+    archive = build / "model.tar.gz"
+    pack(archive, {n: b"# older\n" + c if n.endswith(".py") else c for n, c in members(archive).items()})
+    versions = json.loads((build / "model.json").read_text())["versions"]
+    del versions["kennel"]
+    vouch(build, versions=versions | ({"kennel": kennel} if kennel else {}))
+    return archive
+
+
+@pytest.mark.parametrize(
+    ("kennel", "writer"),
+    [(None, "another version of Kennel"), ("0.1.7", "Kennel 0.1.7"), (VERSION, "another version of Kennel")],
+)
+def test_code_of_another_version_is_refused_with_the_command_that_packs_it_anew(
+    build: Path, fitted: Path, run: Run, kennel: str | None, writer: str
+) -> None:
+    archive = of_another_version(build, kennel)
+    _, _, errors = run("verify", archive)
+    weights = build / "model.safetensors"
+    command = f"./kennel package --from {weights} --data DIR --out {build}"
+    assert errors == (
+        f"kennel: code/inference.py is not what Kennel {VERSION} packs: {writer} wrote the archive, or someone altered "
+        "it. If you trust its source, you can deploy it as it is and measure it with `./kennel evaluate`; to have it "
+        f"verified, pack its weights again: `{command}`\n"
+    )
+    _, *printed = shlex.split(command.replace("DIR", str(fitted / "data")))
+    assert run("evaluate", "--artifact", archive, "--data", fitted / "data", "--out", build / "measured")[0] == 0
+    assert run(*printed)[0] == 0
+    assert run("verify", build / "model.json")[0] == 0
+    assert load_artifact(build / "model.json", minimum_accuracy=0).path == archive
+
+
+def test_an_archive_without_its_weights_beside_it_is_packed_anew_from_a_file_to_be_named(
+    build: Path, run: Run, tmp_path: Path
+) -> None:
+    archive = of_another_version(build, None).rename(tmp_path / "alone.tar.gz")
+    assert "`./kennel package --from model.safetensors --data DIR --out build`" in run("verify", archive)[2]
+
+
+@pytest.mark.parametrize(("kennel", "writer"), [("9.0.0", "Kennel 9.0.0"), (None, "an unknown version of Kennel")])
+@pytest.mark.parametrize("command", ["verify", "evaluate"])
+def test_a_card_of_another_schema_is_refused_with_both_versions(
+    build: Path, fitted: Path, run: Run, command: str, kennel: str | None, writer: str
+) -> None:
+    archive = build / "model.tar.gz"
+    pack(archive, altered_card(members(archive), schema=2))
+    vouch(build, versions={"kennel": kennel} if kennel else {})
+    options = [archive] if command == "verify" else ["--artifact", archive, "--data", fitted / "data", "--out", build]
+    refused(
+        run(command, *options),
+        f"model.json in the archive has schema 2 of {writer}; this is Kennel {VERSION}, which reads schema 1: use",
+    )
+
+
+@pytest.mark.parametrize("kennel", [None, "0.1.0", "99.0.0"])
+def test_another_version_of_kennel_in_the_manifest_is_no_reason_to_refuse_an_artifact(
+    build: Path, run: Run, kennel: str | None
+) -> None:
+    vouch(build, versions={"kennel": kennel} if kennel else {})
+    assert run("verify", build / "model.json")[0] == 0
 
 
 def graph(outputs: list[float]) -> bytes:
@@ -254,7 +326,7 @@ def raw(folder: Path, content: bytes) -> Path:
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "MOST_BYTES", 1 << 30)
+    monkeypatch.setattr("training.artifact.archive.MOST_BYTES", 1 << 30)
     header = member("model.onnx", (1 << 30) + 1).tobuf(tarfile.USTAR_FORMAT)
     refused(run("verify", raw(tmp_path, header + bytes(1 << 20))), "holds more than 1 GiB")
 
@@ -263,7 +335,7 @@ def test_a_full_disk_says_where(small: Path, run: Run, monkeypatch: pytest.Monke
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(unpacking, "_copy", full)
+    monkeypatch.setattr("training.artifact.archive._copy", full)
     refused(run("verify", small), "No space left on device; make room there, or have TMPDIR name another folder")
 
 

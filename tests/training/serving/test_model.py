@@ -16,6 +16,7 @@ import pytest
 
 from training.artifact.layout import SERVING
 from training.serving import inference
+from training.serving.cores import cores
 from training.serving.inference import Model, input_fn, model_fn, output_fn, predict_fn, respond
 from training.serving.serving_errors import ArtifactError, RequestError, SettingError
 
@@ -134,7 +135,7 @@ def test_threads_follow_the_environment_and_the_cores(artifact: Path, monkeypatc
     monkeypatch.setenv("INFERENCE_THREADS", "3")
     assert model_fn(artifact).session.get_session_options().intra_op_num_threads == 3
     monkeypatch.setenv("INFERENCE_THREADS", "")
-    assert model_fn(artifact).session.get_session_options().intra_op_num_threads == inference.cores()
+    assert model_fn(artifact).session.get_session_options().intra_op_num_threads == cores()
 
 
 def answer(model: Model, body: bytes, **headers: str) -> tuple[int, str, dict[str, Any]]:

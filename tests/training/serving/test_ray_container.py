@@ -8,18 +8,19 @@ import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from training.artifact.archive import write_archive
+from tests import version_before
+from training.artifact.archive import unpack, write_archive
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv-ray/bin/python"
@@ -29,15 +30,22 @@ ISOLATION = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 ENVIRONMENT = os.environ | {"MODEL_ARTIFACT_SHA256": "ef" * 32}
 
 
+def unavailable(reason: str) -> NoReturn:
+    """Skip on a user's machine; fail in CI, where a skipped test would not be noticed."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="module")
 def isolated() -> list[str]:
     """Return the command before a command that is to run with no network but loopback."""
     if not PYTHON.exists() or not list(WHEELS.glob("onnxruntime-*.whl")):
-        pytest.fail("the environment with Ray (.venv-ray) is missing; `make test` builds it")
+        unavailable("the environment with Ray (.venv-ray) is missing; `make test` builds it")
     for unshare in (["unshare", *ISOLATION], ["unshare", "--map-root-user", *ISOLATION]):
         if shutil.which("unshare") and not subprocess.run([*unshare, "true"], capture_output=True).returncode:
             return unshare
-    pytest.fail(
+    unavailable(
         "this test needs Linux namespaces (util-linux's unshare): run it as root, in a container with "
         "--privileged, or on a kernel that lets users make namespaces "
         "(sysctl kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0)"
@@ -85,8 +93,7 @@ def seen(
         containers = {}
         for name in ("good", "corrupt"):
             folder = Path(short, name)
-            with tarfile.open(archive) as tar:
-                tar.extractall(folder / "model", filter="data")
+            unpack(archive, folder / "model")
             plan = []
             for i, (body, headers) in enumerate(requests.values()):
                 (folder / str(i)).write_bytes(body)
@@ -110,6 +117,17 @@ def seen(
         for name, (out, errors) in outputs.items():
             assert out, f"{name}: {errors}\n{Path(short, name, 'log').read_text()[-5000:]}"
         yield {name: json.loads(out) for name, (out, _) in outputs.items()}
+
+
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("true", pytest.fail.Exception), ("false", pytest.skip.Exception), ("", pytest.skip.Exception)]
+)
+def test_what_a_machine_lacks_fails_in_ci_alone(
+    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="no namespaces"):
+        unavailable("no namespaces")
 
 
 def test_there_is_no_network_but_loopback(seen: dict[str, dict[str, Any]]) -> None:
@@ -145,8 +163,7 @@ def test_every_answer_is_that_of_our_own_server_byte_for_byte(
     requests: dict[str, tuple[bytes, dict[str, str]]],
     tmp_path: Path,
 ) -> None:
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path, filter="data")
+    unpack(archive, tmp_path)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -184,3 +201,27 @@ def test_every_answer_is_that_of_our_own_server_byte_for_byte(
         "no json": 406,
     }
     assert dict(zip(requests, seen["good"]["answers"], strict=True)) == dict(zip(requests, ours, strict=True))
+
+
+def test_the_deployment_of_the_version_before_is_imported_and_proves_its_model(artifact: Path, tmp_path: Path) -> None:
+    """The first step of ``serve run``, without Ray's processes, which take a minute."""
+    graph, card = ((artifact / name).read_bytes() for name in ("model.onnx", "model.json"))
+    version_before.write_archive(tmp_path / "model.tar.gz", graph, card, {})
+    model, packages = tmp_path / "model", tmp_path / "packages"
+    for name, content in version_before.members(tmp_path / "model.tar.gz").items():
+        (model / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / name).write_bytes(content)
+    for wheel in WHEELS.glob("*.whl"):
+        zipfile.ZipFile(wheel).extractall(packages)
+
+    def imported() -> subprocess.CompletedProcess[str]:
+        path = f"{model}:{model}/code:{packages}"
+        program = "from deployment import app; print(type(app).__name__)"
+        return subprocess.run(
+            [PYTHON, "-c", program], cwd="/", env=ENVIRONMENT | {"PYTHONPATH": path}, capture_output=True, text=True
+        )
+
+    done = imported()
+    assert (done.returncode, done.stdout) == (0, "Application\n"), done.stderr
+    (model / "model.onnx").write_bytes(graph[:-1] + b"\x00")
+    assert "ArtifactError" in imported().stderr

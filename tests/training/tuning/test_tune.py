@@ -14,6 +14,7 @@ import pytest
 
 from training.data.photos import Photos
 from training.fit.options import Options
+from training.serving.cores import cores
 from training.tuning.trial import Trainer
 
 Run = Callable[..., tuple[int, str, str]]
@@ -107,7 +108,19 @@ def test_several_trials_at_a_time_come_to_the_same_number(
     assert output.count("Features    train: 24 photos, 24 computed") == 1
     assert sum(fits[0][1]["tuning"]["trials"].values()) == 5
     assert fits[0][1]["tuning"]["trials"]["failed"] == 0
-    assert fits[0][1]["tuning"]["best"]["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+    assert fits[0][1]["tuning"]["best"]["threads"] == max(1, cores() // 2)
+
+
+def test_a_search_and_its_fit_need_nothing_that_macos_lacks(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("import os\ndel os.sched_getaffinity, os.sched_setaffinity\n")
+    command = [sys.executable, "-m", "training", *arguments, "--trials", "2", "--parallel", "2"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}  # the processes of the trials have it too
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    tuned = json.loads((tmp_path / "build" / "model.json").read_text())["tuning"]
+    assert tuned["trials"]["failed"] == 0
+    assert tuned["best"]["threads"] == max(1, (os.cpu_count() or 1) // 2)
 
 
 def test_no_trial_is_given_the_test_split(
@@ -127,6 +140,7 @@ def test_no_trial_is_given_the_test_split(
     assert set(fits[0][0].folders) == {"train", "valid", "test"}
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize(("by", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_it_says_how_to_go_on_and_does(
     arguments: list[str],
@@ -153,6 +167,24 @@ def test_stopped_it_says_how_to_go_on_and_does(
     assert run(*arguments, "--trials", "3")[0] == 0
     assert len(calls) == 4
     assert calls[2] == calls[1]
+    assert len(fits) == 1
+
+
+@pytest.mark.usefixtures("background")
+def test_in_the_background_ctrl_c_does_not_stop_it(
+    arguments: list[str],
+    run: Run,
+    fits: list[tuple[Options, Mapping[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = Trainer.__call__
+
+    def interrupted(self: Trainer, options: Options, report: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(self, options, report)
+
+    monkeypatch.setattr(Trainer, "__call__", interrupted)
+    assert run(*arguments, "--trials", "1")[0] == 0
     assert len(fits) == 1
 
 

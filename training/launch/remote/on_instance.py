@@ -22,7 +22,7 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from training.common.errors import TrainingError
-from training.launch.marker import BEGIN
+from training.launch.logs import BEGIN
 from training.launch.places import order_key, split, status_key
 from training.launch.remote import mirror, spot
 from training.launch.remote.delivery import deliver

@@ -1,5 +1,6 @@
 """One instance, with a role that may read its artifact and no gateway."""
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -7,13 +8,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from PIL import Image
 
 from local.core.account import Account, Credentials
 from local.core.errors import InstanceError
 from local.sagemaker.endpoint.instance import Instance, InstanceGoneError, InstanceSpec, ServerEndedError
+from tests import version_before
 from tests.embedded import alive, eventually
 from tests.local.harness import artifact
 from tests.local.sagemaker.endpoint.test_artifact import FakeS3, archive, file
+from tests.training.serving.conftest import RED, write_artifact
 
 
 class FakeAccount:
@@ -116,6 +120,20 @@ def test_a_server_that_is_not_healthy_in_time_is_stopped(tmp_path: Path, log: Lo
 def test_an_artifact_without_a_server_is_named(tmp_path: Path, log: Log) -> None:
     with pytest.raises(InstanceError, match=r"code/server\.py of the model artifact, which has no such file"):
         make(tmp_path, log, archive(file("model.onnx"))).start()
+
+
+def test_the_code_of_the_version_before_serves(tmp_path: Path, log: Log, started: list[Instance]) -> None:
+    model = write_artifact(tmp_path / "artifact")
+    graph, card = ((model / name).read_bytes() for name in ("model.onnx", "model.json"))
+    version_before.write_archive(tmp_path / "model.tar.gz", graph, card, {})
+    instance = make(tmp_path / "instances", log, (tmp_path / "model.tar.gz").read_bytes())
+    started.append(instance)
+    instance.start()
+    photo = io.BytesIO()
+    Image.new("RGB", (48, 40), RED).save(photo, "PNG")
+    answer = instance.invoke(photo.getvalue(), {"Content-Type": "image/png"}, 10)
+    assert answer.status == 200
+    assert answer.json()["predictions"][0]["label"] == "Red setter"
 
 
 def test_stopping_waits_for_requests_in_flight_and_takes_no_more(
