@@ -120,11 +120,13 @@ accept: $(CHECKED) demo-training ## What takes longer than `make test` has time 
 	$(call say,Tests that take longer)
 	@.venv/bin/python -m pytest -m accept
 
-lint: .venv/ready-dev ## ruff and mypy --strict
+lint: .venv/ready-dev ## ruff, mypy --strict, the oldest Python that the sources take, shellcheck
 	$(call say,Lint and types)
 	@.venv/bin/ruff check $(PACKAGES)
 	@.venv/bin/ruff format --check --quiet $(PACKAGES) || { echo 'Run `make format`.'; exit 1; }
 	@.venv/bin/mypy
+	@.venv/bin/vermin --quiet --no-tips --target=3.11- --violations --exclude long --exclude file $(PACKAGES)
+	@.venv/bin/shellcheck kennel .ci/run
 
 format: .venv/ready-dev ## Rewrite the sources in ruff's format
 	@.venv/bin/ruff check --fix $(PACKAGES)
