@@ -6,7 +6,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
-from stacks.common import names
+from stacks.common.deep_learning_containers import aws_repository
 from stacks.settings.variants import ECR_IMAGE, Variant
 
 SERVING_FOLDER = "training/serving"
@@ -32,9 +32,12 @@ def serving_container(scope: Construct, variant: Variant) -> Container:
 
 
 def _ray(stack: Stack) -> Container:
-    return Container(
-        f"{names.dlc_repository_uri(stack, RAY_REPOSITORY)}:{RAY_TAG}", names.dlc_repository_arn(stack, RAY_REPOSITORY)
+    repository = aws_repository(
+        stack,
+        RAY_REPOSITORY,
+        way_out='set endpoint.container = "image", or to the URI of an image in your own Amazon ECR',
     )
+    return Container(f"{repository.uri}:{RAY_TAG}", repository.arn)
 
 
 def _own(scope: Construct, variant: Variant) -> Container:
