@@ -95,7 +95,7 @@ $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOU
 # ---- AWS
 
 .PHONY: synth deploy
-synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost
+synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost and which quotas they need
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
 	@./kennel cost cdk.out
 
