@@ -59,12 +59,7 @@ def denied(call: Any, **parameters: Any) -> str:
 
 def session(aws: Aws, service: str, *statements: dict[str, Any]) -> Any:
     """Return a client of a user with a policy of these statements."""
-    iam, name = aws.iam, f"user-{os.urandom(4).hex()}"
-    iam.create_user(UserName=name)
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **s} for s in statements]}
-    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(document))
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return aws.make(service, key["AccessKeyId"], key["SecretAccessKey"])
+    return aws.make(service, *aws.user(*statements))
 
 
 # What is deployed is there, property by property
@@ -287,6 +282,26 @@ def test_a_function_url_answers_signed_requests_only(aws: Aws, stack: str) -> No
     status, body = aws.ask_url(shown, b"{}", "application/json")
     assert (status, json.loads(body)["model"]) == (200, "one")
     assert aws.ask_url(shown, b"{}", "application/json", signed=False)[0] == 403
+
+
+def test_a_function_url_asks_its_caller_for_both_permissions(aws: Aws, stack: str) -> None:
+    shown = aws.make("lambda").get_function_url_config(FunctionName="predict", Qualifier="live")
+    live = {"Resource": shown["FunctionArn"]}
+    url = {"Action": "lambda:InvokeFunctionUrl", **live}
+    url["Condition"] = {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}
+    through = {
+        "Action": "lambda:InvokeFunction",
+        "Condition": {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
+        **live,
+    }
+    for statements in ([url], [through], [{**url, "Resource": f"{live['Resource']}x"}, through]):
+        status, body = aws.ask_url(shown["FunctionUrl"], b"{}", "application/json", caller=aws.user(*statements))
+        assert (status, json.loads(body)["Message"].split(".")[0]) == (403, "Forbidden")
+    both = aws.user(url, through)
+    assert aws.ask_url(shown["FunctionUrl"], b"{}", "application/json", caller=both)[0] == 200
+    assert aws.ask_url(shown["FunctionUrl"], b"{}", "application/json", caller=(both[0], "guessed"))[0] == 403
+    directly = denied(aws.make("lambda", *both).invoke, FunctionName="predict", Qualifier="live")
+    assert directly.startswith("AccessDeniedException")
 
 
 def test_an_unknown_key_is_refused(aws: Aws, stack: str) -> None:
