@@ -2,22 +2,30 @@
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from training.common.errors import TrainingError
 from training.data.findings import ERROR, Finding
 from training.data.labels import label
+from training.serving.photo_pixels import SIGNATURES
 
 SPLITS = ("train", "valid", "test")
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
-"""What the endpoint takes."""
+EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp"}
+"""Endings of photos, in lower case. A file with another ending or none is a photo if its first bytes say so."""
 
 OTHER_NAMES = {"train": ("training",), "valid": ("val", "validation"), "test": ("testing",)}
 """What splits are called elsewhere."""
 
-LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
-"""What file managers leave behind."""
+LITTER = {".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini"}
+"""Files that file managers leave behind; those that begin with ``._`` are macOS's too (AppleDouble)."""
+
+LITTER_FOLDERS = {"__MACOSX", "@eaDir", "__pycache__"}
+"""Folders of macOS's zip files, of Synology's thumbnails and of Python."""
+
+SIGNATURE_BYTES = 16
+"""Enough of a file for serving's signatures."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,8 @@ def find(folders: dict[str, Path]) -> Photos:
     Raises
     ------
     TrainingError
-        A folder is missing or empty, or a class is not in all three splits.
+        A folder is missing or empty, a class is not in all three splits or has files and no photo, or a link leads in
+        a circle.
     """
     photos, findings = explore(folders)
     if findings:
@@ -77,18 +86,21 @@ def explore(folders: dict[str, Path]) -> tuple[Photos, list[Finding]]:
     """List the photos of each split, and what is wrong with the folders; every finding is an error."""
     found: dict[str, dict[str, list[Path]]] = {}
     ignored: list[Path] = []
+    faults: list[Finding] = []
     for split, folder in folders.items():
         found[split] = {}
         for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if each.is_dir() and not each.name.startswith("."):
-                files = _files(each)
-                # A link that leads nowhere is a photo too: one that is missing, which reading it will tell.
-                photos = [path for path in files if is_photo(path) and (path.is_file() or not path.exists())]
+            if each.is_dir() and not hidden(each.name):
+                files, circles = _files(each, frozenset({_identity(folder)}))
+                photos = [path for path in files if is_photo(path)]
                 if photos:
                     found[split][each.name] = photos
+                elif shown := [path for path in files if not hidden(path.name)]:
+                    faults.append(barren(str(each), [path.name for path in shown]))
+                faults += [_circle(path) for path in circles]
                 chosen = set(photos)
                 ignored += [path for path in files if path not in chosen] if files else [each]
-            elif not each.is_dir() and each.name not in LITTER:
+            elif not each.is_dir() and not litter(each.name):
                 ignored.append(each)
     names = sorted(set().union(*found.values()))
     return (
@@ -101,8 +113,23 @@ def explore(folders: dict[str, Path]) -> tuple[Photos, list[Finding]]:
             folders,
             tuple(ignored),
         ),
-        _faults(folders, found, names),
+        faults + _faults(folders, found, names),
     )
+
+
+def barren(folder: str, files: Sequence[str]) -> Finding:
+    """Return what is wrong with a class's folder whose ``files`` are no photos: the class would be left out unseen."""
+    endings = sorted({PurePath(name).suffix.lower() or "no ending" for name in files})
+    count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
+    text = (
+        f"{folder} has {count} ({', '.join(endings[:5])}) and no photo: JPEG, PNG and WebP files count; convert them, "
+        "or move the folder away"
+    )
+    return Finding(ERROR, "class without photos", text)
+
+
+def _circle(link: Path) -> Finding:
+    return Finding(ERROR, "circular link", f"{link} leads to a folder that holds it; remove the link")
 
 
 def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], names: list[str]) -> list[Finding]:
@@ -139,21 +166,70 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
     return faults
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return what lies in a folder and in those below it that are not hidden; links to folders are not followed."""
-    found = []
+def _files(folder: Path, above: frozenset[tuple[int, int]]) -> tuple[list[Path], list[Path]]:
+    """Return what lies in a folder and in those below it, and the links to folders that lead in a circle.
+
+    Parameters
+    ----------
+    above
+        Folders that hold this one, see ``_identity``.
+    """
+    here = _identity(folder)
+    if here in above:
+        return [], [folder]
+    files, circles = list[Path](), list[Path]()
     with os.scandir(folder) as entries:
         for each in entries:
-            if each.is_dir(follow_symlinks=False):
-                found += [] if each.name.startswith(".") else _files(Path(each))
-            elif each.name not in LITTER:
-                found.append(Path(each))
-    return sorted(found)
+            if Path(each).is_dir() if each.is_symlink() else each.is_dir():  # a link may lead to itself
+                if not hidden(each.name):
+                    inside = _files(Path(each), above | {here})
+                    files += inside[0]
+                    circles += inside[1]
+            elif not litter(each.name):
+                files.append(Path(each))
+    return sorted(files), sorted(circles)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Return what is the same for a folder however it is reached."""
+    about = folder.stat()
+    return about.st_dev, about.st_ino
+
+
+def hidden(name: str) -> bool:
+    """Return whether a file or folder is none of the user's photos or classes by its name."""
+    return name.startswith(".") or name in LITTER_FOLDERS
+
+
+def litter(name: str) -> bool:
+    """Return whether a file is one that nobody put there on purpose."""
+    return name in LITTER or name.startswith("._")
 
 
 def is_photo(path: Path) -> bool:
-    """Return whether a file is one by its name; a hidden one is none."""
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    """Return whether a file is a photo: by its ending, or by its first bytes as serving does; a hidden one is none.
+
+    A link that leads nowhere is a photo by its ending: one that is missing, which reading it will tell.
+    """
+    if hidden(path.name):
+        return False
+    if not path.is_file():
+        return named_as_photo(path.name) and not path.exists()
+    return named_as_photo(path.name) or _begins_as_photo(path)
+
+
+def named_as_photo(name: str) -> bool:
+    """Return whether a name has the ending of a photo."""
+    return PurePath(name).suffix.lower() in EXTENSIONS
+
+
+def _begins_as_photo(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            first = file.read(SIGNATURE_BYTES)
+    except OSError:  # it cannot be told what it is
+        return False
+    return any(signature.match(first) for signature in SIGNATURES.values())
 
 
 def _some(names: list[str]) -> str:
