@@ -2,27 +2,18 @@
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from training.common.errors import TrainingError
 from training.data.findings import ERROR, Finding
+from training.data.hints import Folder, is_archive, of_empty_split, of_missing_split, of_root
 from training.data.labels import label
+from training.data.names import EXTENSIONS, SPLITS, hidden, litter, named_as_photo
 from training.serving.photo_pixels import SIGNATURES
 
-SPLITS = ("train", "valid", "test")
-EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".png", ".webp"}
-"""Endings of photos, in lower case. A file with another ending or none is a photo if its first bytes say so."""
-
-OTHER_NAMES = {"train": ("training",), "valid": ("val", "validation"), "test": ("testing",)}
-"""What splits are called elsewhere."""
-
-LITTER = {".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini"}
-"""Files that file managers leave behind; those that begin with ``._`` are macOS's too (AppleDouble)."""
-
-LITTER_FOLDERS = {"__MACOSX", "@eaDir", "__pycache__"}
-"""Folders of macOS's zip files, of Synology's thumbnails and of Python."""
+__all__ = ["EXTENSIONS", "SPLITS", "Photo", "Photos", "barren", "explore", "find", "is_photo"]
 
 SIGNATURE_BYTES = 16
 """Enough of a file for serving's signatures."""
@@ -121,10 +112,8 @@ def barren(folder: str, files: Sequence[str]) -> Finding:
     """Return what is wrong with a class's folder whose ``files`` are no photos: the class would be left out unseen."""
     endings = sorted({PurePath(name).suffix.lower() or "no ending" for name in files})
     count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
-    text = (
-        f"{folder} has {count} ({', '.join(endings[:5])}) and no photo: JPEG, PNG and WebP files count; convert them, "
-        "or move the folder away"
-    )
+    remedy = "unpack it" if any(map(is_archive, files)) else "convert them, or move the folder away"
+    text = f"{folder} has {count} ({', '.join(endings[:5])}) and no photo: JPEG, PNG and WebP files count; {remedy}"
     return Finding(ERROR, "class without photos", text)
 
 
@@ -133,16 +122,21 @@ def _circle(link: Path) -> Finding:
 
 
 def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], names: list[str]) -> list[Finding]:
+    if not any(folder.is_dir() for folder in folders.values()):
+        root = next(iter(folders.values())).parent
+        if hint := of_root(Folder(root)):
+            text = f"{root} has no {_either(folders)} in it: {hint}"
+            return [Finding(ERROR, "missing split", text)]
     faults = []
     for split, folder in folders.items():
         if not folder.is_dir():
-            other = next((each for each in OTHER_NAMES.get(split, ()) if (folder.parent / each).is_dir()), None)
             text = f"{folder} is missing: photos lie in DIR/{{train,valid,test}}/CLASS/"
-            text += f"; rename {folder.parent / other}" if other else ""
-            faults.append(Finding(ERROR, "missing split", text))
+            hint = of_missing_split(Folder(folder.parent), split)
+            faults.append(Finding(ERROR, "missing split", f"{text}; {hint}" if hint else text))
         elif not found[split]:
             text = f"{folder} holds no photos: JPEG, PNG and WebP files in a folder for each class count"
-            faults.append(Finding(ERROR, "empty split", text))
+            hint = of_empty_split(Folder(folder))
+            faults.append(Finding(ERROR, "empty split", f"{text}; {hint}" if hint else text))
         elif missing := [name for name in names if name not in found[split]]:
             text = (
                 f"{folder} has no photos of {_some(missing)}, which another split has: "
@@ -151,6 +145,9 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
             faults.append(Finding(ERROR, "missing class", text))
     if len(names) == 1:
         text = f"{next(iter(folders.values()))} has one class, {names[0]}: there is nothing to tell apart"
+        inside = Folder(next(iter(folders.values())) / names[0]).inside()[0]
+        if len(inside) > 1:
+            text += f"; if its folders ({_some(inside)}) are the classes, move them up by one folder in every split"
         faults.append(Finding(ERROR, "one class", text))
     for name in names:
         if any(unicodedata.category(each) in ("Cc", "Cs") for each in name):  # control characters; bytes not in UTF-8
@@ -196,16 +193,6 @@ def _identity(folder: Path) -> tuple[int, int]:
     return about.st_dev, about.st_ino
 
 
-def hidden(name: str) -> bool:
-    """Return whether a file or folder is none of the user's photos or classes by its name."""
-    return name.startswith(".") or name in LITTER_FOLDERS
-
-
-def litter(name: str) -> bool:
-    """Return whether a file is one that nobody put there on purpose."""
-    return name in LITTER or name.startswith("._")
-
-
 def is_photo(path: Path) -> bool:
     """Return whether a file is a photo: by its ending, or by its first bytes as serving does; a hidden one is none.
 
@@ -218,11 +205,6 @@ def is_photo(path: Path) -> bool:
     return named_as_photo(path.name) or _begins_as_photo(path)
 
 
-def named_as_photo(name: str) -> bool:
-    """Return whether a name has the ending of a photo."""
-    return PurePath(name).suffix.lower() in EXTENSIONS
-
-
 def _begins_as_photo(path: Path) -> bool:
     try:
         with path.open("rb") as file:
@@ -230,6 +212,11 @@ def _begins_as_photo(path: Path) -> bool:
     except OSError:  # it cannot be told what it is
         return False
     return any(signature.match(first) for signature in SIGNATURES.values())
+
+
+def _either(names: Iterable[str]) -> str:
+    *rest, last = names
+    return f"{', '.join(rest)} or {last}" if rest else last
 
 
 def _some(names: list[str]) -> str:

@@ -36,7 +36,9 @@ from botocore.exceptions import (
 from training.common.console import say, track
 from training.common.errors import TrainingError
 from training.common.files import cache_folder, workspace
-from training.data.layout import SPLITS, barren, hidden, litter, named_as_photo
+from training.data.hints import Prefix, of_empty_split, of_missing_split, of_root
+from training.data.layout import barren
+from training.data.names import SPLITS, hidden, litter, named_as_photo
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -163,9 +165,10 @@ def _list(client: "S3Client", bucket: str, prefix: str) -> tuple[list[Object], i
                 ):  # the console's "folders" are objects
                     others.setdefault(_class_of(name), []).append(name)
         if len(objects) == before:
+            hint = _hint(Prefix(client, bucket, prefix), split)
             raise TrainingError(
-                f"there are no photos under s3://{bucket}/{prefix}{split}/: JPEG, PNG and WebP files in a folder for "
-                "each class count"
+                f"there are no photos under s3://{bucket}/{prefix}{split}/: "
+                + (hint or "JPEG, PNG and WebP files in a folder for each class count")
             )
     _refuse_odd(bucket, prefix, [each.name for each in objects])
     having = {_class_of(each.name) for each in objects}
@@ -173,6 +176,14 @@ def _list(client: "S3Client", bucket: str, prefix: str) -> tuple[list[Object], i
         if folder and folder not in having and any(not hidden(PurePosixPath(name).name) for name in names):
             raise TrainingError(barren(f"s3://{bucket}/{prefix}{folder}/", names).text)
     return objects, sum(len(names) for names in others.values())
+
+
+def _hint(root: Prefix, split: str) -> str:
+    """Return what to do about a split without photos; empty if there is nothing to say."""
+    folders = root.inside()[0]
+    if split in folders:
+        return of_empty_split(root.child(split))
+    return of_missing_split(root, split) if set(SPLITS) & set(folders) else of_root(root)
 
 
 def _may_be_photo(name: str) -> bool:
