@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from training.common.errors import TrainingError
 from training.data.findings import ERROR, Finding
 from training.data.hints import Folder, is_archive, of_empty_split, of_missing_split, of_root
-from training.data.labels import label
+from training.data.labels import appearance, canonical, visible
 from training.data.names import EXTENSIONS, SPLITS, hidden, litter, named_as_photo
 from training.serving.photo_pixels import SIGNATURES
 
@@ -80,12 +80,17 @@ def explore(folders: dict[str, Path]) -> tuple[Photos, list[Finding]]:
     faults: list[Finding] = []
     for split, folder in folders.items():
         found[split] = {}
+        written: dict[str, str] = {}
         for each in sorted(folder.iterdir()) if folder.is_dir() else ():
             if each.is_dir() and not hidden(each.name):
                 files, circles = _files(each, frozenset({_identity(folder)}))
                 photos = [path for path in files if is_photo(path)]
                 if photos:
-                    found[split][each.name] = photos
+                    name = canonical(each.name)
+                    if name in written:
+                        faults.append(_same(folder, written[name], each.name))
+                    written[name] = each.name
+                    found[split].setdefault(name, []).extend(photos)
                 elif shown := [path for path in files if not hidden(path.name)]:
                     faults.append(barren(str(each), [path.name for path in shown]))
                 faults += [_circle(path) for path in circles]
@@ -117,6 +122,13 @@ def barren(folder: str, files: Sequence[str]) -> Finding:
     return Finding(ERROR, "class without photos", text)
 
 
+def _same(folder: Path, one: str, other: str) -> Finding:
+    text = (
+        f"{folder} has {visible(one)} and {visible(other)}, which are the same class; move the photos into one folder"
+    )
+    return Finding(ERROR, "same class twice", text)
+
+
 def _circle(link: Path) -> Finding:
     return Finding(ERROR, "circular link", f"{link} leads to a folder that holds it; remove the link")
 
@@ -138,10 +150,17 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
             hint = of_empty_split(Folder(folder))
             faults.append(Finding(ERROR, "empty split", f"{text}; {hint}" if hint else text))
         elif missing := [name for name in names if name not in found[split]]:
-            text = (
-                f"{folder} has no photos of {_some(missing)}, which another split has: "
-                "every class needs photos in train, valid and test"
-            )
+            like = {appearance(name): name for name in found[split]}
+            if twin := next((name for name in missing if appearance(name) in like), None):
+                text = (
+                    f"{folder} has {visible(like[appearance(twin)])} where another split has {visible(twin)}: "
+                    "the names only look the same; rename a folder"
+                )
+            else:
+                text = (
+                    f"{folder} has no photos of {_some([visible(name) for name in missing])}, which another split has: "
+                    "every class needs photos in train, valid and test"
+                )
             faults.append(Finding(ERROR, "missing class", text))
     if len(names) == 1:
         text = f"{next(iter(folders.values()))} has one class, {names[0]}: there is nothing to tell apart"
@@ -155,10 +174,10 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
             faults.append(Finding(ERROR, "unprintable class", text))
     by_label: dict[str, list[str]] = {}
     for name in names:
-        by_label.setdefault(label(name), []).append(name)
+        by_label.setdefault(appearance(name), []).append(name)
     for shown, same in by_label.items():
         if len(same) > 1:
-            text = f"several classes have the label {shown!r}; rename a folder such as {same[0]}"
+            text = f"several classes have the label {shown!r}; rename a folder such as {visible(same[0])}"
             faults.append(Finding(ERROR, "same label", text))
     return faults
 

@@ -102,3 +102,45 @@ def test_a_link_that_leads_in_a_circle_is_refused(data: Path, target: str, run: 
 def test_a_pipe_is_not_waited_for(data: Path) -> None:
     os.mkfifo(data / "train" / RED / "pipe")
     assert len(names(data)) == 24
+
+
+COMPOSED, DECOMPOSED = "\u00c9pagneul", "E\u0301pagneul"
+
+
+def renamed(data: Path, split: str, name: str) -> None:
+    (data / split / RED).rename(data / split / name)
+
+
+def test_a_class_is_the_same_in_either_form_of_unicode(data: Path, run: Run) -> None:
+    """As a zip file made on macOS has it beside folders made on Linux."""
+    renamed(data, "train", DECOMPOSED)
+    for split in ("valid", "test"):
+        renamed(data, split, COMPOSED)
+    assert COMPOSED in found(data).classes
+    assert len(found(data).classes) == 3
+    assert run("check", "--data", data)[0] == 0
+
+
+def test_two_folders_of_one_split_that_are_the_same_class_are_shown_apart(data: Path) -> None:
+    for split in SPLITS:
+        renamed(data, split, COMPOSED)
+    shutil.copytree(data / "train" / COMPOSED, data / "train" / DECOMPOSED)
+    with pytest.raises(TrainingError) as caught:
+        found(data)
+    assert r"has 'E\u0301pagneul' and \u00c9pagneul, which are the same class".replace(r"\u00c9", "\u00c9") in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("odd", "shown"), [("cat ", "'cat '"), ("cat\u00a0", r"'cat\xa0'"), ("c\u200bat", r"'c\u200bat'")]
+)
+def test_names_that_only_look_the_same_are_shown_so_that_they_do_not(data: Path, odd: str, shown: str) -> None:
+    renamed(data, "train", "cat")
+    for split in ("valid", "test"):
+        renamed(data, split, odd)
+    with pytest.raises(TrainingError) as caught:
+        found(data)
+    assert f"has {shown} where another split has cat" in str(caught.value) or (
+        f"has cat where another split has {shown}" in str(caught.value)
+    )
