@@ -82,7 +82,7 @@ def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
         page.write(work / "evaluation.html", about, findings)
         publish(work, out, ["evaluation.html", "evaluation.json"])
     top5 = "" if found.top5 is None else f" (top five {found.top5:.4f})"
-    say("Result", f"accuracy {found.accuracy:.4f}{top5}, loss {found.loss:.4f}: {findings}")
+    say("Result", f"accuracy {found.accuracy:.4f}{top5}, {found.by_class}, loss {found.loss:.4f}: {findings}")
     say("Report", f"{out / 'evaluation.html'}; the numbers in evaluation.json")
 
 

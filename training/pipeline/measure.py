@@ -64,7 +64,7 @@ def try_out(recipe: Recipe, found: Photos) -> Trial:
     test = assess(logits, targets, temperature)
     mistakes = worst(found.splits["test"], logits, temperature)
     findings = Findings("test", test, mistakes, photos_digest(seen.digests["test"]), validation)
-    say("Test", f"accuracy {test.accuracy:.4f}: {findings}")
+    say("Test", f"accuracy {test.accuracy:.4f}, {test.by_class}: {findings}")
     images = {split: len(each) for split, each in found.splits.items()}
     return Trial(
         temperature,
