@@ -266,7 +266,8 @@ def test_an_artifact_of_the_version_before_is_deployed_serves_outlives_a_failed_
     def predictions(model: Model) -> list[Any]:
         answers = [deployed.ask_endpoint(photo) for photo in chosen]
         assert {answer["artifact_sha256"] for answer in answers} == {model.sha256}
-        return [answer["predictions"] for answer in answers]
+        members = ("label", "probability")  # the version before answers no others
+        return [[{each: row[each] for each in members} for row in answer["predictions"]] for answer in answers]
 
     deployed.roll_out(before, "KennelEndpoint-local")
     old = predictions(before)

@@ -119,6 +119,20 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         help="share of a target for all classes (default: 0)",
     )
     section.add_argument(
+        "--class-weights",
+        choices=["none", "balanced"],
+        default="none",
+        help="balanced: photos of a rare class count more in the training loss, so that all classes count the same "
+        "(default: %(default)s)",
+    )
+    section.add_argument(
+        "--patience",
+        type=whole(1),
+        metavar="EPOCHS",
+        help="end training after so many epochs in a row that are no better on valid than the best one. The learning "
+        "rate falls towards the last epoch of --epochs, so be patient for a third of them (default: train them all)",
+    )
+    section.add_argument(
         "--precision",
         choices=["float32", "bfloat16"],
         help="of multiplications while every layer learns, or while the frozen ones compute what the last one learns "

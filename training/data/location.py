@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from training.common.errors import TrainingError
+from training.data.hints import is_archive
 
-CHANNELS = {"train": ("TRAIN",), "valid": ("VALID", "VALIDATION"), "test": ("TEST",)}
+CHANNELS = {"train": ("TRAIN",), "valid": ("VALID", "VALIDATION", "VAL"), "test": ("TEST",)}
 WHOLE_DATA_CHANNELS = ("TRAINING", "DATA")
 """SageMaker's usual name for a job's only channel, and ours."""
 
@@ -59,6 +60,8 @@ def folders(data: str | Path | None, environment: Mapping[str, str]) -> dict[str
     if data is None:
         raise TrainingError("--data DIR is needed; `./kennel sample data/digits` writes one to begin with")
     data = Path(data)
+    if data.is_file() and is_archive(data.name):
+        raise TrainingError(f"{data} is packed; unpack it, and give the folder that holds train, valid and test")
     if data.is_file():
         raise TrainingError(f"{data} is not a folder; --data takes the one that holds train, valid and test")
     if not data.is_dir():

@@ -36,7 +36,9 @@ from botocore.exceptions import (
 from training.common.console import say, track
 from training.common.errors import TrainingError
 from training.common.files import cache_folder, workspace
-from training.data.layout import EXTENSIONS, SPLITS
+from training.data.hints import Prefix, of_empty_split, of_missing_split, of_root
+from training.data.layout import barren
+from training.data.names import SPLITS, hidden, litter, named_as_photo
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -117,7 +119,7 @@ def _mirror(client: "S3Client", bucket: str, prefix: str, root: Path) -> tuple[P
     say(
         "Photos",
         f"{len(objects)} from s3://{bucket}/{prefix} ({len(missing)} downloaded now) in {folder}"
-        + (f"; {others} objects that are no JPEG, PNG or WebP file are left there" if others else ""),
+        + (f"; {others} objects that are no JPEG, PNG or WebP file by their names are left there" if others else ""),
     )
     return folder, new
 
@@ -138,26 +140,63 @@ def _forget_unused(cache: Path) -> None:
 
 
 def _list(client: "S3Client", bucket: str, prefix: str) -> tuple[list[Object], int]:
-    """Return the photos below a prefix, and the number of other objects."""
+    """Return what may be photos below a prefix, and the number of other objects.
+
+    A listing has no bytes: an object is taken by the ending of its name, or if it has none. What it is then is told by
+    its content, as it is of files.
+
+    Raises
+    ------
+    TrainingError
+        A split has no such objects, a class has others only, or a name is none for a file.
+    """
     objects: list[Object] = []
-    others = 0
+    others: dict[str, list[str]] = {}
     pages = client.get_paginator("list_objects_v2")
     for split in SPLITS:
         before = len(objects)
         for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}{split}/"):
             for each in page.get("Contents", []):
                 name = each["Key"].removeprefix(prefix)
-                if Path(name).suffix.lower() in EXTENSIONS:
+                if _may_be_photo(name):
                     objects.append(Object(name, each["ETag"].strip('"'), each["Size"]))
-                elif not name.endswith("/"):  # the console's "folders" are empty objects
-                    others += 1
+                elif not (
+                    name.endswith("/") or litter(PurePosixPath(name).name)
+                ):  # the console's "folders" are objects
+                    others.setdefault(_class_of(name), []).append(name)
         if len(objects) == before:
+            hint = _hint(Prefix(client, bucket, prefix), split)
             raise TrainingError(
-                f"there are no photos under s3://{bucket}/{prefix}{split}/: JPEG, PNG and WebP files in a folder for "
-                "each class count"
+                f"there are no photos under s3://{bucket}/{prefix}{split}/: "
+                + (hint or "JPEG, PNG and WebP files in a folder for each class count")
             )
     _refuse_odd(bucket, prefix, [each.name for each in objects])
-    return objects, others
+    having = {_class_of(each.name) for each in objects}
+    for folder, names in others.items():
+        if folder and folder not in having and any(not hidden(PurePosixPath(name).name) for name in names):
+            raise TrainingError(barren(f"s3://{bucket}/{prefix}{folder}/", names).text)
+    return objects, sum(len(names) for names in others.values())
+
+
+def _hint(root: Prefix, split: str) -> str:
+    """Return what to do about a split without photos; empty if there is nothing to say."""
+    folders = root.inside()[0]
+    if split in folders:
+        return of_empty_split(root.child(split))
+    return of_missing_split(root, split) if set(SPLITS) & set(folders) else of_root(root)
+
+
+def _may_be_photo(name: str) -> bool:
+    last = PurePosixPath(name).name
+    if name.endswith("/") or hidden(last):
+        return False
+    return named_as_photo(last) or not PurePosixPath(last).suffix
+
+
+def _class_of(name: str) -> str:
+    """Return the folder of an object's class, such as ``train/cat``; "" for an object that is in none."""
+    split, *inside = PurePosixPath(name).parts
+    return f"{split}/{inside[0]}" if len(inside) > 1 and not hidden(inside[0]) else ""
 
 
 def _refuse_odd(bucket: str, prefix: str, names: list[str]) -> None:

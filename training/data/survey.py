@@ -15,7 +15,7 @@ from training.common.errors import TrainingError
 from training.data.duplicates import THUMBNAIL, copies, look_alikes
 from training.data.findings import ERROR, NOTE, WARNING, Finding
 from training.data.layout import SPLITS, Photos
-from training.data.reading import UnreadableError, decode, read_bytes, read_photo
+from training.data.reading import UnreadableError, advise, decode, read_bytes, read_photo
 from training.serving.cores import cores
 
 MAX_RATIO = 100
@@ -214,10 +214,7 @@ def _traits(body: bytes) -> list[str]:
 
 def _unreadable(looks: list[Look]) -> list[Finding]:
     reasons = sorted({each.problem for each in looks if each.problem})
-    return [
-        _about(ERROR, reason, f"{reason}; replace the file or remove it", [x for x in looks if x.problem == reason])
-        for reason in reasons
-    ]
+    return [_about(ERROR, reason, advise(reason), [x for x in looks if x.problem == reason]) for reason in reasons]
 
 
 def _imbalance(photos: Photos) -> list[Finding]:

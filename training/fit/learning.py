@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from training.fit.head import answer, train_head
 from training.fit.loading import device, set_seed
 from training.fit.loop import Outcome
 from training.fit.options import Options, Plan, plan
+from training.fit.schedule import Schedule
 from training.fit.speed import choose_precision
 from training.fit.stopping import Stop, stopping
 from training.metrics.assessment import Assessment, assess
@@ -123,7 +124,9 @@ def learn(task: Task, stop: Stop) -> Learned:
         outcome, test = _last_layer(task, recipe, precision)
     temperature = fit_temperature(outcome.validation_logits, outcome.validation_targets)
     validation = assess(outcome.validation_logits, outcome.validation_targets, temperature)
-    say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}")
+    if len(outcome.history) < chosen.schedule.epochs:
+        say("Early end", f"after epoch {len(outcome.history)} of {chosen.schedule.epochs}: --patience is at its end")
+    say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}; {validation.by_class}")
     # A tuning job takes a metric's last value: this is of the weights that were kept, not of the last epoch's.
     console.print(f"valid_accuracy={validation.accuracy:.4f}", markup=False)
     return Learned(recipe, outcome, temperature, validation, test)
@@ -175,7 +178,7 @@ def _checkpoints(task: Task, recipe: Recipe, precision: str) -> Checkpoints | No
     options = task.options
     if options.checkpoints is None:
         return None
-    identity = asdict(task.chosen.schedule) | {
+    identity = _settings(task.chosen.schedule) | {
         "architecture": recipe.architecture,
         "weights": sha256(Path(options.weights)) if Path(options.weights).is_file() else options.weights,
         "photos": task.seen.fingerprint,
@@ -184,6 +187,12 @@ def _checkpoints(task: Task, recipe: Recipe, precision: str) -> Checkpoints | No
         "precision": precision,
     }
     return Checkpoints(options.checkpoints, identity, options.checkpoint_minutes, options.checkpoint_steps)
+
+
+def _settings(schedule: Schedule) -> dict[str, Any]:
+    """Return what decides the result; what is newer than the version before only where it is asked for."""
+    newer: dict[str, Any] = {"class_weights": "none", "patience": None}
+    return {name: value for name, value in asdict(schedule).items() if name not in newer or value != newer[name]}
 
 
 def _introduce(found: Photos, recipe: Recipe, chosen: Plan) -> None:

@@ -42,6 +42,8 @@ class Options:
     resume: bool = False
     views: int = 1
     features: Path | None = None
+    class_weights: str = "none"
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,5 +97,7 @@ def plan(options: Options) -> Plan:
         label_smoothing=options.label_smoothing,
         ema=options.ema,
         batch_norm=options.batch_norm,
+        class_weights=options.class_weights,
+        patience=options.patience,
     )
     return Plan(mode, augment, schedule)

@@ -13,7 +13,7 @@ from pathlib import Path
 from training.common.aws import CONNECTIONS, Aws, explained
 from training.common.console import say, track
 from training.common.errors import TrainingError
-from training.data.layout import SPLITS, is_photo
+from training.data.layout import SPLITS, find
 from training.launch import places
 from training.launch.site import Site
 
@@ -114,16 +114,12 @@ def _read(folder: Path) -> list[_Photo]:
     Raises
     ------
     TrainingError
-        A split is missing or empty, or a file cannot be read.
+        ``fit`` would refuse the folders, or a file cannot be read.
     """
     if not folder.is_dir():
         raise TrainingError(f"--data {folder}: there is no such folder; `./kennel sample {folder}` makes one")
-    paths = []
-    for split in SPLITS:
-        found = sorted(path for path in (folder / split).glob("*/**/*") if is_photo(path) and path.is_file())
-        if not found:
-            raise TrainingError(f"--data {folder}: {folder / split} holds no photos in folders of classes")
-        paths += found
+    photos = find({split: folder / split for split in SPLITS})
+    paths = [photo.path for split in SPLITS for photo in photos.splits[split]]
 
     def read(path: Path) -> _Photo:
         content = path.read_bytes()

@@ -46,7 +46,11 @@ def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
         learned = learn(task, stop)
         logits, targets = learned.test()
         test = assess(logits, targets, learned.temperature)
-        console.print(f"test_accuracy={test.accuracy:.4f} test_loss={test.loss:.4f}", markup=False)
+        console.print(
+            f"test_accuracy={test.accuracy:.4f} test_loss={test.loss:.4f} "
+            f"test_balanced_accuracy={test.balanced_accuracy:.4f} test_macro_f1={test.macro_f1:.4f}",
+            markup=False,
+        )
         if not distributed.primary():
             return
 

@@ -11,6 +11,7 @@ from training.data.location import folders
     [
         {"SM_CHANNEL_TRAIN": "/in/train", "SM_CHANNEL_VALID": "/in/valid", "SM_CHANNEL_TEST": "/in/test"},
         {"SM_CHANNEL_TRAIN": "/in/train", "SM_CHANNEL_VALIDATION": "/in/valid", "SM_CHANNEL_TEST": "/in/test"},
+        {"SM_CHANNEL_TRAIN": "/in/train", "SM_CHANNEL_VAL": "/in/valid", "SM_CHANNEL_TEST": "/in/test"},
     ],
 )
 def test_a_channel_for_each_split_is_its_folder(environment: dict[str, str]) -> None:
@@ -36,3 +37,9 @@ def test_a_file_is_no_folder(data: Path) -> None:
     (data / "file").write_text("")
     with pytest.raises(TrainingError, match="is not a folder"):
         folders(data / "file", {})
+
+
+def test_an_archive_is_to_be_unpacked(data: Path) -> None:
+    (data / "dogs.tar.gz").write_text("")
+    with pytest.raises(TrainingError, match=r"dogs\.tar\.gz is packed; unpack it"):
+        folders(data / "dogs.tar.gz", {})

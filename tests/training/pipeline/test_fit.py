@@ -128,7 +128,10 @@ def test_the_log_says_what_metric_definitions_read_and_the_manifest_keeps_it(
     ]
     assert [epoch["number"] for epoch in found["history"]] == [1, 2]
     test, kept = found["metrics"]["test"], found["metrics"]["validation"]["accuracy"]
-    assert f"\ntest_accuracy={test['accuracy']:.4f} test_loss={test['loss']:.4f}\n" in output
+    assert (
+        f"\ntest_accuracy={test['accuracy']:.4f} test_loss={test['loss']:.4f} "
+        f"test_balanced_accuracy={test['balanced_accuracy']:.4f} test_macro_f1={test['macro_f1']:.4f}\n"
+    ) in output
     assert re.findall(r"\bvalid_accuracy=([0-9.]+)", output)[-1] == f"{kept:.4f}", "of the weights that were kept"
 
 
@@ -275,6 +278,8 @@ def test_sagemakers_environment_takes_the_place_of_arguments(fitted: Path, tmp_p
         "label_smoothing": 0.0,
         "ema": 0.0,
         "batch_norm": "train",
+        "class_weights": "none",
+        "patience": None,
         "weight_decay": 0.05,
         "best_epoch": 1,
         "image_size": 32,
