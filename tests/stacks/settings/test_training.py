@@ -34,6 +34,7 @@ def with_network(folder: Path, network: str) -> Path:
         ("training.instance", 'type = "t3.large"', "g4dn"),
         ("training.instance", 'type = "g5g.xlarge"', "Graviton"),
         ("training.instance", 'type = "ml.g5.xlarge"', "not an EC2 instance type"),
+        ("training.instance", 'type = "g5.xlarge\\U00014000"', r"g5.xlarge\U00014000"),
         ("training.instance", 'image_parameter = "ami-0123456789abcdef0"', "public parameter"),
         ("training.instance", 'image_parameter = "/aws/service/deeplearning/ami/arm64/x/latest/ami-id"', "x86-64"),
         ("training.instance", "disk_gb = 30", "greater than or equal to 100"),
