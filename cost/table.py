@@ -44,7 +44,7 @@ def quotas_text(needed: Sequence[Quota]) -> str:
         [
             "",
             "Quotas that the account needs in this region (Service Quotas console), beside what else runs there. If a",
-            "maximum is lowered, the update still needs twice the old one.",
+            "maximum is lowered, or scaling switched off, the update still needs twice the maximum before.",
             aligned([(f"  {service}", name, least.rjust(8), reason) for service, name, least, reason in rows], right=9),
             "",
         ]

@@ -56,6 +56,8 @@ class TrainingStack(Stack):
             policies.write_training_job_logs(self),
             policies.publish_training_metrics(),
         ]
+        if key := settings.storage.kms_key_arn:
+            statements.append(policies.encrypt_job_output(key))
         if network:
             statements += join_network(self, network.subnet_ids, network.security_group_ids)
         return iam.Role(

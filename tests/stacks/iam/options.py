@@ -44,6 +44,7 @@ OPTIONS: dict[str, list[Option]] = {
     # Statements
     "UseKey": [KEY, both(KEY, CAPTURE), both(KEY, ELSEWHERE)],
     "UseQueueKey": [KEY],
+    "EncryptJobOutput": [KEY],
     "WriteCapture": [CAPTURE],
     "DescribeNetwork": [NETWORK],
     "CreateNetworkInterfaces": [NETWORK],
