@@ -29,7 +29,12 @@ EndpointTimeout = Annotated[int, Field(ge=60, le=3600)]
 class EndpointSettings(Section):
     """The SageMaker endpoint: its container, instances, timeouts (seconds), variants, updates and scaling.
 
-    With ``[endpoint.serverless]`` there are no instances: instance_type, the timeouts, scaling, deployment and
+    routing says which instance of a variant gets a request. SageMaker's own default is a random one, which can queue a
+    request behind another while an instance is idle; the instance with the fewest requests in hand is never slower and
+    costs nothing (SageMaker API reference, ProductionVariantRoutingConfig). capture has no default: whoever switches it
+    on decides whether the callers' photos are kept.
+
+    With ``[endpoint.serverless]`` there are no instances: instance_type, the timeouts, routing, scaling, deployment and
     guardrails are not used. An endpoint with instances cannot become a serverless one (SageMaker guide, "Deploy
     models with Amazon SageMaker Serverless Inference"): it is deleted first.
     """
@@ -39,7 +44,9 @@ class EndpointSettings(Section):
     network_isolation: bool
     download_timeout_seconds: EndpointTimeout
     startup_timeout_seconds: EndpointTimeout
+    routing: Literal["least_outstanding_requests", "random"] = "least_outstanding_requests"
     capture_percentage: int = Field(ge=0, le=100)
+    capture: Literal["answers", "photos_and_answers"] | None = None
     variants: list[VariantSettings] = Field(default=[], max_length=MOST_VARIANTS)
     shadow: ShadowSettings | None = None
     serverless: ServerlessSettings | None = None
@@ -126,6 +133,15 @@ class EndpointSettings(Section):
         }
         if found := [text for text, is_found in faults.items() if is_found]:
             raise ValueError(f"serverless inference does not offer {'; nor '.join(found)}")
+        return self
+
+    @model_validator(mode="after")
+    def _capture_says_what_it_keeps(self) -> Self:
+        if self.capture_percentage > 0 and self.capture is None:
+            raise ValueError(
+                f"capture_percentage = {self.capture_percentage} keeps requests, and capture is not set: set it to "
+                '"answers" (labels and probabilities) or to "photos_and_answers" (the callers\' photos too)'
+            )
         return self
 
     @model_validator(mode="after")

@@ -82,6 +82,9 @@ def test_a_shadow_weighs_its_share_of_the_production_variant() -> None:
         ({"shadow": {**SHADOW, "name": "AllTraffic"}}, ["AllTraffic, AllTraffic", "twice"]),
         ({"shadow": {**SHADOW, "sampling_percentage": 0}}, ["shadow.sampling_percentage = 0"]),
         ({"capture_percentage": 101}, ["capture_percentage = 101", "100"]),
+        ({"capture_percentage": 1}, ["capture_percentage = 1", '"answers"', '"photos_and_answers"']),
+        ({"capture_percentage": 1, "capture": "photos"}, ["capture = 'photos'", "'photos_and_answers'"]),
+        ({"routing": "round_robin"}, ["routing = 'round_robin'", "'random'"]),
         ({"serverless": SERVERLESS}, ["network_isolation = True", "set it to false"]),
         (
             {"serverless": SERVERLESS, "network_isolation": False, "capture_percentage": 5, "shadow": SHADOW},
