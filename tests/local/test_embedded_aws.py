@@ -513,6 +513,52 @@ def test_a_scaled_variant_s_instance_type_cannot_change(aws: Aws, stack: str) ->
     assert "deregister its scalable target" in aws.reasons(stack)
 
 
+def test_capture_is_written_with_the_rights_of_the_execution_role_or_not_at_all(aws: Aws, artifacts: str) -> None:
+    resources = endpoint_resources("captured", "one")
+    resources["Config"]["Properties"]["DataCaptureConfig"] = {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": "s3://captured/capture",
+        "CaptureOptions": [{"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+    }
+    outputs_ = {"HostingRole": {"Value": {"Ref": "HostingRole"}}}
+    aws.s3.create_bucket(Bucket="captured")
+    assert aws.deploy("captured", {"Resources": resources, "Outputs": outputs_}) == "CREATE_COMPLETE"
+
+    def invoke(inference_id: str) -> None:
+        invoke = aws.sagemaker_runtime.invoke_endpoint
+        invoke(EndpointName="captured", Body=b"{}", ContentType="image/png", InferenceId=inference_id)
+
+    def keys() -> list[str]:
+        return [item["Key"] for item in aws.s3.list_objects_v2(Bucket="captured").get("Contents", [])]
+
+    def lines() -> list[dict[str, Any]]:
+        bodies = [aws.s3.get_object(Bucket="captured", Key=key)["Body"].read() for key in keys()]
+        return [json.loads(line) for body in bodies for line in body.splitlines()]
+
+    log = Path(aws.environment["AWS_CA_BUNDLE"]).parent / "gateway.log"
+    invoke("denied")
+    eventually(lambda: "capture of captured/AllTraffic" in log.read_text())
+    assert "s3:PutObject" in log.read_text().split("capture of captured/AllTraffic")[1].splitlines()[0]
+    assert keys() == []
+    write = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::captured/capture/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [write]})
+    role = outputs(aws, "captured")["HostingRole"]
+    aws.iam.put_role_policy(RoleName=role, PolicyName="Capture", PolicyDocument=policy)
+    for number in range(5):
+        invoke(f"allowed-{number}")
+    eventually(lambda: len(lines()) == 5)
+    assert {line["eventMetadata"]["inferenceId"] for line in lines()} == {f"allowed-{number}" for number in range(5)}
+    assert {tuple(line["captureData"]) for line in lines()} == {("endpointOutput",)}
+    assert all(key.startswith("capture/captured/AllTraffic/") for key in keys())
+    message = denied(aws.sagemaker_runtime.invoke_endpoint, EndpointName="captured", Body=b"{}", InferenceId="x" * 65)
+    assert message.startswith("ValidationError: 1 validation error detected")
+    aws.iam.delete_role_policy(RoleName=role, PolicyName="Capture")
+    aws.cloudformation.delete_stack(StackName="captured")
+    eventually(lambda: "Could not find" in _describe(aws, "captured"))
+
+
 def test_an_instance_type_changes_in_two_deployments_without_scaling_in_between(aws: Aws, artifacts: str) -> None:
     def deploy(instance_type: str, *, scaled: bool) -> str:
         resources = {**endpoint_resources("typed", "one"), **(scaling_resources("typed") if scaled else {})}
