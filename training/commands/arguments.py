@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from training.common.errors import TrainingError
+from training.data.shares import Division, shares
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,3 +46,44 @@ def number(above: float, below: float, *, or_zero: bool = False) -> Callable[[st
         return value
 
     return convert
+
+
+def truth(text: str) -> bool:
+    """Convert yes and no, as hyperparameters have them too."""
+    words = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text} is neither yes nor no")
+    return words[text.lower()]
+
+
+def add_split(parser: argparse.ArgumentParser, *, seed: bool) -> None:
+    """Declare ``--split``; and ``--seed``, for commands that have none."""
+    parser.add_argument(
+        "--split",
+        type=shares,
+        metavar="TRAIN,VALID,TEST",
+        help="divide the photos of --data, which then holds a folder for every class: shares that add up to 1, such as "
+        "0.8,0.1,0.1. Content and --seed decide the split of a photo, so that adding photos moves no other; photos "
+        "that look alike stay together",
+    )
+    if seed:
+        parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of --split (default: %(default)s)")
+
+
+def add_no_test(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--no-test``."""
+    parser.add_argument(
+        "--no-test",
+        type=truth,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="yes|no",
+        help="there is no test split: train, and leave the model unmeasured. The manifest says so, and it cannot be "
+        "deployed (default: no)",
+    )
+
+
+def division(options: argparse.Namespace) -> Division | None:
+    """Return what ``--split`` and ``--seed`` ask for; None without ``--split``."""
+    return None if options.split is None else Division(options.split, options.seed)

@@ -228,7 +228,9 @@ def test_a_finished_training_is_not_repeated(splits: Splits, tmp_path: Path, mon
 def test_patience_ends_a_resumed_training_where_it_ends_one_that_never_stopped(
     splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule = replace(SCHEDULE, epochs=9, lr=1e-30, batch_norm="frozen", patience=2)  # no epoch is better than the first
+    schedule = replace(
+        SCHEDULE, epochs=9, lr=1e-30, batch_norm="frozen", patience=2
+    )  # no epoch is better than the first
     kept = Checkpoints(tmp_path, {})
     whole = run(splits, schedule, kept)
     assert len(whole[1].history) < 9
