@@ -1,7 +1,8 @@
 """What the commands share: a parser that reports as everything else does, and the bounds of numbers."""
 
 import argparse
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from training.common.errors import TrainingError
@@ -14,6 +15,27 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong, and where help is."""
         raise TrainingError(f"{message} (see `{self.prog} --help`)")
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def] # argparse's overloads
+        """Refuse what is unknown here, where the command is known whose help says more.
+
+        argparse leaves it to the parser of all commands.
+        """
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown)}")
+        return found, unknown
+
+    def _meant(self, unknown: Sequence[str]) -> str:
+        """Return the options that may have been meant."""
+        ours = {_plain(each): each for action in self._actions for each in action.option_strings if each[:2] == "--"}
+        typed = [each.partition("=")[0] for each in unknown if each.startswith("-")]
+        near = [match for each in typed for match in difflib.get_close_matches(_plain(each), ours, n=1, cutoff=0.75)]
+        return f"; did you mean {' '.join(ours[match] for match in near)}?" if near else ""
+
+
+def _plain(option: str) -> str:
+    return option.replace("-", "").replace("_", "").lower()
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -1,24 +1,30 @@
 """One fit from beginning to end: photos in, a proven artifact beside its manifest out."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save
+
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.common.console import console, say
-from training.common.files import workspace
+from training.common.errors import TrainingError
+from training.common.files import cache_folder, workspace
 from training.fit import distributed
 from training.fit.learning import Learned, Task, learn, look, settle
 from training.fit.options import Options
 from training.fit.stopping import stopping
 from training.metrics.assessment import assess
-from training.pipeline.pack import pack
+from training.model.network import Recipe
+from training.pipeline.pack import WEIGHTS, pack, write_weights
 from training.report.measurement import Findings, photos_digest
 from training.report.thumbnails import worst
 
+RESCUED = "trained.safetensors"
 UNMEASURED = "there is no test split: nothing is known of the model's accuracy, and it cannot be deployed"
 
 
@@ -52,7 +58,8 @@ def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
         facts = _facts(task, learned) | dict(about or {})
         to_prove, mode = task.found.splits.get("test") or task.found.splits["valid"], chosen.mode
         recipe, classes, temperature = learned.recipe, task.found.classes, learned.temperature
-        pack(work, options.out, recipe, classes, mode, temperature, wheels, to_prove, findings, facts)
+        with _rescued(work, options.out, recipe):
+            pack(work, options.out, recipe, classes, mode, temperature, wheels, to_prove, findings, facts)
 
 
 @contextmanager
@@ -63,6 +70,36 @@ def _workspace(out: Path) -> Iterator[Path]:
             yield work
     else:
         yield out
+
+
+@contextmanager
+def _rescued(work: Path, out: Path, recipe: Recipe) -> Iterator[None]:
+    """Keep what was learnt where it cannot be packed: a full disk is to cost no hours of training."""
+    try:
+        yield
+    except (OSError, TrainingError) as error:
+        if isinstance(error, TrainingError) and not isinstance(error.__cause__, OSError):
+            raise
+        kept = _rescue(work, out, recipe)
+        raise TrainingError(
+            f"{error}; the trained weights are kept: `./kennel package --from {kept} --data DIR --out DIR` packs them"
+            if kept
+            else f"{error}; there was no room for the trained weights either"
+        ) from error
+
+
+def _rescue(work: Path, out: Path, recipe: Recipe) -> Path | None:
+    """Return the file that the weights are in now: beside the artifact's place, or on another disk."""
+    kept = out / RESCUED
+    with suppress(OSError):
+        (work / WEIGHTS).replace(kept)  # on the same disk, so that it takes no room
+        return kept
+    for folder in (cache_folder(), Path(tempfile.gettempdir())):
+        kept = folder / RESCUED
+        with suppress(OSError):
+            write_weights(kept, save(recipe.classifier.network.state_dict(), recipe.metadata()))
+            return kept
+    return None
 
 
 def _measure(task: Task, learned: Learned) -> Findings | None:

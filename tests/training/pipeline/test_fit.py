@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -258,6 +259,43 @@ def test_the_test_split_is_evaluated_once(
     monkeypatch.setattr(evaluation, "predict", counting)
     assert run("fit", "--data", fitted / "data", "--out", tmp_path, "--epochs", 3, "--batch-size", 8)[0] == 0
     assert titles == ["valid", "valid", "valid", "test"]
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.usefixtures("proofless")
+@pytest.mark.parametrize("part", ["write_archive", "page.write", "publish"])
+def test_a_disk_that_fills_while_packing_leaves_the_weights(
+    data: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    build = tmp_path / "build"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"training.pipeline.pack.{part}", full)
+        status, _, errors = run("fit", "--data", data, "--out", build, *QUICK)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert f"the disk of {build} is full" in errors
+    assert "make room there, or give --out a folder on another disk" in errors
+    kept = build / "trained.safetensors"
+    assert f"`./kennel package --from {kept} --data DIR --out DIR` packs them" in errors
+    assert [*build.iterdir()] == [kept]
+    if part == "publish":
+        assert run("package", "--from", kept, "--data", data, "--out", tmp_path / "packed")[0] == 0
+        assert agrees(tmp_path / "packed")
+
+
+@pytest.mark.usefixtures("proofless")
+def test_weights_without_room_beside_the_artifact_are_kept_on_another_disk(
+    data: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.pipeline.pack.write_weights", full)
+    monkeypatch.setattr("training.pipeline.fit.cache_folder", lambda: tmp_path)
+    status, _, errors = run("fit", "--data", data, "--out", tmp_path / "build", *QUICK)
+    assert status == 2
+    assert f"package --from {tmp_path / 'trained.safetensors'} " in errors
+    with safe_open(tmp_path / "trained.safetensors", framework="pt") as file:
+        assert file.get_tensor("fc.weight").shape == (3, 512)
 
 
 @pytest.mark.usefixtures("proofless")
