@@ -156,7 +156,10 @@ def of_root(root: Place) -> str:
         return f"it is itself the split {split}; give --data {root.parent}, which holds all splits"
     if len(classes := [each for each in folders if _holds_photos(root.child(each))]) > 1:
         shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
-        return f"it holds folders of classes ({shown}) that are not divided"
+        return (
+            f"it holds folders of classes ({shown}) that are not divided; "
+            f"`./kennel fit --data {root} --split 0.8,0.1,0.1` divides them"
+        )
     if not folders and (photos := [each for each in files if named_as_photo(each)]):
         return f"its {len(photos)} photos lie in no folder; put those of each class into a folder of its own"
     return ""

@@ -29,7 +29,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Photos:
-    """The three splits, and the classes in the order of the model's output.
+    """The splits, and the classes in the order of the model's output.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def find(folders: dict[str, Path]) -> Photos:
     Parameters
     ----------
     folders
-        For each of ``SPLITS`` the folder that holds its classes.
+        For each split the folder that holds its classes: ``train``, ``valid`` and, if it is to be measured, ``test``.
 
     Raises
     ------
@@ -144,6 +144,8 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
         if not folder.is_dir():
             text = f"{folder} is missing: photos lie in DIR/{{train,valid,test}}/CLASS/"
             hint = of_missing_split(Folder(folder.parent), split)
+            if split == "test" and len(folders) > 1 and not hint:
+                hint = "add --no-test to train without measuring the model"
             faults.append(Finding(ERROR, "missing split", f"{text}; {hint}" if hint else text))
         elif not found[split]:
             text = f"{folder} holds no photos: JPEG, PNG and WebP files in a folder for each class count"
@@ -159,7 +161,7 @@ def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], n
             else:
                 text = (
                     f"{folder} has no photos of {_some([visible(name) for name in missing])}, which another split has: "
-                    "every class needs photos in train, valid and test"
+                    f"every class needs photos in {_and(folders)}"
                 )
             faults.append(Finding(ERROR, "missing class", text))
     if len(names) == 1:
@@ -236,6 +238,11 @@ def _begins_as_photo(path: Path) -> bool:
 def _either(names: Iterable[str]) -> str:
     *rest, last = names
     return f"{', '.join(rest)} or {last}" if rest else last
+
+
+def _and(names: Iterable[str]) -> str:
+    *rest, last = names
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def _some(names: list[str]) -> str:

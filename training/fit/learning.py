@@ -51,14 +51,14 @@ class Learned:
     Parameters
     ----------
     test
-        Of the test split, which nobody has looked at until it is called.
+        Of the test split, which nobody has looked at until it is called; None without such a split.
     """
 
     recipe: Recipe
     outcome: Outcome
     temperature: float
     validation: Assessment
-    test: Ask
+    test: Ask | None
 
 
 def try_out(options: Options) -> None:
@@ -132,22 +132,24 @@ def learn(task: Task, stop: Stop) -> Learned:
     return Learned(recipe, outcome, temperature, validation, test)
 
 
-def _every_layer(task: Task, recipe: Recipe, precision: str, stop: Stop) -> tuple[Outcome, Ask]:
+def _every_layer(task: Task, recipe: Recipe, precision: str, stop: Stop) -> tuple[Outcome, Ask | None]:
     splits, chosen = task.found.splits, task.chosen
     train = PixelDataset(splits["train"], recipe.rule, chosen.augment, task.options.seed)
-    valid, test = (PixelDataset(splits[split], recipe.rule) for split in ("valid", "test"))
+    valid = PixelDataset(splits["valid"], recipe.rule)
     checkpoints = _checkpoints(task, recipe, precision)
     outcome = train_full(recipe, train, valid, chosen.schedule, precision, checkpoints, stop)
-    return outcome, lambda: predict_together(recipe.classifier, test, "Testing")
+    if "test" not in splits:
+        return outcome, None
+    return outcome, lambda: predict_together(recipe.classifier, PixelDataset(splits["test"], recipe.rule), "Testing")
 
 
-def _last_layer(task: Task, recipe: Recipe, precision: str) -> tuple[Outcome, Ask]:
+def _last_layer(task: Task, recipe: Recipe, precision: str) -> tuple[Outcome, Ask | None]:
     options, chosen = task.options, task.chosen
     views = Views(options.views, chosen.augment, options.seed)
     bank = FeatureBank(recipe, task.found, options.features or wheel_cache() / "features", precision, views)
     head = last_layer(recipe)
     outcome = replace(train_head(head, bank["train"], bank["valid"], chosen.schedule), speed=bank.facts)
-    return outcome, lambda: answer(head, bank["test"])
+    return outcome, (lambda: answer(head, bank["test"])) if "test" in task.found.splits else None
 
 
 def _survey(found: Photos) -> Survey:
@@ -201,7 +203,7 @@ def _introduce(found: Photos, recipe: Recipe, chosen: Plan) -> None:
     shown = ", ".join(labels if len(labels) <= 12 else [*labels[:5], "...", labels[-1]])
     say(
         "Photos",
-        f"{images['train']} to train, {images['valid']} to validate, {images['test']} to test; "
+        f"{images['train']} to train, {images['valid']} to validate, {images.get('test', 'none')} to test; "
         f"{len(labels)} classes: {shown}",
     )
     side, size = recipe.rule.crop, distributed.size()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.common.errors import TrainingError
+from training.data.shares import Shares
 from training.fit.schedule import Schedule
 
 DEFAULT_EPOCHS = {"full": 10, "head": 30}
@@ -44,6 +45,8 @@ class Options:
     features: Path | None = None
     class_weights: str = "none"
     patience: int | None = None
+    split: Shares | None = None
+    no_test: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,13 @@ def test_an_argument_wins_over_channels(data: Path) -> None:
     assert folders(str(data), channels) == folders(data, {}) == {split: data / split for split in folders(data, {})}
 
 
+def test_without_a_test_split_two_channels_are_enough() -> None:
+    channels = {"SM_CHANNEL_TRAIN": "/in/train", "SM_CHANNEL_VAL": "/in/valid"}
+    assert folders(None, channels, test=False) == {"train": Path("/in/train"), "valid": Path("/in/valid")}
+    with pytest.raises(TrainingError, match="the channel test is missing; no-test=true trains without"):
+        folders(None, channels)
+
+
 def test_channels_of_other_names_are_told() -> None:
     with pytest.raises(TrainingError, match="the channels dev, images are not train, valid and test, nor training"):
         folders(None, {"SM_CHANNEL_IMAGES": "/in/images", "SM_CHANNEL_DEV": "/in/dev"})
