@@ -34,7 +34,9 @@ InstanceTypeName = Annotated[str, Field(max_length=32)]
 
 
 class NetworkSettings(Section):
-    """A VPC that exists: SageMaker jobs and the workbench run in its subnets, with its security groups.
+    """A VPC that exists: SageMaker jobs, EC2 instances and the workbench run in its subnets.
+
+    Jobs and the workbench have these security groups; instances have one of their own, which lets nothing in.
 
     Subnets without a NAT gateway need a gateway endpoint for Amazon S3, and interface endpoints for what else is
     called: ``sagemaker.api`` (the workbench stops itself), ``ssm`` and ``ssmmessages`` (EC2), ``logs``.

@@ -43,6 +43,7 @@ class TrainingStack(Stack):
             instance = TrainingInstance(self, "Instance", settings=settings)
             CfnOutput(self, "LaunchTemplateId", value=instance.launch_template_id)
             CfnOutput(self, "InstanceRoleArn", value=instance.role_arn)
+            CfnOutput(self, "InstanceMarket", value=instance.market)
             CfnOutput(self, "InstanceLogGroup", value=names.training_log_group(settings.environment))
         if settings.training.notebook.enabled:
             Notebook(self, "Notebook", settings=settings)

@@ -143,7 +143,7 @@ def test_the_launch_template_lets_nobody_in(environment: Environment) -> None:
     versions = aws.ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
     data = versions[0]["LaunchTemplateData"]
     assert data["InstanceType"] == settings["type"]
-    assert data["ImageId"].startswith("ami-")
+    assert data["ImageId"] == f"resolve:ssm:{settings['image_parameter']}"
     assert data["MetadataOptions"]["HttpTokens"] == "required"
     assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
     assert data["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == settings["disk_gb"]
