@@ -116,7 +116,7 @@ def learn(task: Task, stop: Stop) -> Learned:
     )
     _introduce(found, recipe, chosen)
     recipe.classifier.to(device())
-    precision = options.precision or distributed.share(choose_precision(recipe.rule.crop))
+    precision = options.precision or distributed.share(choose_precision(recipe.classifier, recipe.rule.crop))
     if chosen.mode == "full":
         outcome, test = _every_layer(task, recipe, precision, stop)
     else:

@@ -80,7 +80,8 @@ def _facts(task: Task, learned: Learned) -> dict[str, Any]:
         "history": [asdict(epoch) for epoch in outcome.history],
         "training": asdict(chosen.schedule)
         | {"best_epoch": outcome.epoch, "image_size": learned.recipe.rule.crop, "augment": chosen.augment}
-        | ({"views": task.options.views} if chosen.mode == "head" else {}),
+        | ({"views": task.options.views} if chosen.mode == "head" else {})
+        | outcome.settings,
         "speed": outcome.speed | {"processes": distributed.size()},
         "data": {
             "fingerprint": task.seen.fingerprint,

@@ -96,7 +96,7 @@ class Trainer:
         recipe = self._recipe(options)
         train = PixelDataset(self.photos.splits["train"], recipe.rule, chosen.augment, options.seed)
         valid = PixelDataset(self.photos.splits["valid"], recipe.rule)
-        precision = options.precision or choose_precision(recipe.rule.crop)
+        precision = options.precision or choose_precision(recipe.classifier, recipe.rule.crop)
         return train_full(recipe, train, valid, chosen.schedule, precision, report=report)
 
     def prepare(self, options: Options) -> None:
@@ -110,7 +110,7 @@ class Trainer:
         key = (*seen, options.views, chosen.augment)
         if key not in self._known:
             recipe = self._recipe(options)
-            precision = options.precision or choose_precision(recipe.rule.crop)
+            precision = options.precision or choose_precision(recipe.classifier, recipe.rule.crop)
             views = Views(options.views, chosen.augment, options.seed)
             bank = FeatureBank(recipe, self.photos, self.features, precision, views)
             self._known[key] = _Known(last_layer(recipe), bank["train"], bank["valid"])
