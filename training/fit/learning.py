@@ -8,7 +8,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 from training.artifact.wheels import wheel_cache
-from training.common.console import console, say
+from training.common.console import console, say, warn
 from training.common.errors import TrainingError
 from training.common.files import sha256
 from training.data import photos
@@ -27,6 +27,7 @@ from training.fit.speed import choose_precision
 from training.fit.stopping import Stop, stopping
 from training.metrics.assessment import Assessment, assess
 from training.metrics.calibration import fit_temperature
+from training.metrics.commonest import no_better
 from training.model.network import Recipe, check_architecture, create
 
 Ask: TypeAlias = Callable[[], tuple[Tensor, Tensor]]
@@ -126,6 +127,7 @@ def learn(task: Task, stop: Stop) -> Learned:
     say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}")
     # A tuning job takes a metric's last value: this is of the weights that were kept, not of the last epoch's.
     console.print(f"valid_accuracy={validation.accuracy:.4f}", markup=False)
+    warn(no_better(validation.accuracy, validation.confusion.sum(1).tolist()))
     return Learned(recipe, outcome, temperature, validation, test)
 
 

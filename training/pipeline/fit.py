@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
-from training.common.console import console, say
+from training.common.console import console, say, warn
 from training.common.files import workspace
 from training.fit import distributed
 from training.fit.learning import Learned, Task, learn, look, settle
@@ -52,6 +52,7 @@ def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
 
         findings = _findings(task, learned, test, logits)
         say("Test", str(findings))
+        warn(findings.warning)
         facts = _facts(task, learned) | dict(about or {})
         to_prove, mode = task.found.splits["test"], chosen.mode
         recipe, classes, temperature = learned.recipe, task.found.classes, learned.temperature
