@@ -148,7 +148,7 @@ clean: down ## Remove what make made
 
 .venv/uv:
 	$(call say,Set up Python and Node)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Kennel needs Python 3.11 or newer: make PYTHON=python3.12 ...'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' || { echo 'Kennel needs Python 3.11.2 or newer: make PYTHON=python3.12 ...'; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.8
 	@touch $@

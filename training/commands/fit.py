@@ -139,7 +139,7 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         choices=["float32", "bfloat16"],
         help="of multiplications while every layer learns, or while the frozen ones compute what the last one learns "
         "from; what measures the model, and what serves, is float32 (default: bfloat16 on a GPU that has it and, from "
-        "an input of 96 pixels a side, on a CPU that has AMX)",
+        "an input of 96 pixels a side, on a CPU that has AMX or AVX512-BF16)",
     )
     section = parser.add_argument_group("how every layer learns (mode full)")
     section.add_argument(

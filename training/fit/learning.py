@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from training.artifact.wheels import wheel_cache
-from training.common.console import console, say
+from training.common.console import console, say, warn
 from training.common.errors import TrainingError
 from training.common.files import sha256
 from training.data import photos
@@ -28,6 +28,7 @@ from training.fit.speed import choose_precision
 from training.fit.stopping import Stop, stopping
 from training.metrics.assessment import Assessment, assess
 from training.metrics.calibration import fit_temperature
+from training.metrics.commonest import no_better
 from training.model.network import Recipe, check_architecture, create
 
 Ask: TypeAlias = Callable[[], tuple[Tensor, Tensor]]
@@ -117,7 +118,7 @@ def learn(task: Task, stop: Stop) -> Learned:
     )
     _introduce(found, recipe, chosen)
     recipe.classifier.to(device())
-    precision = options.precision or distributed.share(choose_precision(recipe.rule.crop))
+    precision = options.precision or distributed.share(choose_precision(recipe.classifier, recipe.rule.crop))
     if chosen.mode == "full":
         outcome, test = _every_layer(task, recipe, precision, stop)
     else:
@@ -129,6 +130,7 @@ def learn(task: Task, stop: Stop) -> Learned:
     say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}; {validation.by_class}")
     # A tuning job takes a metric's last value: this is of the weights that were kept, not of the last epoch's.
     console.print(f"valid_accuracy={validation.accuracy:.4f}", markup=False)
+    warn(no_better(validation.accuracy, validation.confusion.sum(1).tolist()))
     return Learned(recipe, outcome, temperature, validation, test)
 
 

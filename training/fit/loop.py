@@ -63,6 +63,9 @@ class Outcome:
     speed: dict[str, Any] = field(default_factory=dict)
     """What was chosen for this machine, and measured for it."""
 
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What was chosen besides the schedule, as the manifest has it."""
+
 
 @dataclass
 class Best:

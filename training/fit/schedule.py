@@ -74,6 +74,11 @@ def learning_rates(optimizer: Optimizer, schedule: Schedule, steps: int) -> LRSc
     return LambdaLR(optimizer, factor)
 
 
+def weight_of_the_past(decay: float, count: int) -> float:
+    """Return the weight of the past in a running average of ``count`` weights so far: less while there are few."""
+    return min(decay, (1 + count) / (10 + count))
+
+
 def order(photos: int, seed: int, epoch: int) -> list[int]:
     """Return the order of the photos in an epoch: the seed and the epoch decide it, nothing else."""
     generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)

@@ -15,7 +15,7 @@ from training.artifact.archive import unpack
 from training.artifact.fetching import Artifact, find
 from training.artifact.layout import CARD
 from training.artifact.manifest import Manifest, check_schema
-from training.common.console import console, say, track
+from training.common.console import console, say, track, warn
 from training.common.errors import TrainingError
 from training.common.files import publish, sha256, workspace
 from training.data.labels import canonical, label
@@ -83,6 +83,7 @@ def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
         publish(work, out, ["evaluation.html", "evaluation.json"])
     top5 = "" if found.top5 is None else f" (top five {found.top5:.4f})"
     say("Result", f"accuracy {found.accuracy:.4f}{top5}, {found.by_class}, loss {found.loss:.4f}: {findings}")
+    warn(findings.warning)
     say("Report", f"{out / 'evaluation.html'}; the numbers in evaluation.json")
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
-from training.common.console import console, say
+from training.common.console import console, say, warn
 from training.common.errors import TrainingError
 from training.common.files import cache_folder, workspace
 from training.fit import distributed
@@ -55,6 +55,8 @@ def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
             return
 
         say("Test", UNMEASURED if findings is None else str(findings))
+        if findings is not None:
+            warn(findings.warning)
         facts = _facts(task, learned) | dict(about or {})
         to_prove, mode = task.found.splits.get("test") or task.found.splits["valid"], chosen.mode
         recipe, classes, temperature = learned.recipe, task.found.classes, learned.temperature
@@ -124,7 +126,8 @@ def _facts(task: Task, learned: Learned) -> dict[str, Any]:
         "history": [asdict(epoch) for epoch in outcome.history],
         "training": asdict(chosen.schedule)
         | {"best_epoch": outcome.epoch, "image_size": learned.recipe.rule.crop, "augment": chosen.augment}
-        | ({"views": task.options.views} if chosen.mode == "head" else {}),
+        | ({"views": task.options.views} if chosen.mode == "head" else {})
+        | outcome.settings,
         "speed": outcome.speed | {"processes": distributed.size()},
         "data": {
             "fingerprint": task.seen.fingerprint,

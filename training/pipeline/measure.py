@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.common.console import say
+from training.common.console import say, warn
 from training.common.errors import TrainingError
 from training.data import photos
 from training.data.labels import canonical, visible
@@ -65,6 +65,7 @@ def try_out(recipe: Recipe, found: Photos) -> Trial:
     mistakes = worst(found.splits["test"], logits, temperature)
     findings = Findings("test", test, mistakes, photos_digest(seen.digests["test"]), validation)
     say("Test", f"accuracy {test.accuracy:.4f}, {test.by_class}: {findings}")
+    warn(findings.warning)
     images = {split: len(each) for split, each in found.splits.items()}
     return Trial(
         temperature,
