@@ -36,8 +36,9 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         "--classes",
         type=Path,
         metavar="FILE|DIR",
-        help="names in the order of the model's output: one on each line, JSON, or the folder that ImageFolder was "
-        "given (default: the folders of --data)",
+        help="names in the order of the model's output: one on each line; JSON, which is a list, or a map from "
+        "index to name, name to index (both from 0 or 1) or folder to name; or the folder that ImageFolder was given "
+        "(default: the folders of --data)",
     )
     parser.add_argument(
         "--weights-normalisation",

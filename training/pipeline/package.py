@@ -14,7 +14,7 @@ from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.common.console import console, say
 from training.common.errors import TrainingError
 from training.common.files import workspace
-from training.data.class_names import read_classes
+from training.data.class_names import ClassNames, read_classes
 from training.data.photos import Photo
 from training.model.network import Recipe, adopt, create
 from training.model.recognition import Recognised, head_names, is_head_alone, recognise, recognise_head
@@ -122,19 +122,26 @@ def _manifest_beside(file: Weights) -> Manifest | None:
 
 def _names(wish: Wish, before: Manifest | None, count: int) -> list[str]:
     if wish.classes:
-        names, source = read_classes(wish.classes), f"--classes {wish.classes}"
+        found, source = read_classes(wish.classes), f"--classes {wish.classes}"
     elif before:
-        names, source = [each["name"] for each in before.classes], "model.json beside it"
+        found, source = ClassNames([each["name"] for each in before.classes]), "model.json beside it"
     elif wish.folders:
-        names, source = read_classes(wish.folders["train"]), str(wish.folders["train"])
+        found, source = read_classes(wish.folders["train"]), str(wish.folders["train"])
     else:
         raise TrainingError(
             f"the model tells {count} classes apart; say by --classes which: a file with a name on each line, or the "
             "folder that ImageFolder was given"
         )
-    if len(names) != count:
-        raise TrainingError(f"{source} has {len(names)} classes, and the model {count}")
-    return names
+    if len(found.names) + 1 == count and found.from_one:
+        raise TrainingError(
+            f"{source} names {len(found.names)} classes, counted from 1, and the model has {count} outputs: name the "
+            "first of them too, under 0"
+        )
+    if len(found.names) != count:
+        raise TrainingError(f"{source} has {len(found.names)} classes, and the model {count}")
+    if found.taken:
+        say("Classes", f"{source}: {found.taken}")
+    return found.names
 
 
 def _build(wish: Wish, file: Weights, found: Recognised, preset: str) -> Recipe:
