@@ -1,6 +1,6 @@
-"""Weights out of somebody's file, of whatever usual kind; nothing is ever unpickled but tensors."""
+"""Weights out of somebody's file, of whatever usual kind; nothing is unpickled but tensors and plain values."""
 
-import argparse
+import re
 import tarfile
 import warnings
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from training.common.errors import TrainingError
 from training.common.files import sha256
+from training.model.plain_values import stand_ins
 
 PICKLED, SAFE = (".pth", ".pt", ".bin", ".ckpt"), ".safetensors"
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
@@ -150,8 +151,7 @@ def _load(file: BinaryIO, path: Path) -> Any:
         raise TrainingError(f"{path} is neither a file of torch.save nor a .safetensors file")
     file.seek(0)
     try:
-        # torchvision's own training script keeps its arguments beside the weights; a Namespace runs nothing.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins()):
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:
@@ -160,10 +160,24 @@ def _load(file: BinaryIO, path: Path) -> Any:
         text = str(error)
         if "weights_only" in text or "Weights only load" in text or "TorchScript" in text:
             raise TrainingError(
-                f"{path} holds more than tensors, such as a whole model, and is not unpickled: that could run any "
-                "code; where it was made, save it anew: torch.save(model.state_dict(), 'weights.pth')"
+                f"{path} {_in_the_way(text)}, and is not unpickled: that could run any code; where it was made, save "
+                "it anew: torch.save(model.state_dict(), 'weights.pth')"
             ) from error
         raise TrainingError(f"{path} is not a file of PyTorch's weights ({_first_line(error)})") from error
+
+
+def _in_the_way(refusal: str) -> str:
+    """Return what ``torch.load`` does not read, by its refusal."""
+    if "TorchScript" in refusal:
+        return "is a TorchScript archive, which is a program"
+    if found := re.search(r"GLOBAL (\S+)", refusal):
+        name = found[1] if "." in found[1] else f"builtins.{found[1]}"
+        if name.startswith(("torch.nn.", "torchvision.models.")):
+            return f"holds more than tensors, a whole model or layers ({name})"
+        return f"holds more than tensors and plain values: {name}"
+    if "Unsupported operand" in refusal:
+        return "is pickled with protocol 4 or 5, and torch.save's own is 2"
+    return "holds more than tensors, such as a whole model"
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,19 +1,23 @@
 """Weights out of every kind of file, and nothing but weights."""
 
 import argparse
+import datetime
 import pickle
 import re
 import tarfile
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from training.common.errors import TrainingError
+from training.model.plain_values import Array, Dtype, plain, stand_ins
 from training.model.weights_file import read_weights
 
 STATE = {"conv.weight": torch.arange(8.0).view(2, 1, 2, 2), "fc.weight": torch.ones(3, 2), "fc.bias": torch.zeros(3)}
@@ -46,6 +50,33 @@ def archived(folder: Path) -> Path:
     return folder / "model.tar.gz"
 
 
+BESIDE = {
+    "best": np.float64(0.5),
+    "step": np.int64(3),
+    "curve": np.arange(4.0).reshape(2, 2),
+    "labels": np.array(["cat", "dog"]),
+    "objects": np.array(["cat", None], dtype=object),
+    "history": defaultdict(list, {"loss": [0.1]}),
+    "counts": defaultdict(int),
+    "args": argparse.Namespace(lr=0.1, out=Path("runs") / "1"),
+    "folder": PureWindowsPath("C:/runs"),
+    "ordered": OrderedDict(a=1),
+}
+
+
+def in_the_old_format(content: object) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        torch.save(content, folder / "model.pth", _use_new_zipfile_serialization=False)
+        return folder / "model.pth"
+
+    return write
+
+
+def protocol_4(folder: Path) -> Path:
+    torch.save(STATE, folder / "model.pth", pickle_protocol=4)
+    return folder / "model.pth"
+
+
 KINDS: dict[str, Callable[[Path], Path]] = {
     "state_dict": saved(STATE),
     "another ending": saved(STATE, "weights.bin"),
@@ -58,6 +89,8 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "a module around it": saved(prefixed("model.")),
     "a module of any name around it": saved({"state_dict": prefixed("net.backbone.")}),
     "torchvision's training script": saved({"model": STATE, "args": argparse.Namespace(lr=0.1), "epoch": 3}),
+    "numbers, arrays and paths beside it": saved({"state_dict": STATE, **BESIDE}),
+    "the same in the old format": in_the_old_format({"state_dict": STATE, **BESIDE}),
     "half precision": saved({name: value.half() for name, value in STATE.items()}),
     "safetensors": safe,
     "SageMaker's archive": archived,
@@ -122,6 +155,16 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "an empty folder": (lambda folder: folder, "holds no weights"),
     "two files": (two, "holds a.pth and b.pth; give one"),
     "a whole model": (saved(nn.Linear(2, 2)), "is not unpickled: that could run any code; where it was made, save"),
+    "a whole model's class": (
+        saved(nn.Linear(2, 2)),
+        "a whole model or layers (torch.nn.modules.linear.Linear), and is",
+    ),
+    "an object beside": (
+        saved({"state_dict": STATE, "when": datetime.date(2026, 1, 1)}),
+        "model.pth holds more than tensors and plain values: datetime.date, and is not unpickled",
+    ),
+    "a function beside": (saved({"state_dict": STATE, "act": print}), "plain values: builtins.print, and is not"),
+    "another protocol": (protocol_4, "is pickled with protocol 4 or 5, and torch.save's own is 2, and is not"),
     "code": (trap, "is not unpickled"),
     "a number": (saved(3), "holds no state_dict, neither as it is nor as one of state_dict, model_state_dict, model;"),
     "a text": (text, "is neither a file of torch.save nor a .safetensors file"),
@@ -148,3 +191,29 @@ def test_what_are_no_weights_is_refused(kind: str, tmp_path: Path, monkeypatch: 
         read_weights(make(tmp_path / "in"), tmp_path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_values_beside_weights_are_read_as_plain_ones(tmp_path: Path) -> None:
+    path = saved(BESIDE)(tmp_path)
+    with torch.serialization.safe_globals(stand_ins()):
+        found = plain(torch.load(path, weights_only=True))
+    assert found == {
+        "best": 0.5,
+        "step": 3,
+        "curve": [[0.0, 1.0], [2.0, 3.0]],
+        "labels": ["cat", "dog"],
+        "objects": ["cat", None],
+        "history": {"loss": [0.1]},
+        "counts": {},
+        "args": {"lr": 0.1, "out": "runs/1"},
+        "folder": found["folder"],
+        "ordered": {"a": 1},
+    }
+
+
+@pytest.mark.parametrize("code", ["O8", "V8", "i4,O8", "M8[D]"])
+def test_an_array_that_claims_other_memory_than_numbers_is_refused(code: str) -> None:
+    dtype = Dtype(code)
+    dtype.__setstate__((3, "<", None, None, None, -1, -1, 0))
+    with pytest.raises(ValueError, match="numpy array of"):
+        Array().__setstate__((1, (1,), dtype, False, bytes(8)))
