@@ -23,7 +23,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         metavar="DIR|FILE",
         help="a state_dict of a classifier of torchvision (.pth, .pt; also within a checkpoint), a safetensors file, "
         "a model.tar.gz or a folder with one of them; the head may be linear layers with ReLU between, and "
-        "may be all that the file has. Nothing but tensors is unpickled",
+        "may be all that the file has. Nothing but tensors and plain values is unpickled",
     )
     parser.add_argument("--arch", help="the architecture (default: told by names and shapes of the tensors)")
     parser.add_argument(
@@ -31,6 +31,12 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         metavar="NAME|FILE",
         help="for a file that has the head alone: the rest, such as IMAGENET1K_V1, which is torchvision's "
         "pretrained=True, or a file",
+    )
+    parser.add_argument(
+        "--weights-key",
+        metavar="NAME",
+        help="under which name a checkpoint has the weights to take, such as model_ema (default: state_dict, "
+        "model_state_dict or model, and only without these an average)",
     )
     parser.add_argument(
         "--classes",

@@ -7,7 +7,7 @@ numpy's own unpickling does not run: it believes what a file says of memory.
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,17 +38,18 @@ class Dtype:
     """A numpy dtype."""
 
     def __init__(self, code: Any, *_: Any) -> None:
-        self.code, self.order = str(code), ""
+        self.code = str(code)
+        self.order: Literal["<", ">", "="] = "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """Take what numpy pickles of it; its second part is the order of bytes."""
-        self.order = state[1] if state[1] in ("<", ">") else ""
+        self.order = state[1] if state[1] in ("<", ">") else "="
 
     def plain(self) -> "np.dtype[Any]":
         """Return numpy's own, of numbers and texts only."""
         if not DTYPE.fullmatch(self.code):
             raise ValueError(f"a numpy array of {self.code}")
-        return np.dtype(self.code).newbyteorder(self.order or "=")
+        return np.dtype(self.code).newbyteorder(self.order)
 
 
 def _scalar(dtype: Any, data: Any = b"") -> Any:

@@ -38,6 +38,7 @@ class Wish:
     normalisation: str | None = None
     image_size: int | None = None
     folders: dict[str, Path] | None = None
+    weights_key: str | None = None
 
 
 def package(wish: Wish) -> None:
@@ -50,7 +51,9 @@ def package(wish: Wish) -> None:
     """
     with workspace(wish.out.absolute() / "model") as work:
         (work / "unpacked").mkdir()
-        file = read_weights(wish.source, work / "unpacked")
+        file = read_weights(wish.source, work / "unpacked", wish.weights_key)
+        for note in file.notes:
+            say("Weights", f"{file.name}: {note}")
         with console.status("Telling which architecture it is"):
             found, preset = _recognise(wish, file, work)
         before = _manifest_beside(file)
