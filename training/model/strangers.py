@@ -13,7 +13,7 @@ HUGGING_FACE = re.compile(
 """As in ``ViTForImageClassification``, ``ResNetForImageClassification`` and the like."""
 
 TIMM = re.compile(
-    r"(patch_embed|conv_stem|s1\.b1|head\.fc|conv1\.0|layer1\.0\.se)\.|cls_token$|blocks\.\d+\.(?!layers\.)|"
+    r"(patch_embed|conv_stem|s1\.b1|head\.fc|conv1\.3|layer1\.0\.se)\.|cls_token$|blocks\.\d+\.(?!layers\.)|"
     r"stages\.\d+\.|layers\.\d+\.blocks\."
 )
 """At the beginning of a name; MaxVit of torchvision has ``blocks.0.layers``."""

@@ -14,9 +14,11 @@ from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.common.console import console, say
 from training.common.errors import TrainingError
 from training.common.files import workspace
-from training.data.class_names import ClassNames, read_classes
+from training.data.class_names import ClassNames, check_labels, read_classes
+from training.data.labels import visible
 from training.data.photos import Photo
 from training.model.network import Recipe, adopt, create
+from training.model.own_classes import by_folders, own_classes, reconcile
 from training.model.recognition import Recognised, head_names, is_head_alone, recognise, recognise_head
 from training.model.weights import METADATA_KEY, architecture_of
 from training.model.weights_file import Weights, read_weights
@@ -57,7 +59,7 @@ def package(wish: Wish) -> None:
         with console.status("Telling which architecture it is"):
             found, preset = _recognise(wish, file, work)
         before = _manifest_beside(file)
-        names = _names(wish, before, found.classes)
+        names = _names(wish, file, before, found.classes)
         recipe = _build(wish, file, found, preset)
         photos = look(wish.folders, names) if wish.folders else None
         with console.status("Fetching what the artifact carries for AWS's container"):
@@ -123,9 +125,22 @@ def _manifest_beside(file: Weights) -> Manifest | None:
     return manifest
 
 
-def _names(wish: Wish, before: Manifest | None, count: int) -> list[str]:
+def _names(wish: Wish, file: Weights, before: Manifest | None, count: int) -> list[str]:
+    own = own_classes(file.content, count, str(file.source))
     if wish.classes:
         found, source = read_classes(wish.classes), f"--classes {wish.classes}"
+        if own:
+            names = reconcile(*own, found, source)
+            check_labels(names, source)
+            return names
+    elif own:
+        found, key = own
+        source = f"the checkpoint's {key}"
+        check_labels(found.names, source)
+        say("Classes", f"as {source} has them")
+        if wish.folders:
+            folders = read_classes(wish.folders["train"]).names
+            return by_folders(found, key, folders, str(wish.folders["train"]))
     elif before:
         found, source = ClassNames([each["name"] for each in before.classes]), "model.json beside it"
     elif wish.folders:
@@ -142,6 +157,13 @@ def _names(wish: Wish, before: Manifest | None, count: int) -> list[str]:
         )
     if len(found.names) != count:
         raise TrainingError(f"{source} has {len(found.names)} classes, and the model {count}")
+    if wish.classes and wish.folders and found.by_key:
+        folders = read_classes(wish.folders["train"]).names
+        if found.by_key.keys() == set(folders) != set(found.names):
+            raise TrainingError(
+                f"{source} renames the folders of {wish.folders['train']}, such as {visible(folders[0])} to "
+                f"{visible(found.by_key[folders[0]])}: leave out --classes, or name the folders so"
+            )
     if found.taken:
         say("Classes", f"{source}: {found.taken}")
     return found.names

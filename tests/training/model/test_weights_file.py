@@ -17,7 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from training.common.errors import TrainingError
+from training.common.torchvision_compat import models
 from training.model.plain_values import Array, Dtype, plain, stand_ins
+from training.model.strangers import stranger
 from training.model.weights_file import read_weights
 
 STATE = {"conv.weight": torch.arange(8.0).view(2, 1, 2, 2), "fc.weight": torch.ones(3, 2), "fc.bias": torch.zeros(3)}
@@ -284,3 +286,9 @@ def test_objects_of_other_libraries_are_told_by_names(tmp_path: Path) -> None:
     (tmp_path / "export.pkl").write_bytes(b"\x80\x02cfastai.learner\nLearner\nq\x00)\x81.")
     with pytest.raises(TrainingError, match=r"is of fastai: it holds fastai\.learner\.Learner; Kennel packages"):
         read_weights(tmp_path / "export.pkl", tmp_path)
+
+
+@pytest.mark.parametrize("architecture", ["maxvit_t", "mnasnet0_5", "regnet_y_400mf", "shufflenet_v2_x0_5", "swin_t"])
+def test_torchvisions_own_names_are_nobody_elses(architecture: str) -> None:
+    network = models.get_model(architecture, weights=None)
+    assert stranger(network.state_dict(), {}) is None

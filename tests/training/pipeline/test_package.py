@@ -159,6 +159,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save({"fc.weight": torch.zeros(3, 512), "fc.bias": torch.zeros(3)}, folder / "head.pth")
     torch.save({"stem.weight": torch.zeros(8, 3, 4, 4)}, folder / "other.pth")
     torch.save(network, folder / "pickled.pth")
+    named = {"state_dict": network.state_dict(), "class_to_idx": {"cat": 0, "cow": 1, "dog": 2}}
+    torch.save(named, folder / "named.pth")
+    torch.save({"patch_embed.proj.weight": torch.zeros(2, 3, 2, 2), "cls_token": torch.zeros(1)}, folder / "timm.pth")
     torch.save(network.state_dict() | {"fc.bias": torch.zeros(7)}, folder / "bias.pth")
     torch.save({"fc.weight": torch.zeros(3, 256), "fc.bias": torch.zeros(3)}, folder / "narrow.pth")
     torch.save({f"fc.{i}.weight": torch.zeros(3, 512 if i == 0 else 3) for i in range(2)}, folder / "close.pth")
@@ -173,6 +176,19 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--from {small}/pickled.pth --classes {names}", "is not unpickled"),
         ("--from {small}/model.pth", "the model tells 3 classes apart; say by --classes which"),
         ("--from {small}/model.pth --classes {two}", "has 2 classes, and the model 3"),
+        ("--from {small}/named.pth --classes {two}", "has 2 classes, and the checkpoint's class_to_idx 3"),
+        (
+            "--from {small}/named.pth --classes {names}",
+            "output 0 001.Red_setter, and the checkpoint's class_to_idx cat",
+        ),
+        ("--from {small}/named.pth --data {photos}", "the checkpoint's class_to_idx has cat, and"),
+        ("--from {small}/named.pth --weights-key model_ema", "no weights under it; it has them under state_dict"),
+        ("--from {small}/model.pth --classes {one}", "counted from 1, and the model has 3 outputs: name the first"),
+        ("--from {small}/model.pth --data {photos} --classes {map}", "renames the folders of"),
+        (
+            "--from {small}/timm.pth --classes {names}",
+            "is timm's model (it has patch_embed.proj.weight); Kennel packages",
+        ),
         ("--from {small}/model.pth --classes {twice}", "several classes with the label 'dog'"),
         ("--from {small}/model.pth --classes {small}/none.txt", "cannot be read"),
         ("--from {small}/model.pth --classes {small}/model.pth", "is neither a name on each line"),
@@ -203,8 +219,11 @@ def test_what_cannot_be_packaged_is_one_line_and_nothing_is_written(
     arguments: str, reason: str, small: Path, names: Path, fitted: Path, tmp_path: Path, run: Run
 ) -> None:
     (tmp_path / "two.txt").write_text("cat\ndog\n")
+    (tmp_path / "one.json").write_text(json.dumps({"cat": 1, "dog": 2}))
+    (tmp_path / "map.json").write_text(json.dumps({name: f"dog {name[2]}" for name in CLASSES}))
     (tmp_path / "twice.txt").write_text("cat\n1.dog\n2.dog\n")
     files = {"two": tmp_path / "two.txt", "twice": tmp_path / "twice.txt", "names": names, "ours": fitted / "build"}
+    files |= {"one": tmp_path / "one.json", "map": tmp_path / "map.json", "photos": fitted / "data"}
     words = [word.format(small=small, **files) for word in arguments.split()]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.json").write_text("of an earlier run")
