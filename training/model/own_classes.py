@@ -1,5 +1,6 @@
 """The classes that a checkpoint itself names, and whether somebody else's names contradict them."""
 
+import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,7 +80,7 @@ def by_folders(own: ClassNames, key: str, folders: Sequence[str], source: str) -
 def _named(holder: Any, key: str) -> ClassNames | None:
     """Return what lies under a key, if it is names of classes and not something else that is called so."""
     try:
-        content = plain(holder)[key]
+        content = plain((vars(holder) if isinstance(holder, argparse.Namespace) else holder)[key])
         if isinstance(content, Mapping):
             return names_of_map(content)
         if isinstance(content, list) and all(isinstance(each, str) for each in content):
