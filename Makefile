@@ -117,6 +117,8 @@ test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and
 	@$(PYTEST)
 
 accept: $(CHECKED) demo-training ## What takes longer than `make test` has time for
+	$(call say,Types as on a Mac)
+	@.venv/bin/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(call say,Tests that take longer)
 	@.venv/bin/python -m pytest -m accept
 
