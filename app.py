@@ -35,7 +35,9 @@ def build(app: cdk.App) -> None:
     settings = load_settings("dev" if environment is None else str(environment))
     name, common = settings.environment, every_stack(settings)
     storage = StorageStack(app, f"KennelStorage-{name}", settings=settings, **common)
-    TrainingStack(app, f"KennelTraining-{name}", settings=settings, **common)
+    training = TrainingStack(app, f"KennelTraining-{name}", settings=settings, **common)
+    # Last: in an account without a default VPC it fails, and `deploy --all` ends with the first stack that does.
+    training.add_stack_dependency(storage)
     if model == "none":
         return
     artifact = load_artifact(
@@ -47,7 +49,9 @@ def build(app: cdk.App) -> None:
     endpoint.add_stack_dependency(storage)  # captured requests go to its bucket
     api = ApiStack(app, f"KennelApi-{name}", settings=settings, **common)
     api.add_stack_dependency(endpoint)
-    MonitoringStack(app, f"KennelMonitoring-{name}", settings=settings, **common)
+    monitoring = MonitoringStack(app, f"KennelMonitoring-{name}", settings=settings, **common)
+    training.add_stack_dependency(api)
+    training.add_stack_dependency(monitoring)
 
 
 if __name__ == "__main__":

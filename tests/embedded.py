@@ -99,6 +99,19 @@ class Aws:
 
         return str(eventually(status, 60))
 
+    def delete_default_vpc(self) -> None:
+        """Take the default VPC away, as many organisations do; ``create_default_vpc`` brings one back."""
+        ec2 = self.ec2
+        (vpc,) = [each["VpcId"] for each in ec2.describe_vpcs()["Vpcs"] if each["IsDefault"]]
+        for subnet in ec2.describe_subnets()["Subnets"]:
+            if subnet["VpcId"] == vpc:
+                ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+        for gateway in ec2.describe_internet_gateways()["InternetGateways"]:
+            if vpc in [each["VpcId"] for each in gateway["Attachments"]]:
+                ec2.detach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=vpc)
+                ec2.delete_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"])
+        ec2.delete_vpc(VpcId=vpc)
+
     def ask_url(
         self,
         function_url: str,

@@ -26,6 +26,7 @@ from local.container.logs import ContainerLogs
 from local.core.account import Account, Credentials
 from local.core.clock import ScaledClock
 from local.core.names import ACCOUNT, REGION
+from local.ec2 import image, network
 from local.ec2.service import Ec2Instances
 from local.host import cloudformation, hooks
 from local.host.state import Running, State, write_atomically
@@ -108,7 +109,7 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     sagemaker.add(jobs)
     sagemaker.add(TuningJobs(jobs, sagemaker.tags))
     scaling = ApplicationAutoScaling(sagemaker, account)
-    for gaps in (s3, lambda_, alarms, properties, iam, budget):
+    for gaps in (s3, lambda_, alarms, properties, iam, budget, image, network):
         gaps.register()
     hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics, capture), scaling)
     cloudformation.register(sagemaker, scaling)

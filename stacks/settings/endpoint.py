@@ -9,7 +9,9 @@ from stacks.settings.instances import InstanceType, architecture_of
 from stacks.settings.scaling import ScalingSettings
 from stacks.settings.section import Section
 from stacks.settings.variants import (
+    RELEASED_RAY_TAG,
     ContainerName,
+    RayTag,
     ServerlessSettings,
     ShadowSettings,
     Variant,
@@ -40,6 +42,7 @@ class EndpointSettings(Section):
     """
 
     container: ContainerName
+    ray_tag: RayTag = RELEASED_RAY_TAG
     instance_type: InstanceType
     network_isolation: bool
     download_timeout_seconds: EndpointTimeout
@@ -91,6 +94,7 @@ class EndpointSettings(Section):
             manifest=variant.manifest,
             # Serverless inference runs x86-64 only (SageMaker guide, "Serverless Inference").
             architecture="x86_64" if self.serverless else architecture_of(instance_type),
+            ray_tag=self.ray_tag,
         )
 
     @model_validator(mode="after")

@@ -146,7 +146,7 @@ def test_the_launch_template_lets_nobody_in(environment: Environment) -> None:
     versions = aws.ec2.describe_launch_template_versions(LaunchTemplateId=template)["LaunchTemplateVersions"]
     data = versions[0]["LaunchTemplateData"]
     assert data["InstanceType"] == settings["type"]
-    assert data["ImageId"].startswith("ami-")
+    assert data["ImageId"] == f"resolve:ssm:{settings['image_parameter']}"
     assert data["MetadataOptions"]["HttpTokens"] == "required"
     assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
     assert data["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == settings["disk_gb"]
@@ -247,8 +247,9 @@ def check_api(environment: Environment) -> None:
     targets = aws.application_autoscaling.describe_scalable_targets(ServiceNamespace="lambda")["ScalableTargets"]
     bounds = [(target["MinCapacity"], target["MaxCapacity"]) for target in targets]
     scaling = settings.get("scaling", {})
-    maximum = scaling.get("maximum_provisioned_concurrency")
-    assert bounds == ([(settings["provisioned_concurrency"], maximum)] if maximum else [])
+    provisioned = settings["provisioned_concurrency"]
+    maximum = scaling.get("maximum_provisioned_concurrency", provisioned)
+    assert bounds == ([(provisioned, maximum)] if provisioned else [])
     apis = aws.apigatewayv2.get_apis()["Items"]
     assert len(apis) == ("http_api" in settings)
     for api in apis:

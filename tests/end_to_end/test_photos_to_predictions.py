@@ -62,7 +62,7 @@ def test_the_model_has_no_network_and_reads_the_artifact_that_was_deployed(deplo
     model = sagemaker.describe_model(ModelName=deployed.resource("Endpoint", "AWS::SageMaker::Model").split("/")[-1])
     assert model["EnableNetworkIsolation"] is True
     container = model["PrimaryContainer"]
-    assert container["Image"].endswith("/ray:serve-ml-sagemaker-cpu-v1")
+    assert container["Image"].endswith("/ray:serve-ml-sagemaker-cpu-v1.4")
     assert container["Environment"]["MODEL_ARTIFACT_SHA256"] == first.sha256
     bucket, key = container["ModelDataUrl"].removeprefix("s3://").split("/", 1)
     stored = deployed.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -266,7 +266,8 @@ def test_an_artifact_of_the_version_before_is_deployed_serves_outlives_a_failed_
     def predictions(model: Model) -> list[Any]:
         answers = [deployed.ask_endpoint(photo) for photo in chosen]
         assert {answer["artifact_sha256"] for answer in answers} == {model.sha256}
-        return [answer["predictions"] for answer in answers]
+        members = ("label", "probability")  # the version before answers no others
+        return [[{each: row[each] for each in members} for row in answer["predictions"]] for answer in answers]
 
     deployed.roll_out(before, "KennelEndpoint-local")
     old = predictions(before)
