@@ -296,7 +296,8 @@ def test_a_function_url_asks_its_caller_for_both_permissions(aws: Aws, stack: st
     }
     for statements in ([url], [through], [{**url, "Resource": f"{live['Resource']}x"}, through]):
         status, body = aws.ask_url(shown["FunctionUrl"], b"{}", "application/json", caller=aws.user(*statements))
-        assert (status, json.loads(body)["Message"].split(".")[0]) == (403, "Forbidden")
+        assert status == 403
+        assert json.loads(body)["Message"].startswith("Forbidden.")
     both = aws.user(url, through)
     assert aws.ask_url(shown["FunctionUrl"], b"{}", "application/json", caller=both)[0] == 200
     assert aws.ask_url(shown["FunctionUrl"], b"{}", "application/json", caller=(both[0], "guessed"))[0] == 403
