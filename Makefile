@@ -95,7 +95,7 @@ $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOU
 # ---- AWS
 
 .PHONY: synth deploy
-synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost
+synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost and which quotas they need
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
 	@./kennel cost cdk.out
 
@@ -120,11 +120,13 @@ accept: $(CHECKED) demo-training ## What takes longer than `make test` has time 
 	$(call say,Tests that take longer)
 	@.venv/bin/python -m pytest -m accept
 
-lint: .venv/ready-dev ## ruff and mypy --strict
+lint: .venv/ready-dev ## ruff, mypy --strict, the oldest Python that the sources take, shellcheck
 	$(call say,Lint and types)
 	@.venv/bin/ruff check $(PACKAGES)
 	@.venv/bin/ruff format --check --quiet $(PACKAGES) || { echo 'Run `make format`.'; exit 1; }
 	@.venv/bin/mypy
+	@.venv/bin/vermin --quiet --no-tips --target=3.11- --violations --exclude long --exclude file $(PACKAGES)
+	@.venv/bin/shellcheck kennel .ci/run
 
 format: .venv/ready-dev ## Rewrite the sources in ruff's format
 	@.venv/bin/ruff check --fix $(PACKAGES)
@@ -146,7 +148,7 @@ clean: down ## Remove what make made
 
 .venv/uv:
 	$(call say,Set up Python and Node)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Kennel needs Python 3.11 or newer: make PYTHON=python3.12 ...'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' || { echo 'Kennel needs Python 3.11.2 or newer: make PYTHON=python3.12 ...'; exit 1; }
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.8
 	@touch $@

@@ -65,7 +65,7 @@ def kennel(data: Path, weights: Path, side: int, epochs: int, trials: int, views
     recipe = create("resnet50", str(weights), baseline.CLASSES, side, side)
     start, busy = time.perf_counter(), time.process_time()
     views_of = Views(views, "photo" if views > 1 else "none")
-    bank = FeatureBank(recipe, found, folder, choose_precision(recipe.rule.crop), views_of)
+    bank = FeatureBank(recipe, found, folder, choose_precision(recipe.classifier, recipe.rule.crop), views_of)
     heads, times = [], []
     for trial in range(trials):
         torch.manual_seed(trial)

@@ -65,5 +65,6 @@ def write_backbone(file: Path, data: Path, epochs: int) -> None:
     recipe = create("resnet50", "none", len(found.classes), SIDE, SIDE)
     train = PixelDataset(found.splits["train"], recipe.rule, "photo")
     valid = PixelDataset(found.splits["valid"], recipe.rule)
-    train_full(recipe, train, valid, Schedule(epochs, batch_size=32, lr=2e-3, seed=0), choose_precision(SIDE))
+    schedule = Schedule(epochs, batch_size=32, lr=2e-3, seed=0)
+    train_full(recipe, train, valid, schedule, choose_precision(recipe.classifier, SIDE))
     save_file(recipe.classifier.network.state_dict(), file, recipe.metadata())

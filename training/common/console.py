@@ -18,6 +18,12 @@ def say(title: str, text: str) -> None:
     console.print(f"{title:<10}  {one_line(text)}", markup=False)
 
 
+def warn(text: str) -> None:
+    """Print a warning, if there is one."""
+    if text:
+        say("Warning", text)
+
+
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:
     """Go through items with a progress bar, which a terminal alone shows, and which leaves nothing behind."""
     columns = (

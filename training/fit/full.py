@@ -3,7 +3,7 @@
 import copy
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -16,14 +16,14 @@ from training.common.console import say, track
 from training.common.errors import AlreadyTold, Stopped, TrainingError
 from training.data.photos import PixelDataset
 from training.fit import distributed
-from training.fit.batch_norm import freeze, synchronise
+from training.fit.batch_norm import freeze, needs_statistics, synchronise, with_statistics_of
 from training.fit.checkpoints import Checkpoints
 from training.fit.evaluation import measure, predict_together
-from training.fit.loading import device
-from training.fit.loop import Learner, Outcome, Report, check_finite, tell
+from training.fit.loading import batches, device
+from training.fit.loop import Learner, Outcome, Report, check_finite, exhausted, tell
 from training.fit.progress import Progress
-from training.fit.schedule import Schedule, order, roll_dice
-from training.fit.speed import Feeder
+from training.fit.schedule import Schedule, order, roll_dice, weight_of_the_past
+from training.fit.speed import Feeder, machine
 from training.fit.stopping import Stop
 from training.model.network import Recipe
 
@@ -84,7 +84,9 @@ class FullTraining:
                 f"{more}start fewer"
             )
         self.module = synchronise(copy.deepcopy(recipe.classifier).to(device()))
-        self.learner = Learner(self.module, schedule, self.steps, f"network.{recipe.head}.")
+        self.learner = Learner(
+            self.module, schedule, self.steps, f"network.{recipe.head}.", [photo.target for photo in train.photos]
+        )
         average = None
         if schedule.ema:
             average = AveragedModel(self.module, multi_avg_fn=_averaging(schedule.ema), use_buffers=True)
@@ -95,6 +97,10 @@ class FullTraining:
             self.forward = DistributedDataParallel(self.module, forward_sync_buffers=False)
             self._rehearse()
         self.feeder = Feeder(train)
+        self.retakes = schedule.batch_norm == "train" and needs_statistics(
+            self.module, schedule.epochs * self.steps, schedule.ema
+        )
+        """Whether statistics of batch norm are computed again before each validation."""
 
     def __call__(self) -> Outcome:
         """Train to the end."""
@@ -103,17 +109,22 @@ class FullTraining:
             if self.checkpoints:
                 self.stop.kept = f"--resume goes on from {self.checkpoints.folder}"
             self._resume()
-            while progress.epoch < self.schedule.epochs:
+            while not self._done():
                 began = time.perf_counter() - progress.seconds
                 self.learn(began)
-                logits, targets = self._validate()
+                candidate, logits, targets = self._validate()
                 seconds = time.perf_counter() - began
-                self.report(progress.finish_epoch(measure(logits, targets), seconds, logits, targets))
-                last = progress.epoch == self.schedule.epochs
-                if self.checkpoints and (last or self.checkpoints.due(self._position())):
+                self.report(progress.finish_epoch(measure(logits, targets), seconds, candidate, logits, targets))
+                if self.checkpoints and (self._done() or self.checkpoints.due(self._position())):
                     self._save()
         speed = {"precision": self.precision} | self.feeder.facts()
-        return replace(progress.best.outcome(self.recipe.classifier, progress.history), speed=speed)
+        settings = {"batch_norm_statistics": "one pass over train before each validation"} if self.retakes else {}
+        outcome = progress.best.outcome(self.recipe.classifier, progress.history)
+        return replace(outcome, speed=speed, settings=settings)
+
+    def _done(self) -> bool:
+        epoch = self.progress.epoch
+        return epoch >= self.schedule.epochs or exhausted(self.schedule, self.progress.best.epoch, epoch)
 
     def learn(self, began: float) -> None:
         """Take the steps of this epoch that are not taken yet."""
@@ -138,14 +149,26 @@ class FullTraining:
             if self.checkpoints and self.checkpoints.due(self._position()):
                 self._save()
 
-    def _validate(self) -> tuple[Tensor, Tensor]:
+    def _validate(self) -> tuple[nn.Module, Tensor, Tensor]:
+        """Return the weights to keep, their outputs and the targets."""
         try:
             with self.stop.at_once():  # no weights change here
-                return predict_together(self.progress.candidate, self.valid, "Validating")
+                candidate = self.progress.candidate
+                if self.retakes:
+                    candidate = with_statistics_of(candidate, self._plain_batches())
+                return candidate, *predict_together(candidate, self.valid, "Validating")
         except (Stopped, RuntimeError) as error:  # a process that was stopped first is missed by those that gather
             if not self.stop.requested and not isinstance(error, Stopped):
                 raise
             self._end()
+
+    def _plain_batches(self) -> Iterator[Tensor]:
+        """Yield this process's part of the epoch's batches, in its order (by class they would differ), not varied."""
+        size, photos = self.batch_size, PixelDataset(self.train.photos, self.train.rule)
+        items = order(len(photos), self.schedule.seed, self.progress.epoch)
+        groups = [distributed.slice_of(items[i * size : (i + 1) * size]) for i in range(self.steps)]
+        for pixels, _ in track(batches(photos, groups, self.feeder.workers), "Batch norm", len(groups)):
+            yield pixels.to(device(), non_blocking=True)
 
     def _end(self) -> NoReturn:
         if not self._save():
@@ -161,7 +184,9 @@ class FullTraining:
         if self.checkpoints and distributed.primary():  # all have the same
             try:
                 tensors, facts = self.progress.state()
-                self.checkpoints.save(self._position(), tensors, facts | {"circumstances": _circumstances()})
+                self.checkpoints.save(
+                    self._position(), tensors, facts | {"circumstances": _circumstances(self.precision)}
+                )
             except OSError as error:  # a full disk should not cost what is learnt
                 say("Checkpoint", f"not written: {error}")
                 return False
@@ -176,7 +201,7 @@ class FullTraining:
             return
         self.progress.restore(distributed.share_tensors(tensors), facts)
         say("Resumed", f"after step {facts['step']} of {self.steps} in epoch {facts['epoch'] + 1}")
-        then, now = facts["circumstances"], _circumstances()
+        then, now = facts["circumstances"], _circumstances(self.precision)
         if changed := [f"{name} {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]:
             say("Resumed", f"it was made with {'; '.join(changed)}: the result will be as good, but not bit for bit")
 
@@ -206,14 +231,13 @@ class FullTraining:
         return torch.autocast(device().type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
-def _circumstances() -> dict[str, Any]:
+def _circumstances(precision: str) -> dict[str, Any]:
     """Return what decides the last digits besides settings and photos, and may change while training is stopped."""
-    gpu = device().type == "cuda"
     return {
         "processes": distributed.size(),
         "threads": torch.get_num_threads(),
         "PyTorch": torch.__version__,
-        "processor": torch.cuda.get_device_name() if gpu else torch.backends.cpu.get_cpu_capability(),
+        "processor": machine(precision),
     }
 
 
@@ -224,7 +248,6 @@ def _averaging(decay: float) -> Callable[..., None]:
         if not averages[0].is_floating_point():  # batch norm's count of batches
             torch._foreach_copy_(averages, weights)
             return
-        past = min(decay, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averages, weights, 1 - past)
+        torch._foreach_lerp_(averages, weights, 1 - weight_of_the_past(decay, int(count)))
 
     return average

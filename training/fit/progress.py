@@ -31,10 +31,12 @@ class Progress:
         self.history: list[Epoch] = []
         self.best = Best()
 
-    def finish_epoch(self, metrics: Metrics, seconds: float, logits: Tensor, targets: Tensor) -> Epoch:
+    def finish_epoch(
+        self, metrics: Metrics, seconds: float, validated: nn.Module, logits: Tensor, targets: Tensor
+    ) -> Epoch:
         """Enter what validation said of the epoch, and stand at the beginning of the next."""
         self.history.append(Epoch(self.epoch + 1, self.loss / self.step, metrics, seconds))
-        self.best.offer(self.history, self.candidate, logits, targets)
+        self.best.offer(self.history, validated, logits, targets)
         self.epoch, self.step, self.loss, self.seconds = self.epoch + 1, 0, 0.0, 0.0
         return self.history[-1]
 

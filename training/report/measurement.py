@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.metrics.assessment import Assessment
+from training.metrics.commonest import no_better
 from training.report.thumbnails import Mistake
 
 
@@ -35,6 +36,11 @@ class Findings:
         """Return the manifest's part for each split that was measured; ``labels`` are those of the classes."""
         measured = {self.split: self.assessment.as_manifest(labels) | {"photos_sha256": self.photos_sha256}}
         return measured if self.validation is None else measured | {"validation": self.validation.as_manifest(labels)}
+
+    @property
+    def warning(self) -> str:
+        """Return a line about a result that is no result, see ``no_better``; empty for any other."""
+        return no_better(self.assessment.accuracy, self.assessment.confusion.sum(1).tolist())
 
     def __str__(self) -> str:
         """Return a line for people, who read too much into few photos."""

@@ -6,7 +6,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 
-from training.common.console import console, say
+from training.common.console import console, say, warn
 from training.tuning.request import Request
 from training.tuning.space import Numbers
 from training.tuning.study import Study, number, rank
@@ -39,6 +39,8 @@ def show(request: Request, trial: FrozenTrial, epochs: int, best: FrozenTrial | 
         standing = "; the best so far"
     place = f"Trial {number(trial)}/{request.trials}"
     say(place, f"{values(trial.params)}: {text}, {about['seconds']:.1f} s{standing}")
+    if trial.state == TrialState.COMPLETE:
+        warn(about["reason"])
 
 
 def show_best(study: Study) -> None:

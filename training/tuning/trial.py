@@ -19,6 +19,7 @@ from training.fit.loading import device, set_seed
 from training.fit.loop import Epoch, Outcome, Report
 from training.fit.options import Options, Plan, plan
 from training.fit.speed import choose_precision
+from training.metrics.commonest import no_better
 from training.model.network import Recipe, create
 
 HELD = 2**30
@@ -39,6 +40,8 @@ class Ending:
         ``complete``, ``pruned`` or ``failed``.
     epoch, accuracy, loss
         Counted from 1; of the validation split. Zero if it failed.
+    reason
+        Why it failed, or why the accuracy of a complete trial is none, see ``no_better``.
     """
 
     state: str
@@ -96,7 +99,7 @@ class Trainer:
         recipe = self._recipe(options)
         train = PixelDataset(self.photos.splits["train"], recipe.rule, chosen.augment, options.seed)
         valid = PixelDataset(self.photos.splits["valid"], recipe.rule)
-        precision = options.precision or choose_precision(recipe.rule.crop)
+        precision = options.precision or choose_precision(recipe.classifier, recipe.rule.crop)
         return train_full(recipe, train, valid, chosen.schedule, precision, report=report)
 
     def prepare(self, options: Options) -> None:
@@ -110,7 +113,7 @@ class Trainer:
         key = (*seen, options.views, chosen.augment)
         if key not in self._known:
             recipe = self._recipe(options)
-            precision = options.precision or choose_precision(recipe.rule.crop)
+            precision = options.precision or choose_precision(recipe.classifier, recipe.rule.crop)
             views = Views(options.views, chosen.augment, options.seed)
             bank = FeatureBank(recipe, self.photos, self.features, precision, views)
             self._known[key] = _Known(last_layer(recipe), bank["train"], bank["valid"])
@@ -133,7 +136,7 @@ def attempt(train: Callable[[Options, Report], Outcome], options: Options, go_on
     go_on
         Is told of each epoch, and says whether there is to be a next one.
     """
-    start, last = time.perf_counter(), list[Epoch]()
+    start, last, reason = time.perf_counter(), list[Epoch](), ""
 
     def report(epoch: Epoch) -> None:
         last[:] = [epoch]
@@ -143,10 +146,11 @@ def attempt(train: Callable[[Options, Report], Outcome], options: Options, go_on
     try:
         outcome = train(options, report)
         state, best = "complete", outcome.history[outcome.epoch - 1]
+        reason = no_better(best.validation.accuracy, outcome.validation_targets.bincount().tolist())
     except Pruned:
         state, best = "pruned", last[0]
     except (TrainingError, MemoryError, torch.OutOfMemoryError) as error:
         reason = str(error).partition("\n")[0] or "there is not enough memory"
         return Ending("failed", time.perf_counter() - start, reason=reason)
     seconds = time.perf_counter() - start
-    return Ending(state, seconds, best.number, best.validation.accuracy, best.validation.loss)
+    return Ending(state, seconds, best.number, best.validation.accuracy, best.validation.loss, reason)

@@ -3,6 +3,13 @@ from pathlib import Path
 import pytest
 
 from training.data import photos
+from training.fit import speed
+
+
+@pytest.fixture
+def amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the rules take this CPU for one with AMX."""
+    monkeypatch.setattr(speed, "bfloat16_unit", lambda: speed.AMX)
 
 
 @pytest.fixture

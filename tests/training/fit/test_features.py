@@ -172,6 +172,7 @@ def test_validation_and_test_are_as_served_and_in_float32(data: Path, cache: Pat
     assert not torch.equal(plain["train"].rows[0], quick["train"].rows[0])
 
 
+@pytest.mark.usefixtures("amx")
 def test_many_photos_are_worth_compiling_and_go_without_where_that_fails(
     data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,7 @@ def test_a_network_without_a_linear_last_layer_is_refused() -> None:
         Frozen(recipe("squeezenet1_1"), "float32")
 
 
+@pytest.mark.usefixtures("amx")
 def test_a_compiled_network_gives_the_same_features_whatever_comes_with_a_photo() -> None:
     made, photos = tiny(), pixels(6)
     plain, compiled = Frozen(made, "bfloat16"), Frozen(made, "bfloat16", MANY)
@@ -125,6 +126,7 @@ def wrong(*_: object, **__: object) -> Callable[[Tensor], Tensor]:
     return lambda photos: torch.arange(float(len(photos) * 128)).reshape(-1, 128).cos()
 
 
+@pytest.mark.usefixtures("amx")
 @pytest.mark.parametrize("compiler", [raising, wrong])
 def test_a_network_that_cannot_be_compiled_or_then_computes_something_else_stays_as_it_is(
     compiler: Callable[..., Callable[[Tensor], Tensor]], monkeypatch: pytest.MonkeyPatch
@@ -136,6 +138,7 @@ def test_a_network_that_cannot_be_compiled_or_then_computes_something_else_stays
     assert torch.equal(frozen(photos), before)
 
 
+@pytest.mark.usefixtures("amx")
 @pytest.mark.parametrize(
     ("architecture", "precision", "photos", "compiled"),
     [
@@ -151,6 +154,7 @@ def test_a_network_is_compiled_where_it_gains_by_that_and_has_enough_photos_befo
     assert Frozen(recipe(architecture), precision, photos).compiled is compiled
 
 
+@pytest.mark.usefixtures("amx")
 def test_photos_of_half_the_side_have_to_be_four_times_as_many() -> None:
     made = recipe("resnet18")
     enough = next(count for count in range(10**5, 10**7, 10**5) if Frozen(made, "bfloat16", count).compiled)

@@ -114,6 +114,10 @@ def test_the_page_has_every_section_and_its_numbers(photos: list[Photo]) -> None
         f"{percent(found.assessment.accuracy)} right".replace("\N{NO-BREAK SPACE}", " "),
         f"{wrong} of 60 wrong",
         f"expected calibration error {found.assessment.calibrated.error:.4f}",
+        "balanced accuracy: the mean",
+        percent(found.assessment.balanced_accuracy).replace("\N{NO-BREAK SPACE}", " "),
+        "macro F1: the mean",
+        f"{found.assessment.macro_f1:.4f}",
         "before temperature scaling",
         "after temperature scaling",
         "epoch 2, whose weights were kept",
@@ -284,3 +288,11 @@ def test_the_manifest_is_enough_for_what_it_shows(photos: list[Photo]) -> None:
     """What is not JSON cannot be read back from ``model.json``."""
     content = manifest(LABELS)
     assert page(json.loads(json.dumps(content)), findings(photos)) == page(content, findings(photos))
+
+
+def test_a_model_that_names_one_class_for_all_is_told(photos: list[Photo]) -> None:
+    warning = "is no better than naming the commonest class for every photo"
+    labels = [f"class {n}" for n in range(6)]
+    assert warning not in read(page(manifest(labels), findings(photos))).text
+    poor = findings(photos, strength=0.0)
+    assert f"Warning: accuracy {poor.assessment.accuracy:.4f} {warning}" in read(page(manifest(labels), poor)).text

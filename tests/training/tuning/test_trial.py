@@ -73,6 +73,15 @@ def test_both_modes_report_each_epoch_and_can_be_ended(
     assert "valid_accuracy" not in capfd.readouterr().out
 
 
+def test_a_trial_that_learns_nothing_says_so(learning: photos.Photos, options: Options, tmp_path: Path) -> None:
+    trainer = Trainer(learning, 32, tmp_path / "features")
+    one_class = replace(options, weights="none", mode="full", epochs=1, lr=1e-9, batch_size=24, arch="squeezenet1_1")
+    ending = attempt(trainer, one_class, lambda _: True)
+    assert ending.state == "complete"
+    assert ending.reason.startswith(f"accuracy {ending.accuracy:.4f} is no better than naming the commonest class")
+    assert attempt(trainer, options, lambda _: True).reason == ""
+
+
 def test_divergence_and_options_that_do_not_go_together_fail(
     learning: photos.Photos, options: Options, tmp_path: Path
 ) -> None:
