@@ -24,6 +24,7 @@ from operate.errors import OperateError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
@@ -59,6 +60,11 @@ class Account:
     def s3(self) -> "S3Client":
         """Where artifacts and their manifests are."""
         return self.session.client("s3", config=_CONFIG)
+
+    @cached_property
+    def functions(self) -> "LambdaClient":
+        """Where the function is."""
+        return self.session.client("lambda", config=_CONFIG)
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":

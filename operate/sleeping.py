@@ -165,8 +165,25 @@ def _rest(account: Account, environment: Environment, record: Record) -> None:
     for noun, change in (("Api", unprovisioned), ("Monitoring", silent)):
         if stacks.describe(account, environment.stack(noun)) is not None:
             stacks.edit(account, environment.stack(noun), change)
+    _remove_provisioned(account, environment)
     if record.notebook and _notebook_runs(account, environment):
         account.sagemaker.stop_notebook_instance(NotebookInstanceName=environment.notebook)
+
+
+def _remove_provisioned(account: Account, environment: Environment) -> None:
+    """Delete provisioned concurrency that is left: CloudFormation leaves what autoscaling set (aws-cdk issue 31507).
+
+    Only after the template has none: an update of an alias fails where the template's is gone (serverless issue 10897).
+    """
+    try:
+        listed = account.functions.list_provisioned_concurrency_configs(FunctionName=environment.endpoint)
+    except ClientError as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return
+        raise
+    for config in listed["ProvisionedConcurrencyConfigs"]:
+        qualifier = config["FunctionArn"].rsplit(":", 1)[-1]
+        account.functions.delete_provisioned_concurrency_config(FunctionName=environment.endpoint, Qualifier=qualifier)
 
 
 def _notebook_runs(account: Account, environment: Environment) -> bool:

@@ -27,8 +27,9 @@ class AccountSettings(Section):
     credentials. The templates name neither, so that binding an environment that is deployed changes nothing of it.
     """
 
-    id: str | None = None
-    region: str | None = None
+    # Far above what either has, so that the messages below speak.
+    id: str | None = Field(default=None, max_length=64)
+    region: str | None = Field(default=None, max_length=64)
     termination_protection: bool
     # The longest ARN: IAM API reference, arnType.
     permissions_boundary: str | None = Field(default=None, max_length=2048)
