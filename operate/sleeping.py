@@ -178,7 +178,7 @@ def _remove_provisioned(account: Account, environment: Environment) -> None:
     try:
         listed = account.functions.list_provisioned_concurrency_configs(FunctionName=environment.endpoint)
     except ClientError as error:
-        if code_of(error) == "ResourceNotFoundException":
+        if code_of(error) in ("ResourceNotFoundException", "ProvisionedConcurrencyConfigNotFoundException"):
             return
         raise
     for config in listed["ProvisionedConcurrencyConfigs"]:

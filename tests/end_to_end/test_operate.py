@@ -19,6 +19,7 @@ from tests.end_to_end.project import Deployment, Model, run
 
 NAME = "operated"
 ACCOUNT, REGION = "123456789012", "us-east-1"
+BEFORE = "of-before"
 BUCKET = f"kennel-{NAME}-{ACCOUNT}-{REGION}"
 
 
@@ -103,24 +104,16 @@ def test_rollback_takes_an_address_and_the_manifest_beside_it(environment: Envir
 
 
 def test_a_rollback_behind_the_stacks_back_is_noticed(environment: Environment) -> None:
+    """The next test's deployment brings the endpoint and its stack together again."""
     sagemaker, name = environment.aws.sagemaker, environment.aws.name
-    declared = environment.endpoint()["config"]
-    described = sagemaker.describe_endpoint_config(EndpointConfigName=declared)
-    sagemaker.create_endpoint_config(EndpointConfigName="of-before", ProductionVariants=described["ProductionVariants"])
-
-    def update(config: str) -> None:
-        sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
-        eventually(lambda: sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService")
-
     settings = load_environment(NAME, environment.project / "settings")
-    update("of-before")
-    try:
-        with pytest.raises(OperateError, match="SageMaker rolled the update back"):
-            verdict(account(environment), settings)
-    finally:
-        update(declared)
-        sagemaker.delete_endpoint_config(EndpointConfigName="of-before")
     assert "as KennelEndpoint-operated declares" in verdict(account(environment), settings)
+    described = sagemaker.describe_endpoint_config(EndpointConfigName=environment.endpoint()["config"])
+    sagemaker.create_endpoint_config(EndpointConfigName=BEFORE, ProductionVariants=described["ProductionVariants"])
+    sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=BEFORE)
+    eventually(lambda: sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService", 60)
+    with pytest.raises(OperateError, match="SageMaker rolled the update back"):
+        verdict(account(environment), settings)
 
 
 def test_the_instance_type_of_a_scaling_endpoint_is_changed_and_resumes(
@@ -178,6 +171,7 @@ def test_destroy_asks_and_deletes_what_updates_retained_and_nothing_of_others(en
     assert environment.remaining() == []
     models = [item["ModelName"] for item in sagemaker.list_models()["Models"]]
     sagemaker.delete_model(ModelName="of-another")
+    sagemaker.delete_endpoint_config(EndpointConfigName=BEFORE)
     assert "of-another" in models
     assert "retained" not in models
     assert config["model"] not in models
