@@ -102,7 +102,7 @@ OPERATE_PRODUCTION = $(if $(filter yes,$(PRODUCTION)),--production) $(if $(filte
 OPERATED := .venv/ready-synth node_modules/ready
 
 .PHONY: synth deploy rollback sleep wake change-instance-type destroy
-synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost
+synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost and which quotas they need
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
 	@./kennel cost cdk.out
 
@@ -132,7 +132,7 @@ CHECKED := .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/read
 
 quick: lint ## The inner loop, a minute: lint, types and the tests that start nothing; no Node
 	$(call say,Tests that start nothing)
-	@$(PYTEST) --quick --quiet -r fE --durations=3
+	@$(PYTEST) --quick --quiet --disable-warnings -p no:syrupy -r fE --durations=3
 
 test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
 	$(call say,Tests)
@@ -142,11 +142,13 @@ accept: $(CHECKED) demo-training ## What takes longer than `make test` has time 
 	$(call say,Tests that take longer)
 	@.venv/bin/python -m pytest -m accept
 
-lint: .venv/ready-dev ## ruff and mypy --strict
+lint: .venv/ready-dev ## ruff, mypy --strict, the oldest Python that the sources take, shellcheck
 	$(call say,Lint and types)
 	@.venv/bin/ruff check $(PACKAGES)
 	@.venv/bin/ruff format --check --quiet $(PACKAGES) || { echo 'Run `make format`.'; exit 1; }
 	@.venv/bin/mypy
+	@.venv/bin/vermin --quiet --no-tips --target=3.11- --violations --exclude long --exclude file $(PACKAGES)
+	@.venv/bin/shellcheck kennel .ci/run
 
 format: .venv/ready-dev ## Rewrite the sources in ruff's format
 	@.venv/bin/ruff check --fix $(PACKAGES)

@@ -68,7 +68,7 @@ def parser() -> Parser:
     made.add_argument(
         "--rounds", type=whole(1), default=7, help="batches that each way is measured with (default: %(default)s)"
     )
-    made.add_argument("--no-compile", action="store_true", help="leave out compiling, which takes up to a minute")
+    made.add_argument("--no-compile", action="store_true", help="leave out compiling, which takes about a minute")
     return made
 
 

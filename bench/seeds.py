@@ -20,7 +20,7 @@ from training.data.sample import write_sample
 from training.fit.options import DEFAULT_EPOCHS, Options, plan
 
 
-def accuracy(data: Path, epochs: int, seed: int) -> tuple[int, float, float]:
+def accuracy(data: Path, epochs: int, every: int, seed: int) -> tuple[int, float, float]:
     """Return the seed, the test accuracy of its training, and the seconds that it took."""
     import torch
 
@@ -38,7 +38,7 @@ def accuracy(data: Path, epochs: int, seed: int) -> tuple[int, float, float]:
     chosen = plan(Options(folders={}, out=Path(), epochs=epochs, seed=seed))
     torch.manual_seed(seed)
     recipe = create("resnet18", "none", 10, None, 32)
-    train = PixelDataset(splits["train"], recipe.rule, chosen.augment, seed)
+    train = PixelDataset(splits["train"][::every], recipe.rule, chosen.augment, seed)
     train_full(recipe, train, PixelDataset(splits["valid"], recipe.rule), chosen.schedule)
     test = measure(*predict(recipe.classifier, PixelDataset(splits["test"], recipe.rule), ""))
     return seed, test.accuracy, time.perf_counter() - start
@@ -55,6 +55,9 @@ def parser() -> Parser:
         type=whole(1),
         default=DEFAULT_EPOCHS["full"],
         help="epochs of each training (default: %(default)s, as in `fit`)",
+    )
+    made.add_argument(
+        "--every", type=whole(1), default=1, metavar="N", help="train on each N-th photo (default: %(default)s, all)"
     )
     made.add_argument(
         "--above",
@@ -76,7 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
         data = Path(folder, "digits")
         write_sample(data)
         found = []
-        for seed, result, seconds in pool.imap_unordered(partial(accuracy, data, options.epochs), range(seeds)):
+        for seed, result, seconds in pool.imap_unordered(
+            partial(accuracy, data, options.epochs, options.every), range(seeds)
+        ):
             found.append(result)
             print(f"seed {seed}  test accuracy {result:.4f}  {seconds:.0f} s", flush=True)
     print(f"{seeds} seeds: lowest {min(found):.4f}, mean {sum(found) / seeds:.4f}; above {options.above} asked for")

@@ -101,6 +101,8 @@ class SageMaker(JsonService):
                 raise validation_error(f"The embedded AWS does not simulate {member}.")
         for variant in p["ProductionVariants"]:
             self._model(variant.get("ModelName", ""))
+            if variant.get("RoutingConfig", {}).get("RoutingStrategy") == "PREFIX_AWARE":
+                raise validation_error("The embedded AWS does not simulate RoutingStrategy PREFIX_AWARE.")
             for required in ("InitialInstanceCount", "InstanceType"):
                 if required not in variant:
                     raise validation_error(

@@ -80,7 +80,7 @@ class EndpointStack(Stack):
         CfnOutput(self, "EndpointName", value=endpoint.attr_endpoint_name)
 
     def _capture(self, settings: Settings) -> sagemaker.CfnEndpointConfig.DataCaptureConfigProperty | None:
-        """Keep a share of requests and answers in the bucket (SageMaker guide, "Data capture")."""
+        """Keep a share of the answers, or of photos and answers, in the bucket (SageMaker guide, "Data capture")."""
         if settings.endpoint.capture_percentage == 0:
             return None
         return Config.DataCaptureConfigProperty(
@@ -88,7 +88,10 @@ class EndpointStack(Stack):
             initial_sampling_percentage=settings.endpoint.capture_percentage,
             destination_s3_uri=f"s3://{names.bucket_name(self, settings.environment)}/capture",
             kms_key_id=settings.storage.kms_key_arn,
-            capture_options=[Config.CaptureOptionProperty(capture_mode=mode) for mode in ("Input", "Output")],
+            capture_options=[
+                Config.CaptureOptionProperty(capture_mode=mode)
+                for mode in (("Output",) if settings.endpoint.capture == "answers" else ("Input", "Output"))
+            ],
             # Answers stay readable; photos become base64.
             capture_content_type_header=Config.CaptureContentTypeHeaderProperty(
                 json_content_types=["application/json"]
@@ -162,4 +165,5 @@ def _variant(
         initial_instance_count=None if serverless else variant.instances,
         model_data_download_timeout_in_seconds=None if serverless else endpoint.download_timeout_seconds,
         container_startup_health_check_timeout_in_seconds=None if serverless else endpoint.startup_timeout_seconds,
+        routing_config=None if serverless else Config.RoutingConfigProperty(routing_strategy=endpoint.routing.upper()),
     )

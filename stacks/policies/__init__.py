@@ -24,13 +24,14 @@ from stacks.policies.network import create_network_interfaces, describe_network,
 from stacks.policies.notebook import stop_notebook, write_notebook_logs
 from stacks.policies.notifications import tell_of_alarms, tell_of_budget
 from stacks.policies.training_instance import open_session_channels, register_instance, write_instance_logs
-from stacks.policies.training_job import publish_training_metrics, write_training_job_logs
+from stacks.policies.training_job import encrypt_job_output, publish_training_metrics, write_training_job_logs
 from stacks.policies.trust import sagemaker_principal
 
 __all__ = [
     "create_network_interfaces",
     "delete_checkpoints",
     "describe_network",
+    "encrypt_job_output",
     "invoke_endpoint",
     "list_prefixes",
     "log_in_to_ecr",

@@ -219,8 +219,9 @@ def check_api(environment: Environment) -> None:
     targets = aws.application_autoscaling.describe_scalable_targets(ServiceNamespace="lambda")["ScalableTargets"]
     bounds = [(target["MinCapacity"], target["MaxCapacity"]) for target in targets]
     scaling = settings.get("scaling", {})
-    maximum = scaling.get("maximum_provisioned_concurrency")
-    assert bounds == ([(settings["provisioned_concurrency"], maximum)] if maximum else [])
+    provisioned = settings["provisioned_concurrency"]
+    maximum = scaling.get("maximum_provisioned_concurrency", provisioned)
+    assert bounds == ([(provisioned, maximum)] if provisioned else [])
     apis = aws.apigatewayv2.get_apis()["Items"]
     assert len(apis) == ("http_api" in settings)
     for api in apis:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.embedded import ROOT, Traffic, eventually
 from tests.end_to_end.archives import repacked
+from tests.end_to_end.environment import copied_project
 from tests.end_to_end.project import Deployment, Model, synthesised
 
 ENVIRONMENT = "guarded"
@@ -23,11 +24,7 @@ def respond(model, body, headers):
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with prod's settings under another name, and nothing of them kept after the test."""
-    folder = tmp_path_factory.mktemp(ENVIRONMENT)
-    for path in ROOT.iterdir():
-        if path.name != "settings" and not path.name.startswith(("cdk.out", ".git")):
-            (folder / path.name).symlink_to(path)
-    (folder / "settings").mkdir()
+    folder = copied_project(tmp_path_factory.mktemp(ENVIRONMENT))
     settings = (ROOT / "settings" / "prod.toml").read_text()
     for kept in ("termination_protection", "retain"):
         assert f"\n{kept} = true" in settings

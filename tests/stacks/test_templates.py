@@ -106,6 +106,18 @@ def test_concurrency_is_reserved_only_when_the_setting_is_there(
     assert prod["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
 
 
+def test_no_scalable_target_names_its_role_which_may_not_be_there_yet(
+    templates: Callable[[str], Templates], resources: OfType
+) -> None:
+    found = [
+        target["Properties"]
+        for template in templates("prod").values()
+        for target in resources(template, "AWS::ApplicationAutoScaling::ScalableTarget").values()
+    ]
+    assert {target["ServiceNamespace"] for target in found} == {"lambda", "sagemaker"}
+    assert not any("RoleARN" in target for target in found)
+
+
 def test_stacks_do_not_lock_one_another_with_exports(templates: Callable[[str], Templates]) -> None:
     for template in templates("prod").values():
         assert all("Export" not in output for output in template["Outputs"].values())

@@ -17,10 +17,16 @@ from serving.deployment import app
 __all__ = ["app"]
 """,
     "code/inference.py": """\
-# AWS's PyTorch containers import this file and call these four functions.
-from serving.inference import input_fn, model_fn, output_fn, predict_fn
+# AWS's inference toolkit for PyTorch imports this file and calls these four functions.
+from serving import inference
+from serving.inference import input_fn, model_fn, predict_fn
 
 __all__ = ["input_fn", "model_fn", "output_fn", "predict_fn"]
+
+
+def output_fn(prediction, accept):
+    # AWS's toolkit passes its context to a third parameter, even one with a default.
+    return inference.output_fn(prediction, accept)
 """,
     "code/server.py": """\
 # Serves the artifact without one of AWS's containers: python code/server.py

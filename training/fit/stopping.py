@@ -63,8 +63,8 @@ def stopping() -> Iterator[Stop]:
     """Turn SIGTERM and Ctrl-C into ``Stopped``, in whatever place they come.
 
     Only the main thread may set a signal's handler: elsewhere (a trial of a search) they stay what they were. An
-    ignored signal stays ignored: a shell starts background commands with SIGINT ignored, so that Ctrl-C ends only the
-    foreground. SIGTERM ends those.
+    ignored signal stays ignored: a shell starts background commands with SIGINT ignored, so that Ctrl-C ends only what
+    is in the foreground. SIGTERM ends the others.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

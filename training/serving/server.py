@@ -1,6 +1,7 @@
 """Serve an artifact over HTTP, as SageMaker asks of a container.
 
-    python server.py
+    python code/server.py         from an unpacked artifact
+    python -m serving.server      in Kennel's own image
 
 ``GET /ping`` is 200 once the model has answered a generated photo (before that, nothing listens), and
 ``POST /invocations`` takes a photo. On SIGTERM it finishes the requests that it has and exits with 0; a model that

@@ -13,6 +13,7 @@ from typing import Any
 
 from training.common.memory import keep_memory
 from training.data.layout import Photos
+from training.serving.cores import core_numbers
 
 
 class Worker:
@@ -82,8 +83,8 @@ def heard(workers: list[Worker]) -> Iterator[tuple[Worker, Any]]:
 
 def _work(pipe: "Connection[Any, Any]", number: int, threads: int, photos: Photos, side: int, features: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if hasattr(os, "sched_getaffinity") and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
+    if hasattr(os, "sched_setaffinity"):
+        cores = core_numbers()
         os.sched_setaffinity(0, [cores[(number * threads + i) % len(cores)] for i in range(threads)])
     with Path(os.devnull).open("w") as nothing:
         os.dup2(nothing.fileno(), 1)  # the parent does the talking

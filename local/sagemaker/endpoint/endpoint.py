@@ -223,6 +223,8 @@ class Endpoint:
             weight=config.get("InitialVariantWeight", 1.0),
             desired=self._desired(config, retained),
             fleet=self.make_fleet(config, spec),
+            role=model["ExecutionRoleArn"],
+            capture=deployment.config.get("DataCaptureConfig"),
         )
         if (old := self.variants.get(variant.name)) and "DesiredWeight" in retained:
             variant.weight = old.weight

@@ -31,6 +31,19 @@ def serve_something(aws: Aws) -> int:
     return int(ask(aws, "one")["pid"])
 
 
+@pytest.mark.parametrize("error", [ProcessLookupError, PermissionError])
+def test_without_proc_a_group_that_takes_no_signal_has_ended(
+    monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    def killpg(*_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "exists", lambda _: False)  # macOS has no /proc
+    assert group_alive(os.getpgrp())
+    monkeypatch.setattr(os, "killpg", killpg)
+    assert not group_alive(os.getpgrp())
+
+
 def test_up_is_idempotent_and_down_leaves_nothing(state: Path) -> None:
     port = free_port()
     assert run_local("up", "--state", state, "--port", str(port)).returncode == 0

@@ -361,6 +361,16 @@ def test_serverless_has_no_instances_no_scaling_no_guardrails_and_no_isolation(
     assert not statements(template, "ReadAlarms")
 
 
+@pytest.mark.parametrize("routing", [None, "random"])
+def test_every_variant_is_routed_as_set(synthesise_endpoint: Synthesise, routing: str | None) -> None:
+    shadow = {"name": "Candidate", "sampling_percentage": 25}
+    template = synthesise_endpoint(shadow=shadow, **({"routing": routing} if routing else {}))
+    config = one(template, "SageMaker::EndpointConfig")
+    strategy = {"RoutingStrategy": "RANDOM" if routing else "LEAST_OUTSTANDING_REQUESTS"}
+    for variant in (*config["ProductionVariants"], *config["ShadowProductionVariants"]):
+        assert variant["RoutingConfig"] == strategy
+
+
 # Capture
 
 
@@ -371,12 +381,15 @@ def test_nothing_is_captured_and_nothing_may_be_written_by_default(synthesise_en
     assert not statements(template, "UseKey")
 
 
-def test_captured_requests_go_to_the_bucket_and_nowhere_else(synthesise_endpoint: Synthesise) -> None:
-    template = synthesise_endpoint(capture_percentage=20)
-    capture = one(template, "SageMaker::EndpointConfig")["DataCaptureConfig"]
-    assert (capture["EnableCapture"], capture["InitialSamplingPercentage"]) == (True, 20)
-    assert text(capture["DestinationS3Uri"]) == "s3://kennel-dev-?-?/capture"
-    assert [option["CaptureMode"] for option in capture["CaptureOptions"]] == ["Input", "Output"]
+@pytest.mark.parametrize(("capture", "modes"), [("answers", ["Output"]), ("photos_and_answers", ["Input", "Output"])])
+def test_captured_requests_go_to_the_bucket_and_nowhere_else(
+    synthesise_endpoint: Synthesise, capture: str, modes: list[str]
+) -> None:
+    template = synthesise_endpoint(capture_percentage=20, capture=capture)
+    config = one(template, "SageMaker::EndpointConfig")["DataCaptureConfig"]
+    assert (config["EnableCapture"], config["InitialSamplingPercentage"]) == (True, 20)
+    assert text(config["DestinationS3Uri"]) == "s3://kennel-dev-?-?/capture"
+    assert [option["CaptureMode"] for option in config["CaptureOptions"]] == modes
     (write,) = statements(template, "WriteCapture")
     assert write["Action"] == "s3:PutObject"
     assert text(write["Resource"]) == "arn:?:s3:::kennel-dev-?-?/capture/*"
@@ -386,7 +399,7 @@ def test_captured_requests_go_to_the_bucket_and_nowhere_else(synthesise_endpoint
 def test_the_key_of_the_bucket_is_used_for_what_lies_in_it(
     synthesise_endpoint: Synthesise, percentage: int, actions: Any
 ) -> None:
-    template = synthesise_endpoint(capture_percentage=percentage, kms_key_arn=KEY)
+    template = synthesise_endpoint(capture_percentage=percentage, capture="answers", kms_key_arn=KEY)
     (use,) = statements(template, "UseKey")
     assert (use["Action"], use["Resource"]) == (actions, KEY)
     capture = one(template, "SageMaker::EndpointConfig").get("DataCaptureConfig", {})

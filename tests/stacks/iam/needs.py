@@ -221,6 +221,7 @@ NEEDS: dict[str, dict[str, Need]] = {
             ["/aws/sagemaker/TrainingJobs" for _ in view.output("TrainingRoleArn")]
         ),
         "PublishTrainingMetrics": lambda view: _everything_if(view.output("TrainingRoleArn")),
+        "EncryptJobOutput": lambda view: _bucket_key_if(view, view.output("TrainingRoleArn")),
         "DescribeNetwork": lambda view: _everything_if(_network_of_jobs(view)),
         "CreateNetworkInterfaces": _network_of_jobs,
         "ManageNetworkInterfaces": lambda view: _interfaces_if(_network_of_jobs(view)),

@@ -139,6 +139,12 @@ def test_only_sagemaker_for_this_account_and_region_may_assume_the_job_role(synt
     }
 
 
+def test_with_a_key_of_the_users_jobs_may_encrypt_their_output_which_sagemaker_asks_for(synthesise: Synthesise) -> None:
+    statement = role(synthesise(KEY), "JobRole")["EncryptJobOutput"]
+    assert (statement["Action"], statement["Resource"]) == ("kms:Encrypt", KEY)
+    assert "EncryptJobOutput" not in role(synthesise(), "JobRole")
+
+
 @pytest.mark.parametrize("name", ["JobRole", "InstanceRole", "NotebookRole"])
 def test_with_a_key_of_the_users_each_role_may_use_it_through_s3_only(synthesise: Synthesise, name: str) -> None:
     statement = role(synthesise(KEY, notebook=True), name)["UseKey"]

@@ -94,6 +94,23 @@ def test_the_photos_of_a_prefix_are_brought_and_nothing_else(bucket: Any) -> Non
     assert contents(fetch(f"{ADDRESS}/")) == expected
 
 
+def test_objects_are_taken_by_their_endings_and_those_without_one_too(bucket: Any) -> None:
+    taken = {f"train/cat/{name}" for name in ("3.JPG", "4.jfif", "5.jpe", "0d5f")}
+    for name in (*taken, "train/cat/notes.txt", "train/cat/.DS_Store", "train/cat/._3.JPG", "train/cat/6.heic"):
+        put(bucket, name, "x")
+    there = contents(fetch(ADDRESS)).keys()
+    assert taken <= there
+    assert len(there) == 9 + len(taken)
+
+
+def test_a_class_with_objects_and_no_photo_is_named(bucket: Any, downloads: list[str]) -> None:
+    for split in ("train", "valid", "test"):
+        put(bucket, f"{split}/bird/1.heic", "x")
+    with pytest.raises(TrainingError, match=f"s3://{BUCKET}/data/dogs/train/bird/ has 1 file .* and no photo"):
+        fetch(ADDRESS)
+    assert downloads == []
+
+
 def test_only_what_is_new_or_changed_is_downloaded_and_what_is_gone_goes(bucket: Any, downloads: list[str]) -> None:
     before = fetch(ADDRESS)
     assert len(downloads) == 9

@@ -46,7 +46,7 @@ def test_workers_decode_only_where_that_is_noticed_and_faster(
 
 def test_photos_that_take_longer_than_learning_get_more_workers(splits: Splits) -> None:
     made = feeder(splits, 8)
-    made._learn([1.0] * 8, [0.8] * 8)
+    made._learn([1.0] * 8, [0.78] * 8)  # far from where the last digit would decide, which Python 3.12 sums otherwise
     assert made.workers == 4
 
 

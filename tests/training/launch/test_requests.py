@@ -140,7 +140,12 @@ def test_the_metrics_are_read_from_the_line_of_an_epoch() -> None:
         "valid_loss": ["0.0456"],
         "test_accuracy": [],
         "test_loss": [],
+        "test_balanced_accuracy": [],
+        "test_macro_f1": [],
     }
+    line = "test_accuracy=0.9 test_loss=0.4 test_balanced_accuracy=0.8 test_macro_f1=0.7"
+    found = {each["Name"]: re.findall(each["Regex"], line) for each in METRICS if each["Name"].startswith("test")}
+    assert [*found.values()] == [["0.9"], ["0.4"], ["0.8"], ["0.7"]]
 
 
 def test_the_entry_point_hands_sigterm_on_and_keeps_the_exit_status(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from training.artifact.layout import SERVING
 
-SERVER = ["-m", "serving.server"]
+SERVER = ["-P", "-m", "serving.server"]
 """As in the image: the package is found on PYTHONPATH."""
 
 
@@ -148,6 +148,17 @@ def test_a_caller_who_hangs_up_half_way_disturbs_nobody(port: int, photo: bytes)
         with socket.create_connection(("127.0.0.1", port)) as caller:
             caller.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + photo[:100])
     assert ask(port, "POST", "/invocations", photo)[0] == 200
+
+
+def test_it_starts_as_the_image_does_and_runs_no_code_of_the_current_folder(
+    artifact: Path, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"ENTRYPOINT {json.dumps(['python', *SERVER])}\n" in (SERVING / "Dockerfile").read_text()
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / "__init__.py").write_text("raise SystemExit('code of the current folder')")
+    monkeypatch.chdir(tmp_path)
+    with running(artifact) as (_, port):
+        assert ask(port, "POST", "/invocations", photo)[0] == 200
 
 
 def test_concurrent_requests_get_each_their_own_answer(port: int, encode: Callable[..., bytes]) -> None:
