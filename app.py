@@ -12,7 +12,7 @@ import aws_cdk as cdk
 
 from stacks.api.stack import ApiStack
 from stacks.common.every_stack import every_stack
-from stacks.endpoint.artifact import MANIFEST, load_artifact
+from stacks.endpoint.artifact import load_artifact
 from stacks.endpoint.stack import EndpointStack
 from stacks.monitoring.stack import MonitoringStack
 from stacks.settings import load_settings
@@ -41,7 +41,7 @@ def build(app: cdk.App) -> None:
     if model == "none":
         return
     artifact = load_artifact(
-        MANIFEST if manifest is None else Path(str(manifest)),
+        None if manifest is None else Path(str(manifest)),
         minimum_accuracy=settings.model.minimum_accuracy,
         location=None if model is None else str(model),
     )

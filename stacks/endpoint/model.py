@@ -43,7 +43,9 @@ class HostedModel(Construct):
         )
         container = serving_container(self, variant)
         url, object_arn = self._locate(artifact)
-        inputs = hashlib.sha256(f"{artifact.sha256} {variant.container}".encode()).hexdigest()
+        # The same bytes at another address need another policy, and the running fleet keeps its own meanwhile.
+        where = f" {artifact.bucket}/{artifact.key}" if artifact.path is None else ""
+        inputs = hashlib.sha256(f"{artifact.sha256}{where} {variant.container}".encode()).hexdigest()
         access = iam.Policy(
             self,
             f"Access{inputs[:12]}",
@@ -97,5 +99,21 @@ class HostedModel(Construct):
                 source_hash=f"{artifact.sha256}.tar",
             )
             bucket, key = asset.bucket_name, asset.object_key
+            self._keep_manifest(artifact)
         object_arn = stack.format_arn(service="s3", region="", account="", resource=f"{bucket}/{key}")
         return f"s3://{bucket}/{key}", object_arn
+
+    def _keep_manifest(self, artifact: Artifact) -> None:
+        """Upload the manifest beside an artifact that is uploaded: ``<sha256>.json`` beside ``<sha256>.tar.gz``.
+
+        A rollback needs both, and then has the address of one. The template does not name it.
+        """
+        if artifact.manifest is None:
+            return
+        stack = Stack.of(self)
+        staged = AssetStaging(self, "Manifest", source_path=str(artifact.manifest))
+        stack.synthesizer.add_file_asset(
+            file_name=staged.relative_staged_path(stack),
+            packaging=FileAssetPackaging.FILE,
+            source_hash=artifact.sha256,
+        )

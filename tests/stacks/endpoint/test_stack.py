@@ -11,7 +11,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 
-from stacks.endpoint.artifact import Artifact
+from stacks.endpoint.artifact import Artifact, load_artifact
 from stacks.endpoint.stack import EndpointStack
 from stacks.settings import Settings
 from stacks.settings.endpoint import EndpointSettings
@@ -443,3 +443,33 @@ def test_bounds_change_by_the_clock(synthesise_endpoint: Synthesise) -> None:
             "ScalableTargetAction": {"MinCapacity": 2, "MaxCapacity": 3},
         }
     ]
+
+
+def test_the_same_bytes_at_another_address_have_a_policy_of_their_own(dev: Settings, in_project: None) -> None:
+    """Else the policy of the running fleet would change under it."""
+    policies = []
+    for bucket in ("models-bucket", "other-bucket"):
+        artifact = Artifact("0" * 64, bucket=bucket, key="7/model.tar.gz")
+        stack = EndpointStack(cdk.App(), "Endpoint", settings=dev, artifact=artifact)
+        policies.append(
+            {name for name in of_type(dict(Template.from_stack(stack).to_json()), "IAM::Policy") if "Access" in name}
+        )
+    assert not policies[0] & policies[1]
+
+
+def test_the_manifest_is_uploaded_beside_the_artifact(
+    dev: Settings, in_project: None, write_artifact: Any, tmp_path: Path
+) -> None:
+    manifest = write_artifact(tmp_path)
+    artifact = load_artifact(manifest, minimum_accuracy=0.9)
+    app = cdk.App(outdir=str(tmp_path / "cdk.out"))
+    stack = EndpointStack(app, "Endpoint", settings=dev, artifact=artifact)
+    app.synth()
+    assets = json.loads((tmp_path / "cdk.out" / f"{stack.artifact_id}.assets.json").read_text())["files"].values()
+    placed = {
+        destination["objectKey"]: tmp_path / "cdk.out" / asset["source"]["path"]
+        for asset in assets
+        for destination in asset["destinations"].values()
+    }
+    assert placed[f"{artifact.sha256}.json"].read_bytes() == manifest.read_bytes()
+    assert f"{artifact.sha256}.tar.gz" in placed
