@@ -13,7 +13,7 @@ from operate.errors import OperateError
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
 
-RUNBOOK = 'docs/runbook.md, "The endpoint serves another model than the stack declares"'
+RUNBOOK = 'docs/runbook.md, "endpoint-state"'
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,28 @@ class _Manifest(_Fields):
 
 
 @dataclass(frozen=True)
+class Location:
+    """Where an artifact lies in S3."""
+
+    bucket: str
+    key: str
+
+
+def locate(url: str) -> Location:
+    """Read an artifact's address.
+
+    Raises
+    ------
+    ConfigurationError
+        It is none.
+    """
+    match = S3_URI.fullmatch(url)
+    if not match:
+        raise ConfigurationError(f"{shown(url)}: not an artifact's address; use s3://BUCKET/KEY.tar.gz")
+    return Location(match["bucket"], match["key"])
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A ``model.tar.gz`` that passed the quality gate.
 
@@ -113,12 +135,10 @@ def load_artifact(given: Path | None = None, *, minimum_accuracy: float, locatio
         )
     where = fields.artifact.location if location is None else location
     if where.startswith("s3://"):
-        match = S3_URI.fullmatch(where)
-        if not match:
-            raise ConfigurationError(f"{shown(where)}: not an artifact's address; use s3://BUCKET/KEY.tar.gz")
+        found = locate(where)
         if location is not None:
-            _refuse_another(match["key"], fields.artifact, given, location)
-        return Artifact(fields.artifact.sha256, bucket=match["bucket"], key=match["key"])
+            _refuse_another(found.key, fields.artifact, given, location)
+        return Artifact(fields.artifact.sha256, bucket=found.bucket, key=found.key)
     path = manifest.parent / where if location is None else Path(location)
     named = f"the artifact that {shown(manifest) if location is None else '-c model'} names"
     try:

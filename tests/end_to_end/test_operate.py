@@ -12,6 +12,7 @@ from operate import stack as stacks
 from operate.account import Account
 from operate.environment import load_environment
 from operate.errors import OperateError
+from operate.retained import retained
 from operate.serving import verdict
 from tests.embedded import KENNEL, eventually
 from tests.end_to_end.environment import Environment, copied_project
@@ -175,5 +176,6 @@ def test_destroy_asks_and_deletes_what_updates_retained_and_nothing_of_others(en
     assert "of-another" in models
     assert "retained" not in models
     assert config["model"] not in models
+    assert retained(account(environment), load_environment(NAME, environment.project / "settings")) == []
     assert BUCKET not in [bucket["Name"] for bucket in environment.aws.s3.list_buckets()["Buckets"]]
     assert f"There is nothing of {NAME}" in operate(environment, "destroy")
