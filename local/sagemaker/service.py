@@ -21,7 +21,8 @@ from local.sagemaker.notebooks import Notebooks
 log = logging.getLogger(__name__)
 
 RETAINABLE = frozenset({"DesiredInstanceCount", "DesiredWeight"})
-"""Variant properties that RetainAllVariantProperties keeps (API reference, VariantProperty; data capture apart)."""
+"""Variant properties that RetainAllVariantProperties keeps. The API reference, VariantProperty, has a third,
+DataCaptureConfig, "not currently supported": capture always follows the configuration."""
 
 T = TypeVar("T")
 
@@ -147,8 +148,7 @@ class SageMaker(JsonService):
         deployment = self._deployment(p["EndpointConfigName"])
         endpoint.require_idle()
         self._refuse_to_break_scaling(endpoint, deployment)
-        excluded = {entry["VariantPropertyType"] for entry in p.get("ExcludeRetainedVariantProperties", ())}
-        retained = frozenset(RETAINABLE - excluded if p.get("RetainAllVariantProperties") else ())
+        retained = _retained(p)
         config = endpoint.deployment_config if p.get("RetainDeploymentConfig") else p.get("DeploymentConfig")
         self._check_policy(endpoint, deployment, retained, config)
         endpoint.deployment_config = config
@@ -257,6 +257,17 @@ class SageMaker(JsonService):
                 except InstanceError as error:
                     log.warning("endpoint %s: replacement failed: %s", endpoint.name, error)
                     rest[endpoint.name] = time.monotonic() + HEAL_PAUSE_SECONDS
+
+
+def _retained(p: Parameters) -> frozenset[str]:
+    """Return the variant properties that an update keeps (the words of the refusals are our own)."""
+    retains, excluded = p.get("RetainAllVariantProperties", False), p.get("ExcludeRetainedVariantProperties", ())
+    kinds = {entry["VariantPropertyType"] for entry in excluded}
+    if excluded and not retains:
+        raise validation_error("ExcludeRetainedVariantProperties requires RetainAllVariantProperties to be true.")
+    if unsupported := kinds - RETAINABLE:
+        raise validation_error(f"VariantPropertyType {', '.join(sorted(unsupported))} is not currently supported.")
+    return RETAINABLE - kinds if retains else frozenset()
 
 
 def _find(store: Mapping[str, T], name: str, what: str, resource: str) -> T:

@@ -1,6 +1,8 @@
 """EndpointStack: the model behind an endpoint that scales with its traffic and takes bad updates back."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks import policies
@@ -50,18 +53,16 @@ class EndpointStack(Stack):
             data_capture_config=self._capture(settings),
             kms_key_id=_volume_key(settings),
         )
-        alarms = [] if settings.endpoint.serverless else self._guard(settings, config)
+        topic = None
+        if settings.monitoring.alarms:
+            topic = sns.Topic.from_topic_arn(self, "AlarmTopic", names.alarm_topic_arn(self, settings.environment))
+        alarms = [] if settings.endpoint.serverless else self._guard(settings, config, models.values(), topic)
         endpoint = sagemaker.CfnEndpoint(
             self,
             "Endpoint",
             endpoint_name=settings.endpoint_name,
             endpoint_config_name=config.attr_endpoint_config_name,
-            # An update keeps the scaled-out instance count; weights and capture are the settings'.
-            retain_all_variant_properties=True,
-            exclude_retained_variant_properties=[
-                sagemaker.CfnEndpoint.VariantPropertyProperty(variant_property_type=kind)
-                for kind in ("DesiredWeight", "DataCaptureConfig")
-            ],
+            **({} if settings.endpoint.serverless else _retained()),
             deployment_config=deployment_config(settings.endpoint, alarms) if alarms else None,
         )
         if alarms:
@@ -95,19 +96,39 @@ class EndpointStack(Stack):
             ),
         )
 
-    def _guard(self, settings: Settings, config: sagemaker.CfnEndpointConfig) -> list[cloudwatch.Alarm]:
+    def _guard(
+        self,
+        settings: Settings,
+        config: sagemaker.CfnEndpointConfig,
+        models: Iterable[HostedModel],
+        topic: sns.ITopic | None,
+    ) -> list[cloudwatch.Alarm]:
+        identity = self._identify(config, models)
         return [
             alarm
             for variant in settings.endpoint.production_variants
             for alarm in Guardrails(
                 self,
                 f"{variant.name}Guardrails",
-                settings=settings.endpoint.guardrails,
-                endpoint_name=settings.endpoint_name,
+                settings=settings,
                 variant_name=variant.name,
                 config_name=config.attr_endpoint_config_name,
+                identity=identity,
+                topic=topic,
             ).alarms
         ]
+
+    def _identify(self, config: sagemaker.CfnEndpointConfig, models: Iterable[HostedModel]) -> str:
+        """Return a short hash of everything whose change makes CloudFormation replace the configuration."""
+        declared = [
+            config.production_variants,
+            config.shadow_production_variants,
+            config.data_capture_config,
+            config.kms_key_id,
+            *([hosted.model.primary_container, hosted.model.enable_network_isolation] for hosted in models),
+        ]
+        text = json.dumps(self.resolve(declared), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def _allow_rollback(
         self, roles: Sequence[iam.Role], alarms: Sequence[cloudwatch.Alarm], endpoint: sagemaker.CfnEndpoint
@@ -128,6 +149,17 @@ def _artifact(settings: Settings, variant: Variant, artifact: Artifact) -> Artif
     if variant.manifest is None:
         return artifact
     return load_artifact(Path(variant.manifest), minimum_accuracy=settings.model.minimum_accuracy)
+
+
+def _retained() -> dict[str, Any]:
+    """Return what an update keeps of a fleet: its scaled-out instance count; weights are the settings'.
+
+    Capture comes with each configuration: ``DataCaptureConfig`` is "not currently supported" here (SageMaker API
+    reference, VariantProperty). CloudFormation documents both properties for updates only. A template cannot tell an
+    update from a creation, and CreateEndpoint, which a creation calls, takes neither.
+    """
+    weight = sagemaker.CfnEndpoint.VariantPropertyProperty(variant_property_type="DesiredWeight")
+    return {"retain_all_variant_properties": True, "exclude_retained_variant_properties": [weight]}
 
 
 def _volume_key(settings: Settings) -> str | None:

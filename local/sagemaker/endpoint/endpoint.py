@@ -59,6 +59,10 @@ class Endpoint:
         Makes the fleet of a variant from its configuration and what its instances start from.
     updates
         Carries out deployment policies.
+    deployment_config, applied_config
+        The deployment policy of the last update, and of the last one that succeeded.
+    capture
+        The ``DataCaptureConfig`` in effect.
     """
 
     name: str
@@ -68,6 +72,8 @@ class Endpoint:
     config_name: str = ""
     failure: str | None = None
     deployment_config: Mapping[str, Any] | None = None
+    applied_config: Mapping[str, Any] | None = None
+    capture: Mapping[str, Any] | None = None
     variants: dict[str, Variant] = field(default_factory=dict)
     pending: Pending | None = None
     created: float = field(default_factory=time.time)
@@ -94,6 +100,14 @@ class Endpoint:
             answer["FailureReason"] = self.failure[:REASON_LENGTH]
         if pending := self.pending:
             answer["PendingDeploymentSummary"] = pending.describe()
+        if capture := self.capture:
+            answer["DataCaptureConfig"] = {
+                "EnableCapture": capture.get("EnableCapture", False),
+                "CaptureStatus": "Started" if capture.get("EnableCapture") else "Stopped",
+                "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+                "DestinationS3Uri": capture["DestinationS3Uri"],
+                "KmsKeyId": capture.get("KmsKeyId", ""),
+            }
         if self.deployment_config:
             answer["LastDeploymentConfig"] = dict(self.deployment_config)
         return answer
@@ -173,6 +187,8 @@ class Endpoint:
             fleets go on serving.
         """
         started = time.monotonic()
+        if self.variants:
+            self.updates.start(self.deployment_config or {})
         new = Pending(deployment.name)
         try:
             for config in deployment.config["ProductionVariants"]:
@@ -193,6 +209,7 @@ class Endpoint:
         for variant in new.variants.values():
             variant.fleet.active = None
         old, self.variants, self.config_name = self.variants, new.variants, deployment.name
+        self.applied_config, self.capture = self.deployment_config, deployment.config.get("DataCaptureConfig")
         self.pending = None
         for variant in old.values():
             variant.fleet.stop()
