@@ -148,6 +148,7 @@ FREE: dict[str, str] = {
     "AWS::EC2::SecurityGroup": "a firewall rule is free",
     "AWS::EC2::SecurityGroupEgress": "a firewall rule is free",
     "AWS::EC2::SecurityGroupIngress": "a firewall rule is free",
+    "AWS::Events::Rule": "rules on events of AWS services are free; the topic's e-mails are priced",
     "AWS::IAM::InstanceProfile": _ACCESS,
     "AWS::IAM::ManagedPolicy": _ACCESS,
     "AWS::IAM::Policy": _ACCESS,

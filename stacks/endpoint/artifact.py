@@ -57,6 +57,28 @@ class _Manifest(_Fields):
 
 
 @dataclass(frozen=True)
+class Location:
+    """Where an artifact lies in S3."""
+
+    bucket: str
+    key: str
+
+
+def locate(url: str) -> Location:
+    """Read an artifact's address.
+
+    Raises
+    ------
+    ConfigurationError
+        It is none.
+    """
+    match = S3_URI.fullmatch(url)
+    if not match:
+        raise ConfigurationError(f"{shown(url)}: not an artifact's address; use s3://BUCKET/KEY.tar.gz")
+    return Location(match["bucket"], match["key"])
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A ``model.tar.gz`` that passed the quality gate.
 
@@ -107,10 +129,8 @@ def load_artifact(manifest: Path = MANIFEST, *, minimum_accuracy: float, locatio
         )
     where = fields.artifact.location if location is None else location
     if where.startswith("s3://"):
-        match = S3_URI.fullmatch(where)
-        if not match:
-            raise ConfigurationError(f"{shown(where)}: not an artifact's address; use s3://BUCKET/KEY.tar.gz")
-        return Artifact(fields.artifact.sha256, bucket=match["bucket"], key=match["key"])
+        location_in_s3 = locate(where)
+        return Artifact(fields.artifact.sha256, bucket=location_in_s3.bucket, key=location_in_s3.key)
     path = manifest.parent / where if location is None else Path(location)
     named = f"the artifact that {shown(manifest) if location is None else '-c model'} names"
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnDeletionPolicy, CfnOutput, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
@@ -15,11 +15,12 @@ from constructs import Construct
 
 from stacks import policies
 from stacks.common import names
-from stacks.endpoint.artifact import Artifact, load_artifact
+from stacks.endpoint.artifact import Artifact, Location, load_artifact
 from stacks.endpoint.deployment import deployment_config
 from stacks.endpoint.guardrails import Guardrails
 from stacks.endpoint.model import HostedModel
 from stacks.endpoint.scaling import VariantScaling, scaling_role
+from stacks.endpoint.state_rule import StateRule
 from stacks.settings import Settings
 from stacks.settings.instances import has_local_storage
 from stacks.settings.variants import Variant
@@ -31,7 +32,14 @@ class EndpointStack(Stack):
     """A SageMaker endpoint: its variants with their models, and what scales, guards and captures them."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, artifact: Artifact, **kwargs: Any
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        artifact: Artifact,
+        live: Location | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
         variants, shadow = settings.endpoint.production_variants, settings.endpoint.shadow_variant
@@ -42,6 +50,8 @@ class EndpointStack(Stack):
                 settings=settings,
                 variant=variant,
                 artifact=_artifact(settings, variant, artifact),
+                # It is the environment's artifact of before; a variant's own has a manifest of its own.
+                live=live if variant.manifest is None else None,
             )
             for variant in [*variants, *([shadow] if shadow else [])]
         }
@@ -53,6 +63,8 @@ class EndpointStack(Stack):
             data_capture_config=self._capture(settings),
             kms_key_id=_volume_key(settings),
         )
+        # After an auto-rollback the endpoint serves the old configuration.
+        config.cfn_options.update_replace_policy = CfnDeletionPolicy.RETAIN
         topic = None
         if settings.monitoring.alarms:
             topic = sns.Topic.from_topic_arn(self, "AlarmTopic", names.alarm_topic_arn(self, settings.environment))
@@ -67,6 +79,11 @@ class EndpointStack(Stack):
         )
         if alarms:
             self._allow_rollback([model.role for model in models.values()], alarms, endpoint)
+        if topic:
+            state = StateRule(
+                self, "State", settings=settings, config_name=config.attr_endpoint_config_name, topic=topic
+            )
+            endpoint.node.add_dependency(state.rule)
         if settings.endpoint.scales:
             role = scaling_role(self)
             for variant in variants:

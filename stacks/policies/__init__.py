@@ -22,7 +22,7 @@ from stacks.policies.hosting import (
 )
 from stacks.policies.network import create_network_interfaces, describe_network, manage_network_interfaces
 from stacks.policies.notebook import stop_notebook, write_notebook_logs
-from stacks.policies.notifications import tell_of_alarms, tell_of_budget
+from stacks.policies.notifications import tell_of_alarms, tell_of_budget, tell_of_state
 from stacks.policies.training_instance import open_session_channels, register_instance, write_instance_logs
 from stacks.policies.training_job import publish_training_metrics, write_training_job_logs
 from stacks.policies.trust import sagemaker_principal
@@ -49,6 +49,7 @@ __all__ = [
     "stop_notebook",
     "tell_of_alarms",
     "tell_of_budget",
+    "tell_of_state",
     "use_key",
     "use_queue_key",
     "write_capture",

@@ -30,10 +30,7 @@ REASON_LENGTH = 1024
 
 @dataclass(frozen=True)
 class Deployment:
-    """An endpoint configuration with the models that it names, as they were when it was deployed.
-
-    SageMaker keeps instances running and replaceable after the model or the configuration has been deleted.
-    """
+    """An endpoint configuration with the models that it names, as they were when it was deployed."""
 
     config: Mapping[str, Any]
     models: Mapping[str, Mapping[str, Any]]
@@ -56,9 +53,11 @@ class Endpoint:
     Parameters
     ----------
     make_fleet
-        Makes the fleet of a variant from its configuration and what its instances start from.
+        Makes the fleet of a variant from its configuration, what its instances start from, and its deployment.
     updates
         Carries out deployment policies.
+    notify
+        Called whenever the status has changed.
     deployment_config, applied_config
         The deployment policy of the last update, and of the last one that succeeded.
     capture
@@ -66,8 +65,9 @@ class Endpoint:
     """
 
     name: str
-    make_fleet: Callable[[Mapping[str, Any], InstanceSpec], Fleet]
+    make_fleet: Callable[[Mapping[str, Any], InstanceSpec, Deployment], Fleet]
     updates: BlueGreen
+    notify: Callable[["Endpoint"], None] = lambda endpoint: None
     status: str = "Creating"
     config_name: str = ""
     failure: str | None = None
@@ -148,14 +148,22 @@ class Endpoint:
         groups = [self.variants, pending.variants] if pending else [self.variants]
         return sum(len(variants[name].fleet.serving) for variants in groups if name in variants)
 
-    def begin(self, status: str, change: Callable[[], None]) -> None:
-        """Set a status and make a change in the background; `settled` is set when it is over."""
+    def begin(
+        self, status: str, change: Callable[[], None], fails_silently: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Set a status and make a change in the background; `settled` is set when it is over.
+
+        Parameters
+        ----------
+        fails_silently
+            Tells whether a failure leaves no FailureReason.
+        """
 
         def run() -> None:
             try:
                 change()
             except (InstanceError, DeploymentError) as error:
-                self.failure = str(error)
+                self.failure = None if fails_silently() else str(error)
                 log.warning("endpoint %s: %s", self.name, error)
             except Exception:
                 self.failure = "The embedded AWS failed; its log has the traceback."
@@ -163,10 +171,12 @@ class Endpoint:
             finally:
                 self.status = "InService" if self.variants else "Failed"
                 self.modified = time.time()
+                self.notify(self)
                 self.settled.set()
 
         self.settled.clear()
         self.status, self.failure = status, None
+        self.notify(self)
         threading.Thread(target=run, name=f"endpoint-{self.name}", daemon=True).start()
 
     def deploy(self, deployment: Deployment, retained: frozenset[str]) -> None:
@@ -239,7 +249,7 @@ class Endpoint:
             image=model["PrimaryContainer"].get("Image", ""),
             weight=config.get("InitialVariantWeight", 1.0),
             desired=self._desired(config, retained),
-            fleet=self.make_fleet(config, spec),
+            fleet=self.make_fleet(config, spec, deployment),
         )
         if (old := self.variants.get(variant.name)) and "DesiredWeight" in retained:
             variant.weight = old.weight

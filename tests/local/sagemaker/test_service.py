@@ -11,6 +11,7 @@ import pytest
 from local.core.account import Account
 from local.core.clock import ScaledClock
 from local.core.errors import InstanceError, ServiceError
+from local.ministack import notifications
 from local.sagemaker.endpoint.blue_green import BlueGreen
 from local.sagemaker.endpoint.instance import Instance
 from local.sagemaker.service import SageMaker
@@ -58,7 +59,15 @@ class FakeInstance:
 
 
 @pytest.fixture
-def sage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sage:
+def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Record the events that would be published."""
+    found: list[Any] = []
+    monkeypatch.setattr(notifications, "publish_event", lambda *event: found.append(event))
+    return found
+
+
+@pytest.fixture
+def sage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, events: list[Any]) -> Sage:
     monkeypatch.setattr("local.sagemaker.service.Instance", lambda spec, *_: FakeInstance(spec))
     monkeypatch.setattr(Instance, "stop", lambda instance: None)
     updates = BlueGreen(ScaledClock(3600), NoAlarms())
@@ -139,3 +148,73 @@ def test_a_change_of_capture_takes_effect_although_the_instance_count_is_retaine
     }
     off = settle(sage, "UpdateEndpoint", EndpointConfigName="one", RetainAllVariantProperties=True)
     assert "DataCaptureConfig" not in off
+
+
+# A canary
+
+CANARY = {
+    "BlueGreenUpdatePolicy": {
+        "TrafficRoutingConfiguration": {
+            "Type": "CANARY",
+            "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 50},
+            "WaitIntervalInSeconds": 0,
+        },
+    }
+}
+
+
+def test_a_minimum_of_two_with_a_canary_needs_two_instances_first(sage: Sage) -> None:
+    """What docs/runbook.md does, "Raising the minimum to two instances"."""
+    configure(sage, "one", "minimum-2", instances=2)
+    settle(sage, "CreateEndpoint", EndpointConfigName="one")
+    update = {
+        "EndpointConfigName": "minimum-2",
+        "RetainAllVariantProperties": True,
+        "ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}],
+        "DeploymentConfig": CANARY,
+    }
+    with pytest.raises(ServiceError, match=r"at most 50% of the variant's 1 instance\(s\)") as refusal:
+        sage.call("UpdateEndpoint", {"EndpointName": "e", **update})
+    assert refusal.value.code == "ValidationException"
+    scale(sage, 2)
+    after = settle(sage, "UpdateEndpoint", **update)
+    assert (after["EndpointConfigName"], count(after)) == ("minimum-2", 2)
+    assert "FailureReason" not in after
+
+
+# Rollbacks
+
+
+def test_an_update_can_fail_without_a_reason(sage: Sage) -> None:
+    arn = settle(sage, "CreateEndpoint", EndpointConfigName="one")["EndpointArn"]
+    loud = settle(sage, "UpdateEndpoint", EndpointConfigName="broken")
+    assert "did not pass the ping health check" in loud["FailureReason"]
+    sage.call("AddTags", {"ResourceArn": arn, "Tags": [{"Key": "local:silent-rollback", "Value": "yes"}]})
+    silent = settle(sage, "UpdateEndpoint", EndpointConfigName="broken")
+    assert (silent["EndpointStatus"], silent["EndpointConfigName"]) == ("InService", "one")
+    assert "FailureReason" not in silent
+
+
+@pytest.mark.parametrize("gone", ["Model", "EndpointConfig"])
+def test_no_instance_starts_from_what_has_been_deleted(sage: Sage, gone: str) -> None:
+    settle(sage, "CreateEndpoint", EndpointConfigName="one")
+    assert count(scale(sage, 2)) == 2
+    sage.call(f"Delete{gone}", {f"{gone}Name": "one"})
+    after = scale(sage, 3)
+    assert (after["EndpointStatus"], count(after)) == ("InService", 2)
+    assert "Could not find" in after["FailureReason"]
+
+
+def test_each_change_of_state_is_an_event(sage: Sage, events: list[Any]) -> None:
+    settle(sage, "CreateEndpoint", EndpointConfigName="one")
+    settle(sage, "UpdateEndpoint", EndpointConfigName="broken")
+    scale(sage, 2)
+    settle(sage, "UpdateEndpoint", EndpointConfigName="two")
+    assert {(source, kind) for source, kind, _, _ in events} == {("aws.sagemaker", "SageMaker Endpoint State Change")}
+    assert [(detail["EndpointStatus"], detail["EndpointConfigName"]) for *_, detail in events] == [
+        ("CREATING", "one"),
+        ("IN_SERVICE", "one"),
+        *[("UPDATING", "one"), ("IN_SERVICE", "one")] * 2,
+        ("UPDATING", "one"),
+        ("IN_SERVICE", "two"),
+    ]

@@ -10,8 +10,9 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
+from ministack.services import eventbridge
 
-from stacks.endpoint.artifact import Artifact
+from stacks.endpoint.artifact import Artifact, Location
 from stacks.endpoint.stack import EndpointStack
 from stacks.settings import Settings
 from stacks.settings.endpoint import EndpointSettings
@@ -27,7 +28,12 @@ Synthesise = Callable[..., Resource]
 @pytest.fixture
 def synthesise_endpoint(dev: Settings, in_project: None) -> Synthesise:
     def synthesise(
-        *, kms_key_arn: str | None = None, artifact: Artifact = ARTIFACT, alarms: bool = True, **changes: Any
+        *,
+        kms_key_arn: str | None = None,
+        artifact: Artifact = ARTIFACT,
+        live: Location | None = None,
+        alarms: bool = True,
+        **changes: Any,
     ) -> Resource:
         table = dev.endpoint.model_dump()
         for key, value in changes.items():
@@ -37,7 +43,7 @@ def synthesise_endpoint(dev: Settings, in_project: None) -> Synthesise:
         settings = dev.model_copy(
             update={"endpoint": EndpointSettings.model_validate(table), "storage": storage, "monitoring": monitoring}
         )
-        stack = EndpointStack(cdk.App(), "Endpoint", settings=settings, artifact=artifact)
+        stack = EndpointStack(cdk.App(), "Endpoint", settings=settings, artifact=artifact, live=live)
         return dict(Template.from_stack(stack).to_json())
 
     return synthesise
@@ -254,6 +260,122 @@ def test_sagemaker_may_see_the_alarms_before_the_endpoint_is_made(synthesise_end
     (endpoint,) = of_type(template, "SageMaker::Endpoint").values()
     policy = next(name for name in of_type(template, "IAM::Policy") if name.startswith("Rollback"))
     assert policy in endpoint["DependsOn"]
+
+
+# An update that SageMaker takes back
+
+
+def read_by_role(template: Resource) -> list[str]:
+    return [text(statement["Resource"]).partition(":::")[2] for statement in statements(template, "ReadArtifact")]
+
+
+def artifact_of(number: int, **where: Any) -> Artifact:
+    return Artifact(f"{number:064}", **(where or {"bucket": "models-bucket", "key": f"{number}/model.tar.gz"}))
+
+
+def test_an_update_keeps_the_old_model_and_configuration_and_their_deletion_does_not(
+    synthesise_endpoint: Synthesise,
+) -> None:
+    template = synthesise_endpoint()
+    for kind in ("Model", "EndpointConfig"):
+        (item,) = of_type(template, f"SageMaker::{kind}").values()
+        assert item["UpdateReplacePolicy"] == "Retain"
+        assert "DeletionPolicy" not in item
+
+
+def test_after_ten_updates_the_role_reads_the_current_and_the_live_artifact(synthesise_endpoint: Synthesise) -> None:
+    live = None
+    for number in range(10):
+        template = synthesise_endpoint(artifact=artifact_of(number), live=live)
+        expected = [f"models-bucket/{n}/model.tar.gz" for n in (number, number - 1) if n >= 0]
+        assert read_by_role(template) == expected
+        live = Location("models-bucket", f"{number}/model.tar.gz")
+
+
+def test_a_redeployment_removes_the_old_artifacts_policy_and_nothing_else(
+    synthesise_endpoint: Synthesise, tmp_path: Path
+) -> None:
+    (tmp_path / "model.tar.gz").write_bytes(b"a model")
+    uploaded = {"path": tmp_path / "model.tar.gz"}
+    bucket = "cdk-hnb659fds-assets-123456789012-eu-central-1"
+    before = synthesise_endpoint(artifact=artifact_of(1, **uploaded))["Resources"]
+    update = synthesise_endpoint(
+        artifact=artifact_of(2, **uploaded), live=Location(bucket, f"{1:064}.tar.gz"), kms_key_arn=KEY
+    )["Resources"]
+    again, once_more = (
+        synthesise_endpoint(
+            artifact=artifact_of(2, **uploaded), live=Location(bucket, f"{2:064}.tar.gz"), kms_key_arn=KEY
+        )["Resources"]
+        for _ in range(2)
+    )
+    gone = {name for name in update if name not in again}
+    assert again == {name: item for name, item in update.items() if name not in gone} == once_more
+    (policy,) = gone
+    assert update[policy] == before[policy]  # the running fleet never lacks it
+    assert update[policy]["Type"] == "AWS::IAM::Policy"
+
+
+def test_an_artifact_elsewhere_in_s3_is_another_policy(synthesise_endpoint: Synthesise) -> None:
+    def policies(**changes: Any) -> set[str]:
+        return {name for name in of_type(synthesise_endpoint(**changes), "IAM::Policy") if "Access" in name}
+
+    moved = Artifact(ARTIFACT.sha256, bucket="models-bucket", key="elsewhere/model.tar.gz")
+    assert not policies() & policies(artifact=moved)
+
+
+def test_the_live_artifact_is_read_by_the_roles_of_variants_without_a_manifest_of_their_own(
+    synthesise_endpoint: Synthesise, tmp_path: Path, write_artifact: Callable[..., Path]
+) -> None:
+    own = {"name": "Own", "weight": 1, "manifest": str(write_artifact(tmp_path, b"own"))}
+    template = synthesise_endpoint(
+        variants=[{"name": "Shared", "weight": 1}, own], live=Location("models-bucket", "6/model.tar.gz")
+    )
+    read = [resource for resource in read_by_role(template) if resource.startswith("models-bucket")]
+    assert read == ["models-bucket/7/model.tar.gz", "models-bucket/6/model.tar.gz"]
+
+
+def event(status: str, config: str, endpoint: str = "kennel-dev") -> Resource:
+    detail = {"EndpointName": endpoint, "EndpointConfigName": config, "EndpointStatus": status}
+    return {
+        "Source": "aws.sagemaker",
+        "DetailType": "SageMaker Endpoint State Change",
+        "Detail": json.dumps(detail),
+        "Resources": [f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{endpoint}"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "notifies"),
+    [
+        (event("UPDATING", "old"), False),
+        (event("IN_SERVICE", "old"), True),
+        (event("IN_SERVICE", "declared"), False),
+        (event("FAILED", "declared"), True),
+        (event("ROLLING_BACK", "declared"), True),
+        (event("DELETING", "declared"), False),
+        (event("FAILED", "declared", endpoint="another"), False),
+    ],
+)
+def test_a_rule_notifies_of_a_failed_endpoint_and_of_one_that_serves_another_configuration(
+    synthesise_endpoint: Synthesise, state: Resource, notifies: bool
+) -> None:
+    template = synthesise_endpoint()
+    (config,) = of_type(template, "SageMaker::EndpointConfig")
+    pattern = json.dumps(one(template, "Events::Rule")["EventPattern"])
+    declared = json.dumps({"Fn::GetAtt": [config, "EndpointConfigName"]})
+    assert declared in pattern
+    assert eventbridge._matches_pattern(pattern.replace(declared, '"declared"'), state) is notifies
+
+
+def test_the_rule_knows_a_new_configuration_before_the_endpoint_gets_it(synthesise_endpoint: Synthesise) -> None:
+    template = synthesise_endpoint()
+    ((name, rule),) = of_type(template, "Events::Rule").items()
+    (endpoint,) = of_type(template, "SageMaker::Endpoint").values()
+    assert name in endpoint["DependsOn"]
+    (target,) = rule["Properties"]["Targets"]
+    assert text(target["Arn"]) == "arn:?:sns:?:?:kennel-dev-alarms"
+    assert "#endpoint-state" in json.dumps(target["InputTransformer"])
+    assert not of_type(synthesise_endpoint(alarms=False), "Events::Rule")
 
 
 # Deployment policy
