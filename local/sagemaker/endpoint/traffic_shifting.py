@@ -43,8 +43,8 @@ def stages(policy: Mapping[str, Any], counts: Mapping[str, int]) -> list[Stage]:
     """Return the stages of an update.
 
     Between two shifts of traffic lies ``WaitIntervalInSeconds``; after the last, until the old fleet is terminated,
-    ``TerminationWaitInSeconds``. A step is a number of instances: a percentage is rounded down, to 1 at least (AWS does not
-    document the rounding). It is at most half of the fleet, so that a fleet of one instance takes no step.
+    ``TerminationWaitInSeconds``. A step is a number of instances: a percentage is rounded down, to 1 at
+    least (AWS does not document the rounding). It is at most half of the fleet; one instance cannot be divided.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ WORDS = [
     (r"(subnet|sg)-[0-9a-f]{17}", lambda match: {"subnet": "SUBNET_ID", "sg": "SECURITY_GROUP_ID"}[match[1]]),
     (r"\$\{AWS::(\w+)\}", lambda match: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", match[1]).upper()),
     (r"\$\{DlcRepositoryAccountMap[^}]*\}", lambda _: "CONTAINER_ACCOUNT"),
-    (r"\$\{(\w+?)(?:[0-9a-f]{8})?[0-9A-F]{8}(?:\.Arn)?\}", lambda match: match[1]),
+    (r"\$\{(\w+?)[0-9A-F]{8}(?:\.Arn)?\}", lambda match: match[1]),
     (r"[0-9a-f]{64}", lambda _: "SHA256"),
     (r"\{environment\}", lambda _: "ENVIRONMENT"),
 ]
