@@ -160,6 +160,7 @@ FREE: dict[str, str] = {
     "AWS::Lambda::Version": "a version is free; its runs are the function's",
     "AWS::Logs::ResourcePolicy": _ACCESS,
     "AWS::S3::BucketPolicy": _ACCESS,
+    "AWS::Scheduler::Schedule": "an hourly call is far below the 14 million free ones of a month",
     "AWS::SageMaker::Endpoint": "its configuration holds the instances, which are priced",
     "AWS::SageMaker::Model": "a description; the endpoint that serves it costs",
     "AWS::SageMaker::NotebookInstanceLifecycleConfig": _SETTING,

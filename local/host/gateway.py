@@ -29,7 +29,7 @@ from local.core.names import ACCOUNT, REGION
 from local.ec2.service import Ec2Instances
 from local.host import cloudformation, hooks
 from local.host.state import Running, State, write_atomically
-from local.ministack import alarms, budget, iam, lambda_, notifications, properties, s3
+from local.ministack import alarms, budget, iam, lambda_, notifications, properties, s3, schedules
 from local.sagemaker.endpoint.blue_green import BlueGreen
 from local.sagemaker.endpoint.rollback_alarms import RollbackAlarms
 from local.sagemaker.invocation_metrics import InvocationMetrics
@@ -109,6 +109,7 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     scaling = ApplicationAutoScaling(sagemaker, account)
     for gaps in (s3, lambda_, alarms, notifications, properties, iam, budget):
         gaps.register()
+    schedules.register(account)
     hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics), scaling)
     cloudformation.register(sagemaker, scaling)
     machines = Ec2Instances(account, state.temporary / "ec2", training_python, app.SERVICE_HANDLERS["ec2"])

@@ -75,6 +75,7 @@ class HostedModel(Construct):
             ),
         )
         self.model.cfn_options.update_replace_policy = CfnDeletionPolicy.RETAIN
+        self.model.cfn_options.deletion_policy = CfnDeletionPolicy.DELETE
         self.model.node.add_dependency(access)
 
     def _access(self, settings: Settings, location: Location, container: Container) -> iam.Policy:

@@ -18,6 +18,7 @@ from stacks.common import names
 from stacks.endpoint.artifact import Artifact, Location, load_artifact
 from stacks.endpoint.deployment import deployment_config
 from stacks.endpoint.guardrails import Guardrails
+from stacks.endpoint.log_retention import LogRetention
 from stacks.endpoint.model import HostedModel
 from stacks.endpoint.scaling import VariantScaling, scaling_role
 from stacks.endpoint.state_rule import StateRule
@@ -65,6 +66,7 @@ class EndpointStack(Stack):
         )
         # After an auto-rollback the endpoint serves the old configuration.
         config.cfn_options.update_replace_policy = CfnDeletionPolicy.RETAIN
+        config.cfn_options.deletion_policy = CfnDeletionPolicy.DELETE
         topic = None
         if settings.monitoring.alarms:
             topic = sns.Topic.from_topic_arn(self, "AlarmTopic", names.alarm_topic_arn(self, settings.environment))
@@ -84,6 +86,7 @@ class EndpointStack(Stack):
                 self, "State", settings=settings, config_name=config.attr_endpoint_config_name, topic=topic
             )
             endpoint.node.add_dependency(state.rule)
+        LogRetention(self, "LogRetention", settings=settings, after=endpoint)
         if settings.endpoint.scales:
             role = scaling_role(self)
             for variant in variants:

@@ -33,6 +33,7 @@ def synthesise_endpoint(dev: Settings, in_project: None) -> Synthesise:
         artifact: Artifact = ARTIFACT,
         live: Location | None = None,
         alarms: bool = True,
+        log_kms_key_arn: str | None = None,
         **changes: Any,
     ) -> Resource:
         table = dev.endpoint.model_dump()
@@ -41,7 +42,12 @@ def synthesise_endpoint(dev: Settings, in_project: None) -> Synthesise:
         storage = dev.storage.model_copy(update={"kms_key_arn": kms_key_arn})
         monitoring = dev.monitoring.model_copy(update={"alarms": alarms})
         settings = dev.model_copy(
-            update={"endpoint": EndpointSettings.model_validate(table), "storage": storage, "monitoring": monitoring}
+            update={
+                "endpoint": EndpointSettings.model_validate(table),
+                "storage": storage,
+                "monitoring": monitoring,
+                "api": dev.api.model_copy(update={"log_kms_key_arn": log_kms_key_arn}),
+            }
         )
         stack = EndpointStack(cdk.App(), "Endpoint", settings=settings, artifact=artifact, live=live)
         return dict(Template.from_stack(stack).to_json())
@@ -279,8 +285,7 @@ def test_an_update_keeps_the_old_model_and_configuration_and_their_deletion_does
     template = synthesise_endpoint()
     for kind in ("Model", "EndpointConfig"):
         (item,) = of_type(template, f"SageMaker::{kind}").values()
-        assert item["UpdateReplacePolicy"] == "Retain"
-        assert "DeletionPolicy" not in item
+        assert (item["UpdateReplacePolicy"], item["DeletionPolicy"]) == ("Retain", "Delete")
 
 
 def test_after_ten_updates_the_role_reads_the_current_and_the_live_artifact(synthesise_endpoint: Synthesise) -> None:
@@ -549,6 +554,36 @@ def test_the_key_of_the_bucket_is_used_for_what_lies_in_it(
     assert (use["Action"], use["Resource"]) == (actions, KEY)
     capture = one(template, "SageMaker::EndpointConfig").get("DataCaptureConfig", {})
     assert capture.get("KmsKeyId") == (KEY if percentage else None)
+
+
+# Log
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_the_log_group_that_sagemaker_makes_gets_retention_and_key(
+    synthesise_endpoint: Synthesise, dev: Settings, key: str | None
+) -> None:
+    template = synthesise_endpoint(log_kms_key_arn=key)
+    group = {"LogGroupName": "/aws/sagemaker/Endpoints/kennel-dev"}
+    expected: Resource = {"putRetentionPolicy": {**group, "RetentionInDays": dev.api.log_retention_days}}
+    if key:
+        expected["associateKmsKey"] = {**group, "KmsKeyId": key}
+    found = {}
+    (endpoint,) = of_type(template, "SageMaker::Endpoint")
+    for schedule in of_type(template, "Scheduler::Schedule").values():
+        target = schedule["Properties"]["Target"]
+        prefix, _, action = text(target["Arn"]).rpartition(":")
+        assert prefix == "arn:?:scheduler:::aws-sdk:cloudwatchlogs"
+        found[action] = json.loads(target["Input"])
+        assert schedule["DependsOn"] == [endpoint]  # its containers make the group
+    assert found == expected
+    arn = "arn:?:logs:?:?:log-group:/aws/sagemaker/Endpoints/kennel-dev"
+    (keep,) = statements(template, "KeepEndpointLogs")
+    encrypt = statements(template, "EncryptEndpointLogs")
+    assert len(encrypt) == bool(key)
+    for statement in (keep, *encrypt):
+        assert [text(resource) for resource in statement["Resource"]] == [arn, f"{arn}:*"]
+    assert not of_type(template, "Logs::LogGroup")
 
 
 # Scaling
