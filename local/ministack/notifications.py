@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core import responses
+from ministack.core import iam_evaluator, responses
 from ministack.services import cloudwatch, eventbridge, sns
 
 from local.core.names import ACCOUNT, REGION
@@ -63,7 +63,12 @@ def _to_topics_that_let_alarms_in(dispatch: Callable[..., None]) -> Callable[...
 
 def _lets_in(target: str, service: str, source: str) -> bool:
     """Return whether a topic takes what a service publishes; any other target decides for itself."""
-    if not target.startswith("arn:aws:sns:") or sns.topic_policy_allows(target, service, source, ACCOUNT):
+    if not target.startswith("arn:aws:sns:"):
+        return True
+    # AWS's services publish over TLS, whatever connection led to it here.
+    context = contextvars.copy_context()
+    context.run(iam_evaluator._request_origin.set, ("127.0.0.1", True))
+    if context.run(sns.topic_policy_allows, target, service, source, ACCOUNT):
         return True
     log.warning("%s does not let %s publish for %s", target, service, source)
     return False

@@ -451,9 +451,16 @@ def test_after_a_silent_rollback_the_stack_says_updated_and_the_old_fleet_still_
             "Resource": {"Ref": "Topic"},
             "Condition": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["Rule", "Arn"]}}},
         }
+        over_tls = {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "sns:Publish",
+            "Resource": {"Ref": "Topic"},
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
         policy = {
             "Type": "AWS::SNS::TopicPolicy",
-            "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": {"Statement": [publish]}},
+            "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": {"Statement": [publish, over_tls]}},
         }
         return {"Resources": {**resources, "Topic": topic, "Rule": rule, "Policy": policy}}
 
