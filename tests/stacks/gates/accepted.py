@@ -62,6 +62,7 @@ def _interfaces(path: str) -> Accepted:
 
 HOST = "KennelEndpoint-{environment}/*Hosting/Role/Resource"
 HOST_ACCESS = "KennelEndpoint-{environment}/*Hosting/Access*/Resource"
+LOG_RETENTION = "KennelEndpoint-{environment}/LogRetention/Role/Resource"
 JOB = "KennelTraining-{environment}/JobRole/Resource"
 NOTEBOOK = "KennelTraining-{environment}/Notebook"
 INSTANCE = "KennelTraining-{environment}/Instance/Role/Resource"
@@ -78,6 +79,7 @@ ACCEPTED = (
     ),
     _wildcard(HOST_ACCESS, "*", "ecr:GetAuthorizationToken supports no narrower resource."),
     _streams(HOST, "/aws/sagemaker/Endpoints/kennel-{environment}"),
+    _streams(LOG_RETENTION, "/aws/sagemaker/Endpoints/kennel-{environment}"),
     _folder(HOST, "capture", "SageMaker makes up the keys under which it captures requests."),
     _wildcard(
         JOB,
