@@ -125,9 +125,9 @@ def learn(task: Task, stop: Stop) -> Learned:
     temperature = fit_temperature(outcome.validation_logits, outcome.validation_targets)
     validation = assess(outcome.validation_logits, outcome.validation_targets, temperature)
     say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}")
+    warn(no_better(validation.accuracy, validation.confusion.sum(1).tolist()))
     # A tuning job takes a metric's last value: this is of the weights that were kept, not of the last epoch's.
     console.print(f"valid_accuracy={validation.accuracy:.4f}", markup=False)
-    warn(no_better(validation.accuracy, validation.confusion.sum(1).tolist()))
     return Learned(recipe, outcome, temperature, validation, test)
 
 
