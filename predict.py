@@ -16,6 +16,7 @@ import json
 import re
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +54,17 @@ class UsageError(Exception):
 
 @dataclass(frozen=True)
 class Prediction:
-    """A label and how likely it is, 0 to 1."""
+    """A class and how likely it is, 0 to 1.
+
+    Attributes
+    ----------
+    name
+        What the class's folder was called when the model was trained; None from a model of Kennel 0.1.
+    """
 
     label: str
     probability: float
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,11 @@ class Result:
     milliseconds: float
 
     def is_right(self) -> bool:
-        """Tell whether the most likely label is that of the photo's folder."""
-        return bool(self.predictions) and self.predictions[0].label == expected_label(self.photo)
+        """Tell whether the most likely class is that of the photo's folder: by its name, or by its label."""
+        if not self.predictions:
+            return False
+        first = self.predictions[0]
+        return _nfc(first.name or "") == folder_of(self.photo) or _nfc(first.label) == expected_label(self.photo)
 
 
 def is_url(photo: str) -> bool:
@@ -86,14 +97,26 @@ def is_url(photo: str) -> bool:
     return re.match("https?://", photo, re.IGNORECASE) is not None
 
 
+def folder_of(photo: str) -> str:
+    """Return the name of a photo's folder, in Unicode's NFC: macOS writes letters with accents in another form."""
+    return _nfc(Path(photo).resolve().parent.name)
+
+
 def expected_label(photo: str) -> str:
-    """Return the label that the name of a photo's folder stands for.
+    """Return the label that the name of a photo's folder stands for, by the rule of training.
+
+    Labels of one model differ, so a photo whose label is right is right whatever its folder is called.
 
     >>> expected_label("test/020.Belgian_malinois/1.jpg")
     'Belgian malinois'
+    >>> expected_label("test/0.50_euro/1.jpg")
+    '0.50 euro'
     """
-    folder = Path(photo).resolve().parent.name
-    return re.sub(r"^[0-9]+\.", "", folder).replace("_", " ")
+    return re.sub(r"^\d+\.(?=\D)", "", folder_of(photo)).replace("_", " ")
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def check_photos(photos: Sequence[str]) -> None:
@@ -182,7 +205,10 @@ def _read_answer(photo: str, payload: bytes, milliseconds: float) -> Result:
         body = json.loads(answer["body"])
         if answer["statusCode"] != 200:
             return Result(photo, (), f"{answer['statusCode']}: {_one_line(body['detail'])}", milliseconds)
-        predictions = [Prediction(str(row["label"]), float(row["probability"])) for row in body["predictions"]]
+        predictions = [
+            Prediction(str(row["label"]), float(row["probability"]), str(row["name"]) if "name" in row else None)
+            for row in body["predictions"]
+        ]
     except (ValueError, LookupError, TypeError):
         return Result(photo, (), "the answer is not one of Kennel's; is --function right?", milliseconds)
     return Result(photo, predictions, None if predictions else "no label was answered", milliseconds)
@@ -267,7 +293,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--function", required=True, help="name of the Lambda function, such as kennel-dev")
     parser.add_argument("--alias", default="live", help="alias or version of the function (default: live)")
     parser.add_argument("--top-k", type=int, default=1, metavar="N", help="labels for each photo (default: 1)")
-    parser.add_argument("--check", action="store_true", help="compare each label with the name of its photo's folder")
+    parser.add_argument("--check", action="store_true", help="compare each class with the name of its photo's folder")
     parser.add_argument("--at-least", type=int, metavar="N", help="right answers that --check asks for (default: all)")
     options = parser.parse_args(arguments)
     if not 1 <= options.top_k <= MAX_TOP_K:

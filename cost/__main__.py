@@ -1,4 +1,4 @@
-"""``./kennel cost``: what the synthesised stacks cost in a month."""
+"""``./kennel cost``: what the synthesised stacks cost in a month, and the quotas that they need."""
 
 import argparse
 import sys
@@ -9,7 +9,8 @@ from cost.assembly import load_assembly
 from cost.errors import CostError
 from cost.estimate import changes, estimate
 from cost.prices import US_EAST_1, load_prices
-from cost.table import diff_text, estimate_text
+from cost.quotas import quotas
+from cost.table import diff_text, estimate_text, quotas_text
 from cost.usage import Assumptions
 from cost.version import VERSION
 
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the cost of one assembly, or what two differ by; return the exit status (2: bad input)."""
+    """Print the cost and the quotas of one assembly, or what two differ by; return the exit status (2: bad input)."""
     options = _parser().parse_args(arguments)
     try:
         assumptions = Assumptions(**{item.name: getattr(options, item.name) for item in fields(Assumptions)})
@@ -52,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
             names = (str(options.diff[0]), str(options.diff[1]))
             text = diff_text(names, before, after, changes(before, after))
         else:
-            text = estimate_text(estimate(load_assembly(options.assembly), prices, assumptions))
+            assembly = load_assembly(options.assembly)
+            text = estimate_text(estimate(assembly, prices, assumptions)) + quotas_text(quotas(assembly))
     except CostError as error:
         sys.stderr.write(f"kennel: {error}\n")
         return 2

@@ -62,13 +62,18 @@ def _fleet(variant: Properties, requests: float, stack: Stack) -> tuple[float, f
         properties = target.properties
         if properties.get("ScalableDimension") != ENDPOINT_DIMENSION:
             continue
-        if not _text(properties.get("ResourceId")).endswith(f"/variant/{variant.get('VariantName')}"):
+        if not scales(target, variant):
             continue
         least, most = literal(properties.get("MinCapacity")), literal(properties.get("MaxCapacity"))
         per_minute = _invocations_per_instance(target, stack)
         needed = math.ceil(requests / (HOURS * 60) / per_minute) if per_minute else 0
         return least, min(max(needed, least), most), most
     return initial, initial, initial
+
+
+def scales(target: Resource, variant: Properties) -> bool:
+    """Tell whether a scalable target is that of a variant."""
+    return _text(target.properties.get("ResourceId")).endswith(f"/variant/{variant.get('VariantName')}")
 
 
 def _text(value: Any) -> str:

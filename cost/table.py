@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from cost.estimate import NOT_COUNTED, Change, Estimate, Line, Total
+from cost.quotas import Quota
 from cost.usage import HOURS, Assumptions
 
 _UNKNOWN = "price unknown"
@@ -31,6 +32,23 @@ def estimate_text(priced: Estimate) -> str:
         *_assumed(priced.assumptions),
     ]
     return "\n".join([*parts, *_sources(priced)]) + "\n"
+
+
+def quotas_text(needed: Sequence[Quota]) -> str:
+    """Return which quotas the account must have, by the names that Service Quotas lists them under."""
+    if not needed:
+        return ""
+    rows: list[Sequence[str]] = [("Service", "Quota", "at least", "for")]
+    rows += [(quota.service, quota.name, f"{quota.least:,}", quota.reason) for quota in needed]
+    return "\n".join(
+        [
+            "",
+            "Quotas that the account needs in this region (Service Quotas console), beside what else runs there. If a",
+            "maximum is lowered, or scaling switched off, the update still needs twice the maximum before.",
+            aligned([(f"  {service}", name, least.rjust(8), reason) for service, name, least, reason in rows], right=9),
+            "",
+        ]
+    )
 
 
 def diff_text(names: tuple[str, str], before: Estimate, after: Estimate, changed: list[Change]) -> str:

@@ -1,6 +1,7 @@
 """An embedded AWS as the tests drive it: its command line, clients of it, and steady traffic."""
 
 import json
+import os
 import shlex
 import socket
 import subprocess
@@ -98,17 +99,51 @@ class Aws:
 
         return str(eventually(status, 60))
 
-    def ask_url(self, function_url: str, body: bytes, content_type: str, *, signed: bool = True) -> tuple[int, bytes]:
-        """POST to a function URL, which the embedded AWS answers at an address of its own; return status and body."""
+    def delete_default_vpc(self) -> None:
+        """Take the default VPC away, as many organisations do; ``create_default_vpc`` brings one back."""
+        ec2 = self.ec2
+        (vpc,) = [each["VpcId"] for each in ec2.describe_vpcs()["Vpcs"] if each["IsDefault"]]
+        for subnet in ec2.describe_subnets()["Subnets"]:
+            if subnet["VpcId"] == vpc:
+                ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+        for gateway in ec2.describe_internet_gateways()["InternetGateways"]:
+            if vpc in [each["VpcId"] for each in gateway["Attachments"]]:
+                ec2.detach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=vpc)
+                ec2.delete_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"])
+        ec2.delete_vpc(VpcId=vpc)
+
+    def ask_url(
+        self,
+        function_url: str,
+        body: bytes,
+        content_type: str,
+        *,
+        signed: bool = True,
+        caller: tuple[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """POST to a function URL, which the embedded AWS answers at an address of its own; return status and body.
+
+        `caller` is an access key and its secret; without it the root user signs.
+        """
         identifier = function_url.removeprefix("https://").split(".")[0]
         url = f"{self.environment['AWS_ENDPOINT_URL']}/_aws/lambda-url/{identifier}/"
         request = AWSRequest("POST", url, data=body, headers={"Content-Type": content_type})
         if signed:
-            keys = Credentials(self.environment["AWS_ACCESS_KEY_ID"], self.environment["AWS_SECRET_ACCESS_KEY"])
+            root = self.environment["AWS_ACCESS_KEY_ID"], self.environment["AWS_SECRET_ACCESS_KEY"]
+            keys = Credentials(*(caller or root))
             SigV4Auth(keys, "lambda", self.environment["AWS_REGION"]).add_auth(request)
         pool = urllib3.PoolManager(ca_certs=self.environment["AWS_CA_BUNDLE"])
         answer = pool.request("POST", url, body=body, headers=dict(request.headers), retries=False)
         return answer.status, answer.data
+
+    def user(self, *statements: dict[str, Any]) -> tuple[str, str]:
+        """Return the access key of a new user whose policy allows these statements, and its secret."""
+        name = f"user-{os.urandom(4).hex()}"
+        self.iam.create_user(UserName=name)
+        document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **s} for s in statements]}
+        self.iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(document))
+        key = self.iam.create_access_key(UserName=name)["AccessKey"]
+        return key["AccessKeyId"], key["SecretAccessKey"]
 
     def reasons(self, stack: str) -> str:
         """Return why resources of a stack failed."""

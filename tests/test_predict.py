@@ -20,6 +20,7 @@ from botocore.exceptions import (
 
 import predict
 from predict import MAX_PHOTO_BYTES, expected_label, main
+from training.data.labels import label
 
 
 def answer(label: str = "Belgian malinois", probability: float = 0.93, *others: tuple[str, float]) -> dict[str, Any]:
@@ -132,18 +133,52 @@ def test_a_function_that_fails_is_a_problem_too(
 
 
 @pytest.mark.parametrize(
-    ("folder", "label"),
+    ("folder", "expected"),
     [
         ("020.Belgian_malinois", "Belgian malinois"),
         ("001.Affenpinscher", "Affenpinscher"),
         ("7", "7"),
-        ("7.", ""),
+        ("7.", "7."),
+        ("0.50_euro", "0.50 euro"),
+        ("3.14", "3.14"),
         ("Welsh_springer_spaniel", "Welsh springer spaniel"),
-        ("1.2.Three", "2.Three"),
+        ("1.2.Three", "1.2.Three"),
+        ("e\u0301pagneul", "\u00e9pagneul"),
     ],
 )
-def test_a_folder_name_stands_for_a_label(folder: str, label: str) -> None:
-    assert expected_label(f"data/test/{folder}/x.jpg") == label
+def test_a_folder_name_stands_for_a_label(folder: str, expected: str) -> None:
+    assert expected_label(f"data/test/{folder}/x.jpg") == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["020.Belgian_malinois", "0.50_euro", "7.", "1.2.Three", "a__b", "\u00e9pagneul", "犬"]
+)
+def test_training_has_the_same_rule(name: str) -> None:
+    assert expected_label(f"{name}/x.jpg") == label(name)
+
+
+@pytest.mark.parametrize(
+    ("folder", "row", "status"),
+    [
+        ("0.50_euro", {"label": "0.50 euro", "name": "0.50_euro"}, 0),
+        ("0.50_euro", {"label": "0.50 euro"}, 0),
+        ("0.50_euro", {"label": "50 euro", "name": "0.50_euro"}, 0),
+        ("0.50_euro", {"label": "50 euro"}, 1),
+        ("0.50_euro", {"label": "1.50 euro", "name": "1.50_euro"}, 1),
+        ("Belgian_malinois", {"label": "Belgian malinois", "name": "020.Belgian_malinois"}, 0),
+        ("e\u0301pagneul", {"label": "\u00e9pagneul", "name": "\u00e9pagneul"}, 0),
+        ("\u00e9pagneul", {"label": "e\u0301pagneul", "name": "e\u0301pagneul"}, 0),
+    ],
+)
+def test_check_compares_the_class_by_its_name_and_without_one_by_its_label(
+    tmp_path: Path, folder: str, row: dict[str, Any], status: int
+) -> None:
+    path = tmp_path / folder / "x.jpg"
+    path.parent.mkdir()
+    path.write_bytes(b"\xff\xd8\xff")
+    body = {"predictions": [row | {"probability": 0.9}], "artifact_sha256": None}
+    client = Lambda({"statusCode": 200, "headers": {}, "body": json.dumps(body)})
+    assert run(client, str(path), "--check") == status
 
 
 def test_a_photo_in_the_current_folder_is_checked_too(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +23,15 @@ class Record:
         ``image`` or ``url``, once known.
     size
         Bytes of the photo, once known.
+    inference_id
+        What the endpoint was asked under, once it was asked.
     milliseconds
         How long each step took.
     """
 
     source: str | None = None
     size: int | None = None
+    inference_id: str | None = None
     milliseconds: dict[str, float] = field(default_factory=dict)
 
     def timed(self, step: str, start: float) -> None:
@@ -53,8 +57,13 @@ class Classifier:
     fetch: Callable[[str], bytes]
     max_image_bytes: int
 
-    def classify(self, event: object, record: Record) -> dict[str, Any]:
-        """Return the labels for the photo of an event.
+    def classify(self, event: object, record: Record, request_id: str = "") -> dict[str, Any]:
+        """Return the labels for the photo of an event, and the id by which SageMaker's capture knows the answer.
+
+        Parameters
+        ----------
+        request_id
+            The id that Lambda gave the request. A retry of an asynchronous invocation has the same.
 
         Raises
         ------
@@ -77,7 +86,8 @@ class Classifier:
         media_type = content_type(image)
         start = time.perf_counter()
         try:
-            prediction = self.endpoint.predict(image, media_type, request.top_k)
+            record.inference_id = request_id or str(uuid.uuid4())
+            prediction = self.endpoint.predict(image, media_type, request.top_k, record.inference_id)
         finally:
             record.timed("model", start)
-        return {**prediction, "milliseconds": dict(record.milliseconds)}
+        return {**prediction, "inference_id": record.inference_id, "milliseconds": dict(record.milliseconds)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import boto3
 from botocore.config import Config
@@ -47,6 +47,16 @@ def runtime_client(timeout: float) -> SageMakerRuntimeClient:
     )
 
 
+class _Request(TypedDict):
+    """Parameters of InvokeEndpoint beside the endpoint's name."""
+
+    Body: bytes
+    ContentType: str
+    Accept: str
+    CustomAttributes: NotRequired[str]
+    InferenceId: NotRequired[str]
+
+
 class Endpoint:
     """One SageMaker endpoint that serves an artifact of Kennel.
 
@@ -62,8 +72,16 @@ class Endpoint:
         self._name = name
         self._client = client
 
-    def predict(self, image: bytes, content_type: str, top_k: int | None = None) -> dict[str, Any]:
+    def predict(
+        self, image: bytes, content_type: str, top_k: int | None = None, inference_id: str | None = None
+    ) -> dict[str, Any]:
         """Return the container's answer, ``{"predictions": [...], "artifact_sha256": ...}``.
+
+        Parameters
+        ----------
+        inference_id
+            ``InferenceId``, by which captured answers are found: 1 to 64 printable characters, no blank first
+            (SageMaker Runtime API reference, InvokeEndpoint).
 
         Raises
         ------
@@ -73,7 +91,7 @@ class Endpoint:
             lists the service's errors.
         """
         try:
-            return _content(self._invoke(image, content_type, top_k))
+            return _content(self._invoke(_request(image, content_type, top_k, inference_id)))
         except ClientError as error:
             raise _problem(error) from error
         except (ReadTimeoutError, ConnectTimeoutError) as error:
@@ -81,28 +99,24 @@ class Endpoint:
         except (ConnectionFailure, HTTPClientError) as error:
             raise Problem(502, "The model cannot be reached.", reason=str(error)) from error
 
-    def _invoke(self, image: bytes, content_type: str, top_k: int | None) -> InvokeEndpointOutputTypeDef:
+    def _invoke(self, request: _Request) -> InvokeEndpointOutputTypeDef:
         """Invoke, once more if a kept-alive connection turns out to have died while the function was frozen."""
         start = time.monotonic()
         try:
-            return self._invoke_once(image, content_type, top_k)
+            return self._client.invoke_endpoint(EndpointName=self._name, **request)
         except ConnectionClosedError:
             if time.monotonic() - start > _STALE_AFTER_SECONDS:
                 raise
-            return self._invoke_once(image, content_type, top_k)
+            return self._client.invoke_endpoint(EndpointName=self._name, **request)
 
-    def _invoke_once(self, image: bytes, content_type: str, top_k: int | None) -> InvokeEndpointOutputTypeDef:
-        if top_k is None:
-            return self._client.invoke_endpoint(
-                EndpointName=self._name, Body=image, ContentType=content_type, Accept="application/json"
-            )
-        return self._client.invoke_endpoint(
-            EndpointName=self._name,
-            Body=image,
-            ContentType=content_type,
-            Accept="application/json",
-            CustomAttributes=f"top_k={top_k}",
-        )
+
+def _request(image: bytes, content_type: str, top_k: int | None, inference_id: str | None) -> _Request:
+    request: _Request = {"Body": image, "ContentType": content_type, "Accept": "application/json"}
+    if top_k is not None:
+        request["CustomAttributes"] = f"top_k={top_k}"
+    if inference_id:
+        request["InferenceId"] = inference_id
+    return request
 
 
 def _content(response: InvokeEndpointOutputTypeDef) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def respond(event: object, request_id: str, classifier: Classifier) -> Answer:
     problem: Problem | None = None
     bug: Exception | None = None
     try:
-        result = answer(classifier.classify(event, record))
+        result = answer(classifier.classify(event, record, request_id))
     except Problem as found:
         problem = found
     except Exception as error:
@@ -61,6 +61,7 @@ def respond(event: object, request_id: str, classifier: Classifier) -> Answer:
         "INFO" if status < 400 else "WARN" if status < 500 else "ERROR",
         {
             "request_id": request_id,
+            "inference_id": record.inference_id,
             "status": status,
             "source": record.source,
             "bytes": record.size,

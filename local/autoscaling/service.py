@@ -77,8 +77,11 @@ class ApplicationAutoScaling(JsonService):
         }
         if target["MinCapacity"] > target["MaxCapacity"]:
             raise validation_error("Maximum capacity cannot be less than minimum capacity.")
+        if ":role/aws-service-role/" in p.get("RoleARN", ""):
+            self._require_role(p["RoleARN"])
         self._make_service_linked_role(kind)
         self.targets[key] = target
+        self._bring_into_bounds(key, target)
         return {"ScalableTargetARN": target["ScalableTargetARN"]}
 
     def describe_scalable_targets(self, p: Parameters) -> Parameters:
@@ -210,6 +213,36 @@ class ApplicationAutoScaling(JsonService):
                 f"dimension: {dimension}"
             )
         return kind
+
+    def _bring_into_bounds(self, key: TargetKey, target: Parameters) -> None:
+        """Change provisioned concurrency that lies outside the bounds (API reference, RegisterScalableTarget)."""
+        if kind_of(key) is not PROVISIONED_CONCURRENCY:
+            return
+        function, alias = PROVISIONED_CONCURRENCY.parts(key[1]) or ("", "")
+        functions = self._account.client("lambda")
+        try:
+            config = functions.get_provisioned_concurrency_config(FunctionName=function, Qualifier=alias)
+            current = config["RequestedProvisionedConcurrentExecutions"]
+        except functions.exceptions.ProvisionedConcurrencyConfigNotFoundException:
+            current = 0
+        wanted = min(max(current, target["MinCapacity"]), target["MaxCapacity"])
+        if wanted != current:
+            functions.put_provisioned_concurrency_config(
+                FunctionName=function, Qualifier=alias, ProvisionedConcurrentExecutions=wanted
+            )
+            bound = "minimum" if wanted > current else "maximum"
+            self.record_activity(key, wanted, f"{bound} capacity was set to {wanted}", None)
+
+    def _require_role(self, arn: str) -> None:
+        """Refuse the service-linked role where it is named and not there; it is made only if none is named.
+
+        Source: aws/aws-cdk 4108, aws-samples/amazon-bedrock-samples 253.
+        """
+        iam = self._account.client("iam")
+        try:
+            iam.get_role(RoleName=arn.rpartition("/")[2])
+        except iam.exceptions.NoSuchEntityException:
+            raise validation_error(f"Unable to assume IAM role: {arn}") from None
 
     def _is_variant(self, endpoint: str, variant: str) -> bool:
         known = self._sagemaker.endpoints.get(endpoint)

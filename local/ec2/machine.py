@@ -120,6 +120,11 @@ class Machine:
         self._enter(self._end)
 
     @property
+    def is_terminated(self) -> bool:
+        """Whether what it ends as is ``terminated``, and not ``stopped``."""
+        return self._end == "terminated"
+
+    @property
     def _home(self) -> Path:
         return self._directory / "home"
 

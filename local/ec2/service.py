@@ -1,7 +1,8 @@
 """EC2 instances: ministack's records of them, brought to life.
 
 ministack records what RunInstances names itself. Here the launch template is read too, the caller must be allowed to
-pass the profile's role, the user data runs, and the states follow it.
+pass the profile's role and to tag, subnet and security groups must belong together, the user data runs, and the states
+follow it.
 """
 
 import base64
@@ -12,14 +13,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
+from xml.sax.saxutils import escape
 
 from ministack.services import ec2, iam
 
 from local.core.account import Account
+from local.core.errors import ServiceError
 from local.core.json_service import Response
 from local.core.names import ACCOUNT
 from local.core.pass_role import may_not_pass
+from local.ec2 import image, network, spot, tags
 from local.ec2.machine import STATES, Machine
+from local.ec2.permissions import Caller
 
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
 
@@ -63,7 +68,8 @@ class Ec2Instances:
         self._python = python
         self._handle = handle
         self._machines: dict[str, Machine] = {}
-        self._answers: dict[str, Response] = {}
+        self._answers: dict[str, tuple[dict[str, str], Response]] = {}
+        self._spot_requests: dict[str, spot.SpotRequest] = {}
 
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
@@ -73,27 +79,22 @@ class Ec2Instances:
         action = p.get("Action", "")
         if action == "GetConsoleOutput" and p.get("InstanceId") in self._machines:
             return self._console(p["InstanceId"])
-        if action == "RunInstances":
-            if known := self._answers.get(p.get("ClientToken", "")):
-                return known
-            template, _, error = ec2._resolve_launch_template_data(_structure(p, "LaunchTemplate"))
-            if error:
-                return error  # type: ignore[no-any-return]
-            p = with_template(p, template)
-            if denied := _may_not_pass(p, headers, query):
-                return denied
-            body = urlencode(p).encode()
+        if action == "DescribeSpotInstanceRequests":
+            return self._describe_spot_requests(p)
+        if action in ("DescribeNetworkInterfaces", "DescribeVolumes"):
+            self._release()
+        try:
+            if action == "RunInstances":
+                return await self._run(method, path, headers, p, query)
+            if action == "CreateSecurityGroup":
+                body = urlencode({**p, "VpcId": network.vpc_of(p.get("VpcId"))}).encode()
+        except ServiceError as error:
+            return _refusal(error)
         status, answer_headers, answer = await self._handle(method, path, headers, body, query)
         if status != 200:
             return status, answer_headers, answer
-        if action == "RunInstances":
-            for instance in re.findall(r"<instanceId>(i-[0-9a-f]+)</instanceId>", answer.decode()):
-                self._boot(instance, p)
-            answer = _with_state(answer, "pending")
-            if token := p.get("ClientToken"):
-                self._answers[token] = status, answer_headers, answer
         if action == "DescribeInstances":
-            answer = INSTANCE.sub(self._with_reason, answer.decode()).encode()
+            answer = INSTANCE.sub(self._with_more, answer.decode()).encode()
         if action in ORDERS and (machines := self._machines_of(p)):
             now, at_last = ORDERS[action]
             for machine in machines:
@@ -101,6 +102,67 @@ class Ec2Instances:
                 machine.end(at_last)
             answer = _with_state(answer, now)
         return status, answer_headers, answer
+
+    async def _run(
+        self, method: str, path: str, headers: dict[str, str], asked: dict[str, str], query: dict[str, Any]
+    ) -> Response:
+        if token := asked.get("ClientToken"):
+            before, known = self._answers.get(token, (asked, None))
+            if before != asked:
+                words = (
+                    "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
+                )
+                raise ServiceError("IdempotentParameterMismatch", words)
+            if known:
+                return known
+        template, _, error = ec2._resolve_launch_template_data(_structure(asked, "LaunchTemplate"))
+        if error:
+            return error  # type: ignore[no-any-return]
+        caller = Caller(headers, query)
+        p = network.placed(image.resolved(with_template(asked, template), caller))
+        if denied := _may_not_pass(p, headers, query):
+            return denied
+        tagged = tags.read(p, spot=spot.is_asked(p))
+        for kind, listed in tagged.items():
+            caller.check_tagging(kind, listed)
+        if spot.is_asked(p):
+            spot.ensure_role(caller)
+        status, answer_headers, answer = await self._handle(method, path, headers, urlencode(p).encode(), query)
+        if status != 200:
+            return status, answer_headers, answer
+        for instance in re.findall(r"<instanceId>(i-[0-9a-f]+)</instanceId>", answer.decode()):
+            self._boot(instance, p)
+            self._tag(instance, tagged, spot.is_asked(p))
+        answer = _with_state(answer, "pending")
+        if token:
+            self._answers[token] = asked, (status, answer_headers, answer)
+        return status, answer_headers, answer
+
+    def _tag(self, instance: str, tagged: dict[str, tags.Tags], is_spot: bool) -> None:
+        mappings = ec2._instances[instance]["BlockDeviceMappings"]
+        tags.put(tagged, "volume", *(mapping["Ebs"]["VolumeId"] for mapping in mappings))
+        tags.put(tagged, "network-interface", network.attach_interface(instance))
+        if is_spot:
+            machine = self._machines[instance]
+            request = self._spot_requests[instance] = spot.SpotRequest(instance, lambda: machine.is_over)
+            tags.put(tagged, "spot-instances-request", request.id)
+
+    def _describe_spot_requests(self, p: dict[str, str]) -> Response:
+        """Answer with all requests, or those that are named; filters are refused."""
+        if ec2._parse_filters(p):
+            return _refusal(ServiceError("InvalidParameterValue", "The embedded AWS filters no spot requests."))
+        named = ec2._parse_member_list(p, "SpotInstanceRequestId")
+        found = [each for each in self._spot_requests.values() if not named or each.id in named]
+        items = "".join(each.described() for each in found)
+        inner = f"<spotInstanceRequestSet>{items}</spotInstanceRequestSet>"
+        answer: Response = ec2._xml(200, "DescribeSpotInstanceRequestsResponse", inner)
+        return answer
+
+    def _release(self) -> None:
+        """Remove what terminated instances leave no longer; they end in threads that see no account."""
+        for instance, machine in self._machines.items():
+            if machine.is_over and machine.is_terminated:
+                network.release(instance)
 
     def _boot(self, instance: str, p: dict[str, str]) -> None:
         record = ec2._instances[instance]
@@ -124,12 +186,14 @@ class Ec2Instances:
         known = [self._machines[instance] for instance in named if instance in self._machines]
         return [machine for machine in known if not machine.is_over]
 
-    def _with_reason(self, described: re.Match[str]) -> str:
-        machine = self._machines.get(described[1])
-        if machine is None or machine.reason is None:
-            return described[0]
-        words = REASONS[machine.reason]
-        return f"{described[0]}<stateReason><code>{machine.reason}</code><message>{words}</message></stateReason>"
+    def _with_more(self, described: re.Match[str]) -> str:
+        """Add the spot request, and why the instance ended."""
+        request, machine = self._spot_requests.get(described[1]), self._machines.get(described[1])
+        more = request.of_instance if request else ""
+        if machine is not None and machine.reason is not None:
+            words = REASONS[machine.reason]
+            more += f"<stateReason><code>{machine.reason}</code><message>{words}</message></stateReason>"
+        return described[0] + more
 
     def _enter(self, instance: str, state: str) -> None:
         _set_state(ec2._instances[instance], state)
@@ -151,6 +215,8 @@ def with_template(p: dict[str, str], template: dict[str, Any]) -> dict[str, str]
     groups = template.get("SecurityGroupIds", ())
     if not any(name.startswith("SecurityGroupId.") for name in p):
         merged |= {f"SecurityGroupId.{number}": group for number, group in enumerate(groups, start=1)}
+    if not any(name.startswith("InstanceMarketOptions.") for name in p) and "InstanceMarketOptions" in template:
+        merged["InstanceMarketOptions.MarketType"] = template["InstanceMarketOptions"].get("MarketType", "")
     if not any(name.startswith("IamInstanceProfile.") for name in p):
         merged |= {f"IamInstanceProfile.{key}": value for key, value in template.get("IamInstanceProfile", {}).items()}
     if not any(name.startswith("TagSpecification.") for name in p):
@@ -160,6 +226,11 @@ def with_template(p: dict[str, str], template: dict[str, Any]) -> dict[str, str]
                 merged[f"TagSpecification.{number}.Tag.{index}.Key"] = tag["Key"]
                 merged[f"TagSpecification.{number}.Tag.{index}.Value"] = tag["Value"]
     return merged
+
+
+def _refusal(error: ServiceError) -> Response:
+    answer: Response = ec2._error(error.code, escape(str(error)), error.status)
+    return answer
 
 
 def _structure(p: dict[str, str], name: str) -> dict[str, str]:

@@ -26,10 +26,12 @@ from local.container.logs import ContainerLogs
 from local.core.account import Account, Credentials
 from local.core.clock import ScaledClock
 from local.core.names import ACCOUNT, REGION
+from local.ec2 import image, network
 from local.ec2.service import Ec2Instances
 from local.host import cloudformation, hooks
 from local.host.state import Running, State, write_atomically
-from local.ministack import alarms, budget, iam, lambda_, properties, s3
+from local.ministack import alarms, budget, iam, lambda_, notifications, properties, s3, schedules
+from local.sagemaker.capture import DataCapture
 from local.sagemaker.endpoint.blue_green import BlueGreen
 from local.sagemaker.endpoint.rollback_alarms import RollbackAlarms
 from local.sagemaker.invocation_metrics import InvocationMetrics
@@ -99,7 +101,7 @@ def _start_watchdog() -> subprocess.Popen[bytes]:
 def _start_services(account: Account, state: State, time_scale: float, training_python: Path) -> None:
     """Register our services with ministack and start their background threads, which end with the process."""
     stop = threading.Event()
-    metrics, logs = InvocationMetrics(), ContainerLogs(account)
+    metrics, logs, capture = InvocationMetrics(), ContainerLogs(account), DataCapture(account)
     clock = ScaledClock(time_scale)
     updates = BlueGreen(clock, RollbackAlarms(account, time_scale))
     sagemaker = SageMaker(account, state.temporary / "instances", logs, updates)
@@ -107,9 +109,10 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     sagemaker.add(jobs)
     sagemaker.add(TuningJobs(jobs, sagemaker.tags))
     scaling = ApplicationAutoScaling(sagemaker, account)
-    for gaps in (s3, lambda_, alarms, properties, iam, budget):
+    for gaps in (s3, lambda_, alarms, notifications, properties, iam, budget, image, network):
         gaps.register()
-    hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics), scaling)
+    schedules.register(account)
+    hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics, capture), scaling)
     cloudformation.register(sagemaker, scaling)
     machines = Ec2Instances(account, state.temporary / "ec2", training_python, app.SERVICE_HANDLERS["ec2"])
     app.SERVICE_HANDLERS["ec2"] = machines.handle
@@ -118,6 +121,7 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     for name, loop in (
         ("heal", lambda: sagemaker.watch_instances(stop)),
         ("logs", lambda: logs.ship_forever(stop)),
+        ("capture", lambda: capture.write_forever(stop)),
         ("metrics", lambda: metrics.publish_forever(account.client("cloudwatch"), publish_seconds, stop)),
         ("autoscaler", lambda: autoscaler.run_forever(stop)),
     ):

@@ -1,23 +1,34 @@
-"""Properties of Lambda's CloudFormation types that ministack drops, records without effect, or answers wrongly."""
+"""Properties of Lambda's CloudFormation types that ministack drops, and what a function URL asks of its caller."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from ministack.core import lambda_runtime
+from ministack import app
+from ministack.core import iam_evaluator, lambda_runtime, router
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import provisioners
 
-from local.core.json_service import Parameters
+from local.core.json_service import Parameters, Response
+from local.core.names import REGION
 from local.ministack.cloudformation import Created, after
+
+FORBIDDEN = (
+    "Forbidden. For troubleshooting Function URL authorization issues, see: "
+    "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
+)
+"""The whole text of a refusal, which names no action (seen in awsdocs/aws-lambda-developer-guide, issue 494)."""
 
 
 def register() -> None:
-    """Wrap ministack's handlers of the types."""
+    """Wrap ministack's handlers of the types, and of function URLs."""
     after("AWS::Lambda::Function", _reserve)
     after("AWS::Lambda::Function", _record)
     after("AWS::Lambda::Alias", _initialise)
     after("AWS::Lambda::Url", _qualify)
     function = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
     function["delete"] = _and_end_workers(function["delete"])
+    app._handle_lambda_url_request = _authorised(app._handle_lambda_url_request)
 
 
 def _and_end_workers(delete: Callable[[str, Parameters], None]) -> Callable[[str, Parameters], None]:
@@ -101,3 +112,41 @@ def _qualify(created: Created, old: Parameters, new: Parameters) -> Created:
         attributes = {**attributes, "FunctionArn": f"{function_arn}:{qualifier}"}
         lambda_svc._function_urls[physical_id]["FunctionArn"] = attributes["FunctionArn"]
     return physical_id, attributes
+
+
+def _authorised(handle: Callable[..., Awaitable[Response | None]]) -> Callable[..., Awaitable[Response | None]]:
+    """Refuse a request to a function URL whose caller lacks one of the two permissions."""
+
+    async def check_and_handle(
+        host: str, path: str, method: str, headers: dict[str, str], body: bytes, query: dict[str, Any], *more: Any
+    ) -> Response | None:
+        found = app._parse_lambda_url(host, path)
+        if found and (refusal := _refusal(found[0], headers, query)):
+            return refusal
+        return await handle(host, path, method, headers, body, query, *more)
+
+    return check_and_handle
+
+
+def _refusal(identifier: str, headers: dict[str, str], query: dict[str, Any]) -> Response | None:
+    """Return the refusal of a caller who may not invoke a function through its URL.
+
+    A URL made since October 2025 needs ``lambda:InvokeFunctionUrl`` and ``lambda:InvokeFunction`` (Lambda guide,
+    "Control access to Lambda function URLs"). Condition keys: ``lambda:FunctionUrlAuthType`` of the one,
+    ``lambda:InvokedViaFunctionUrl`` of the other (Service Authorization Reference, AWS Lambda). Nobody without a
+    signature has the second one here, whatever the URL's AuthType.
+    """
+    resource, context, resolved = app._function_url_auth_target(identifier)
+    if resolved is None:
+        return None
+    key = router.extract_access_key_id(headers, query)
+    checks = {"lambda:InvokeFunctionUrl": context, "lambda:InvokeFunction": {"lambda:InvokedViaFunctionUrl": "true"}}
+    for action, keys in checks.items():
+        denied = iam_evaluator.enforce(key, action, "lambda", REGION, resource_arn=resource, service_context=keys)
+        if key and isinstance(denied, iam_evaluator.AuthError):
+            failure: Response = app._credential_failure("lambda", action, "", denied, headers)
+            return failure
+        if denied:
+            content = {"Content-Type": "application/json", "x-amzn-ErrorType": "AccessDeniedException"}
+            return 403, content, json.dumps({"Message": FORBIDDEN}).encode()
+    return None

@@ -14,6 +14,7 @@ import urllib3
 from local.core.errors import ServiceError
 from local.core.json_service import Response, error_body
 from local.core.names import ACCOUNT, REGION
+from local.sagemaker.capture import DataCapture, Exchange, Payload
 from local.sagemaker.endpoint.endpoint import Endpoint
 from local.sagemaker.endpoint.instance import InstanceGoneError, ServerEndedError
 from local.sagemaker.endpoint.variant import Variant
@@ -30,6 +31,10 @@ ATTEMPT_PAUSE = 0.05
 """Other instances to try when the chosen one has just left; nothing has reached the model then."""
 
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+INFERENCE_ID = "x-amzn-sagemaker-inference-id"
+LONGEST_ID = 64
+"""Most characters of an InferenceId (API reference, InvokeEndpoint)."""
+
 FORWARDED = ("Content-Type", "Accept", ATTRIBUTES)
 RETURNED = ("Content-Type", ATTRIBUTES)
 TIMED_OUT = (
@@ -54,9 +59,10 @@ class SageMakerRuntime:
     It has threads of its own: a Lambda waits in one of ministack's for the endpoint that it calls.
     """
 
-    def __init__(self, sagemaker: SageMaker, metrics: InvocationMetrics) -> None:
+    def __init__(self, sagemaker: SageMaker, metrics: InvocationMetrics, capture: DataCapture) -> None:
         self._sagemaker = sagemaker
         self._metrics = metrics
+        self._capture = capture
         self._threads = ThreadPoolExecutor(128, thread_name_prefix="invoke")
 
     async def handle(
@@ -75,6 +81,7 @@ class SageMakerRuntime:
         endpoint = self._endpoint(path)
         if len(body) > MAXIMUM_BYTES:
             raise ServiceError("413", f"HTTP content length exceeded {MAXIMUM_BYTES} bytes.", 413)
+        inference_id = _inference_id(headers)
         forwarded = {name: headers[name.lower()] for name in FORWARDED if name.lower() in headers}
         for _ in range(ATTEMPTS):
             variant = endpoint.choose(headers.get("x-amzn-sagemaker-target-variant"))
@@ -97,6 +104,13 @@ class SageMakerRuntime:
             )
             if not 200 <= answer.status < 300:
                 raise _model_error(endpoint.name, answer)
+            exchange = Exchange(
+                Payload(body, headers.get("content-type", "")),
+                Payload(answer.body, answer.headers.get("Content-Type", "")),
+                headers.get(ATTRIBUTES.lower()),
+                inference_id,
+            )
+            self._capture.record(endpoint.name, variant, exchange)
             return 200, {**answer.headers, "x-Amzn-Invoked-Production-Variant": variant.name}, answer.body
         raise ServiceError("ServiceUnavailable", "The service is currently unavailable.", 503)
 
@@ -109,6 +123,29 @@ class SageMakerRuntime:
         if endpoint is None or not endpoint.variants:
             raise ServiceError("ValidationError", f"Endpoint {match[1]} of account {ACCOUNT} not found.")
         return endpoint
+
+
+def _inference_id(headers: Mapping[str, str]) -> str | None:
+    """Return the request's ``InferenceId``.
+
+    Raises
+    ------
+    ServiceError
+        It is too long, or not printable ASCII without a blank first (API reference, InvokeEndpoint).
+    """
+    value = headers.get(INFERENCE_ID)
+    if value is None:
+        return None
+    if len(value) > LONGEST_ID:
+        constraint = f"Member must have length less than or equal to {LONGEST_ID}"
+    elif not re.fullmatch(r"[!-~][ -~]*", value):
+        constraint = r"Member must satisfy regular expression pattern: \A\S[\p{Print}]*\z"
+    else:
+        return value
+    raise ServiceError(
+        "ValidationError",
+        f"1 validation error detected: Value '{value}' at 'inferenceId' failed to satisfy constraint: {constraint}",
+    )
 
 
 def _ask(variant: Variant, body: bytes, headers: Mapping[str, str]) -> Answer:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from aws_cdk import CfnOutput, Duration, IgnoreMode, Stack
+from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -15,6 +16,7 @@ from stacks import policies
 from stacks.api.http_api import HttpApi
 from stacks.api.log_group import log_group
 from stacks.common.names import ALIAS, alarm_topic_arn, failure_queue_name
+from stacks.common.scalable_target import name_no_role
 from stacks.monitoring.alarms import Alarms, http_api_watches
 from stacks.settings import Settings
 from stacks.settings.api import AsynchronousSettings, ConcurrencyScalingSettings
@@ -36,7 +38,7 @@ class ApiStack(Stack):
             provisioned_concurrent_executions=api.provisioned_concurrency or None,
         )
         _keep_failures(alias, failures, api.asynchronous)
-        if api.scaling is not None:
+        if api.provisioned_concurrency:
             _scale(alias, api.provisioned_concurrency, api.scaling)
         CfnOutput(self, "FunctionName", value=function.function_name)
         CfnOutput(self, "AliasArn", value=alias.function_arn)
@@ -135,7 +137,17 @@ def _keep_failures(alias: lambda_.Alias, failures: sqs.Queue, settings: Asynchro
     )
 
 
-def _scale(alias: lambda_.Alias, minimum: int, settings: ConcurrencyScalingSettings) -> None:
-    """Track the use of provisioned concurrency; the L2 names the service-linked role, as AWS makes it itself."""
-    target = alias.add_auto_scaling(min_capacity=minimum, max_capacity=settings.maximum_provisioned_concurrency)
-    target.scale_on_utilization(utilization_target=settings.target_utilization_percent / 100)
+def _scale(alias: lambda_.Alias, minimum: int, settings: ConcurrencyScalingSettings | None) -> None:
+    """Track the use of provisioned concurrency, or hold it at one number.
+
+    A target that is deregistered leaves provisioned concurrency where scaling had put it (aws/aws-cdk 31507), and the
+    alias, which does not change, would keep it there. Bounds that change take it with them (Application Auto Scaling
+    API reference, RegisterScalableTarget). Without ``[api.scaling]``, both bounds are the number of the settings.
+    """
+    maximum = minimum if settings is None else settings.maximum_provisioned_concurrency
+    target = alias.add_auto_scaling(min_capacity=minimum, max_capacity=maximum)
+    if settings is not None:
+        target.scale_on_utilization(utilization_target=settings.target_utilization_percent / 100)
+    for child in alias.node.find_all():
+        if isinstance(child, autoscaling.CfnScalableTarget):
+            name_no_role(child)

@@ -1,6 +1,6 @@
 """Physical names that stacks and callers agree on, so that no stack exports anything to another."""
 
-from aws_cdk import ArnFormat, Stack, region_info
+from aws_cdk import ArnFormat, Stack
 from constructs import Construct
 
 ALIAS = "live"
@@ -31,6 +31,11 @@ def alarm_topic_arn(scope: Construct, environment: str) -> str:
     return Stack.of(scope).format_arn(
         service="sns", resource=alarm_topic_name(environment), arn_format=ArnFormat.NO_RESOURCE_NAME
     )
+
+
+def state_rule_name(environment: str) -> str:
+    """Return the name of the rule on the endpoint's state, which the alarm topic lets in."""
+    return f"kennel-{environment}-endpoint-state"
 
 
 def failure_queue_name(environment: str) -> str:
@@ -78,20 +83,3 @@ def training_log_group(environment: str) -> str:
 def notebook_name(environment: str) -> str:
     """Return the name of the workbench notebook, which its own role must know to stop it."""
     return f"kennel-{environment}-workbench"
-
-
-def dlc_repository_uri(scope: Construct, repository: str) -> str:
-    """Return the URI, without a tag, of a repository of AWS's Deep Learning Containers in the stack's region."""
-    stack = Stack.of(scope)
-    return f"{_dlc_account(stack)}.dkr.ecr.{stack.region}.{stack.url_suffix}/{repository}"
-
-
-def dlc_repository_arn(scope: Construct, repository: str) -> str:
-    """Return the ARN of a repository of AWS's Deep Learning Containers in the stack's region."""
-    stack = Stack.of(scope)
-    return stack.format_arn(service="ecr", account=_dlc_account(stack), resource="repository", resource_name=repository)
-
-
-def _dlc_account(stack: Stack) -> str:
-    # A fact, not a look-up: the account differs by region, and the template works in any of them.
-    return stack.regional_fact(region_info.FactName.DLC_REPOSITORY_ACCOUNT)

@@ -6,12 +6,20 @@ from aws_cdk import Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
 from constructs import Construct
 
-from stacks.common import names
+from stacks.common.deep_learning_containers import aws_repository
 from stacks.settings.variants import ECR_IMAGE, Variant
 
 SERVING_FOLDER = "training/serving"
-RAY_REPOSITORY, RAY_TAG = "ray", "serve-ml-sagemaker-cpu-v1"
+RAY_REPOSITORY = "ray"
 """AWS's Ray Serve inference container (AWS Deep Learning Containers, "Ray Serve Inference")."""
+
+DOCKER_OUTPUT = "type=docker,oci-mediatypes=false"
+"""Builds the image with Docker's media types; SageMaker refuses OCI's ("Unsupported manifest media type").
+
+``type=docker`` alone does not say so: where Docker keeps images in containerd, buildx exports them as ``type=oci`` or
+``image``. Source: aws/amazon-sagemaker-feedback 180; docker/buildx, ``build/opt.go``; Docker's documentation, "OCI and
+Docker exporters".
+"""
 
 
 @dataclass(frozen=True)
@@ -25,16 +33,20 @@ class Container:
 def serving_container(scope: Construct, variant: Variant) -> Container:
     """Choose the image that a variant's ``container`` names; ``image`` adds our Dockerfile as an asset."""
     if variant.container == "ray":
-        return _ray(Stack.of(scope))
+        return _ray(Stack.of(scope), variant.ray_tag)
     if variant.container == "image":
         return _own(scope, variant)
     return _named(Stack.of(scope), variant.container)
 
 
-def _ray(stack: Stack) -> Container:
-    return Container(
-        f"{names.dlc_repository_uri(stack, RAY_REPOSITORY)}:{RAY_TAG}", names.dlc_repository_arn(stack, RAY_REPOSITORY)
+def _ray(stack: Stack, tag: str) -> Container:
+    repository = aws_repository(
+        stack,
+        RAY_REPOSITORY,
+        way_out='set endpoint.container = "image", or to the URI of an image in your own Amazon ECR',
     )
+    separator = "@" if tag.startswith("sha256:") else ":"
+    return Container(f"{repository.uri}{separator}{tag}", repository.arn)
 
 
 def _own(scope: Construct, variant: Variant) -> Container:
@@ -45,6 +57,7 @@ def _own(scope: Construct, variant: Variant) -> Container:
         directory=SERVING_FOLDER,
         exclude=["**/__pycache__", "*.pyc"],
         platform=ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64,
+        outputs=[DOCKER_OUTPUT],
     )
     return Container(asset.image_uri, asset.repository.repository_arn)
 

@@ -5,6 +5,7 @@ from aws_cdk import aws_applicationautoscaling as autoscaling
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from stacks.common.scalable_target import name_no_role
 from stacks.settings.scaling import ScalingSettings
 
 Metric = autoscaling.PredefinedMetric
@@ -34,6 +35,9 @@ class VariantScaling(Construct):
             max_capacity=settings.maximum_instances,
             role=role,
         )
+        for child in target.node.find_all():
+            if isinstance(child, autoscaling.CfnScalableTarget):
+                name_no_role(child)
         name, metric, value = _tracked(settings)
         target.scale_to_track_metric(
             name,
@@ -53,7 +57,7 @@ class VariantScaling(Construct):
 
 
 def scaling_role(scope: Construct) -> iam.IRole:
-    """Name the service-linked role that scales SageMaker variants; the L2 would make one that nothing uses.
+    """Return the service-linked role, so that the L2 makes none; the template does not name it.
 
     Source: Application Auto Scaling guide, "Service-linked roles".
     """

@@ -98,7 +98,8 @@ def describe(error: ValidationError) -> str:
     lines = []
     for fault in error.errors():
         field = ".".join(map(_in_line, fault["loc"])) or "(whole file)"
-        message = fault["msg"].removeprefix("Value error, ")
+        # A validator may name another value than the fault's input.
+        message = _escaped(fault["msg"].removeprefix("Value error, "))
         value = "" if isinstance(fault["input"], dict) else f" = {_shortened(repr, fault['input'])}"
         lines.append(f"{field}{value}: {message}")
     return "; ".join(lines)
@@ -112,6 +113,11 @@ def shown(text: object) -> str:
 def _in_line(key: object) -> str:
     """Return a key as it is, or quoted where TOML's escapes have put a line break or the like into it."""
     return str(key) if str(key).isprintable() else repr(str(key))
+
+
+def _escaped(text: str) -> str:
+    """Return a text with escapes in place of what cannot be printed."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _shortened(write: Callable[[object], str], value: object, most: int = SHOWN_CHARACTERS) -> str:

@@ -9,7 +9,9 @@ from stacks.settings.instances import InstanceType, architecture_of
 from stacks.settings.scaling import ScalingSettings
 from stacks.settings.section import Section
 from stacks.settings.variants import (
+    RELEASED_RAY_TAG,
     ContainerName,
+    RayTag,
     ServerlessSettings,
     ShadowSettings,
     Variant,
@@ -29,17 +31,25 @@ EndpointTimeout = Annotated[int, Field(ge=60, le=3600)]
 class EndpointSettings(Section):
     """The SageMaker endpoint: its container, instances, timeouts (seconds), variants, updates and scaling.
 
-    With ``[endpoint.serverless]`` there are no instances: instance_type, the timeouts, scaling, deployment and
+    routing says which instance of a variant gets a request. SageMaker's own default is a random one, which can queue a
+    request behind another while an instance is idle; the instance with the fewest requests in hand is never slower and
+    costs nothing (SageMaker API reference, ProductionVariantRoutingConfig). capture has no default: whoever switches it
+    on decides whether the callers' photos are kept.
+
+    With ``[endpoint.serverless]`` there are no instances: instance_type, the timeouts, routing, scaling, deployment and
     guardrails are not used. An endpoint with instances cannot become a serverless one (SageMaker guide, "Deploy
     models with Amazon SageMaker Serverless Inference"): it is deleted first.
     """
 
     container: ContainerName
+    ray_tag: RayTag = RELEASED_RAY_TAG
     instance_type: InstanceType
     network_isolation: bool
     download_timeout_seconds: EndpointTimeout
     startup_timeout_seconds: EndpointTimeout
+    routing: Literal["least_outstanding_requests", "random"] = "least_outstanding_requests"
     capture_percentage: int = Field(ge=0, le=100)
+    capture: Literal["answers", "photos_and_answers"] | None = None
     variants: list[VariantSettings] = Field(default=[], max_length=MOST_VARIANTS)
     shadow: ShadowSettings | None = None
     serverless: ServerlessSettings | None = None
@@ -84,6 +94,7 @@ class EndpointSettings(Section):
             manifest=variant.manifest,
             # Serverless inference runs x86-64 only (SageMaker guide, "Serverless Inference").
             architecture="x86_64" if self.serverless else architecture_of(instance_type),
+            ray_tag=self.ray_tag,
         )
 
     @model_validator(mode="after")
@@ -126,6 +137,15 @@ class EndpointSettings(Section):
         }
         if found := [text for text, is_found in faults.items() if is_found]:
             raise ValueError(f"serverless inference does not offer {'; nor '.join(found)}")
+        return self
+
+    @model_validator(mode="after")
+    def _capture_says_what_it_keeps(self) -> Self:
+        if self.capture_percentage > 0 and self.capture is None:
+            raise ValueError(
+                f"capture_percentage = {self.capture_percentage} keeps requests, and capture is not set: set it to "
+                '"answers" (labels and probabilities) or to "photos_and_answers" (the callers\' photos too)'
+            )
         return self
 
     @model_validator(mode="after")

@@ -21,6 +21,11 @@ DLAMI_FAMILIES = frozenset(
 INSTANCE_TYPE = re.compile(r"(?P<family>[a-z]+\d+(?P<options>[a-z]*)(?:-[a-z0-9]+)?)\.[a-z0-9-]+")
 NOTEBOOK_TYPE = re.compile(r"ml\.[a-z]+\d+[a-z-]*\.[a-z0-9]+")
 
+ECR_REPOSITORY = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[a-z0-9][a-z0-9._/-]*)"
+)
+"""A private repository of Amazon ECR, without a tag."""
+
 Id = r"^{}-([0-9a-f]{{8}}|[0-9a-f]{{17}})$"
 SubnetId = Annotated[str, Field(pattern=Id.format("subnet"))]
 SecurityGroupId = Annotated[str, Field(pattern=Id.format("sg"))]
@@ -29,7 +34,9 @@ InstanceTypeName = Annotated[str, Field(max_length=32)]
 
 
 class NetworkSettings(Section):
-    """A VPC that exists: SageMaker jobs and the workbench run in its subnets, with its security groups.
+    """A VPC that exists: SageMaker jobs, EC2 instances and the workbench run in its subnets.
+
+    Jobs and the workbench have these security groups; instances have one of their own, which lets nothing in.
 
     Subnets without a NAT gateway need a gateway endpoint for Amazon S3, and interface endpoints for what else is
     called: ``sagemaker.api`` (the workbench stops itself), ``ssm`` and ``ssmmessages`` (EC2), ``logs``.
@@ -95,9 +102,24 @@ class NotebookSettings(Section):
 
 
 class TrainingSettings(Section):
-    """Roles for training jobs always; the EC2 launch template and the workbench where enabled."""
+    """Roles for training jobs always; the EC2 launch template and the workbench where enabled.
+
+    ``repository`` holds a copy of AWS's PyTorch training images, under AWS's tags; without it, jobs pull AWS's own.
+    """
 
     log_retention_days: LogRetentionDays
+    # The longest image URI is 255 characters (SageMaker API reference, AlgorithmSpecification), with its tag.
+    repository: str | None = Field(default=None, max_length=200)
     instance: InstanceSettings
     notebook: NotebookSettings
     network: NetworkSettings | None = None
+
+    @field_validator("repository")
+    @classmethod
+    def _repository_is_private_ecr(cls, value: str | None) -> str | None:
+        if value is not None and not ECR_REPOSITORY.fullmatch(value):
+            raise ValueError(
+                'use an Amazon ECR repository without a tag, such as "123456789012.dkr.ecr.eu-west-1.amazonaws.com/'
+                "pytorch\": `./kennel launch` adds AWS's tag"
+            )
+        return value

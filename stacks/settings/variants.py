@@ -22,6 +22,26 @@ def _known_container(value: str) -> str:
     return value
 
 
+RAY_TAG = re.compile(r"serve-ml-sagemaker-cpu-v\d+\.\d+[\w.-]*|sha256:[0-9a-f]{64}", re.ASCII)
+RELEASED_RAY_TAG = "serve-ml-sagemaker-cpu-v1.4"
+"""The release of AWS's Ray Serve container that Kennel was tested with: Ray 2.57.0.
+
+Source: AWS Deep Learning Containers, Ray "Changelog", v1.4.0. Its tag takes security patches and stays at this Ray.
+"""
+
+
+def _released_tag(value: str) -> str:
+    if not RAY_TAG.fullmatch(value):
+        raise ValueError(
+            "use the tag of a release of AWS's Ray Serve container for SageMaker and CPUs, such as "
+            f'"{RELEASED_RAY_TAG}", or a digest "sha256:..."; tags without a minor version, such as '
+            '"serve-ml-sagemaker-cpu-v1", move from one version of Ray to the next'
+        )
+    return value
+
+
+# An image's tag has 128 characters at most (Amazon ECR API reference, ImageIdentifier).
+RayTag = Annotated[str, AfterValidator(_released_tag), Field(max_length=128)]
 # The longest image URI: SageMaker API reference, ContainerDefinition, Image.
 ContainerName = Annotated[str, AfterValidator(_known_container), Field(max_length=255)]
 # SageMaker API reference, ProductionVariant.
@@ -43,6 +63,8 @@ class Variant:
         The manifest of its own model; None for the model of the environment.
     architecture
         The processor that its container is built for.
+    ray_tag
+        The tag or digest of AWS's Ray Serve container, for ``container = "ray"``.
     """
 
     name: str
@@ -52,6 +74,7 @@ class Variant:
     instances: int
     manifest: str | None
     architecture: Literal["arm64", "x86_64"]
+    ray_tag: str = RELEASED_RAY_TAG
 
 
 class _Overrides(Section):

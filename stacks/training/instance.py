@@ -10,12 +10,19 @@ from constructs import Construct
 
 from stacks import policies
 from stacks.common import names
+from stacks.common.every_stack import stack_tags
 from stacks.settings import Settings
-from stacks.settings.training import InstanceSettings
 from stacks.training.access import train_from_bucket
 
 ROOT_DEVICE = "/dev/xvda"
 """The root device of Amazon Linux 2023 images (EC2 guide, "Device names for volumes")."""
+
+GROUP = "SecurityGroup"
+GROUP_OF_DEFAULT_VPC = "SecurityGroup of the default VPC, because training.network is not set"
+"""The CDK prints this path beside CloudFormation's "No default VPC for this user", which says nothing of settings."""
+
+GROUP_LOGICAL_ID = "InstanceSecurityGroup93A921D3"
+"""The logical ID that the path ``Instance/SecurityGroup`` gives."""
 
 
 class TrainingInstance(Construct):
@@ -28,6 +35,8 @@ class TrainingInstance(Construct):
     ----------
     launch_template_id, role_arn
         What ``launch`` needs to start an instance, and to be allowed to pass its role.
+    market
+        ``spot`` or ``on-demand``: ``launch`` tags a spot request where the template makes one.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings) -> None:
@@ -41,9 +50,10 @@ class TrainingInstance(Construct):
         # The L2 takes an enumeration that spells the days out in words; the setting is a number of days.
         cast(logs.CfnLogGroup, log_group.node.default_child).retention_in_days = settings.training.log_retention_days
         role = self._role(settings)
-        template = self._launch_template(settings.training.instance, role, self._security_group(settings))
+        template = self._launch_template(settings, role, self._security_group(settings))
         self.launch_template_id = template.ref
         self.role_arn = role.role_arn
+        self.market = "spot" if settings.training.instance.spot else "on-demand"
 
     def _role(self, settings: Settings) -> iam.Role:
         return iam.Role(
@@ -67,14 +77,15 @@ class TrainingInstance(Construct):
     def _security_group(self, settings: Settings) -> ec2.ISecurityGroup:
         """Make a security group without ingress; only HTTPS goes out (name service and time need no rule).
 
-        Without ``training.network`` it belongs to the account's default VPC, where an account has one, and everything
-        may go out: CloudFormation takes egress rules only beside a VpcId (AWS::EC2::SecurityGroup).
+        Without ``training.network`` it belongs to the account's default VPC, and everything may go out:
+        CloudFormation takes egress rules only beside a VpcId (AWS::EC2::SecurityGroup). In an account without a
+        default VPC its creation fails ("No default VPC for this user").
         """
         network = settings.training.network
         # L1: the L2 wants a VPC that was looked up, which synth must not do.
         group = ec2.CfnSecurityGroup(
             self,
-            "SecurityGroup",
+            GROUP if network else GROUP_OF_DEFAULT_VPC,
             group_description="Kennel training instances: nothing comes in",
             vpc_id=network.vpc_id if network else None,
             security_group_egress=[
@@ -84,11 +95,14 @@ class TrainingInstance(Construct):
             if network
             else None,
         )
+        # One logical ID for both, so that no deployed group is replaced for the sake of its path.
+        group.override_logical_id(GROUP_LOGICAL_ID)
         return ec2.SecurityGroup.from_security_group_id(self, "Group", group.attr_group_id, mutable=False)
 
     def _launch_template(
-        self, settings: InstanceSettings, role: iam.Role, security_group: ec2.ISecurityGroup
+        self, environment: Settings, role: iam.Role, security_group: ec2.ISecurityGroup
     ) -> ec2.CfnLaunchTemplate:
+        settings = environment.training.instance
         template = ec2.LaunchTemplate(
             self,
             "LaunchTemplate",
@@ -117,9 +131,17 @@ class TrainingInstance(Construct):
             if settings.spot
             else None,
         )
-        # The L2's images are a look-up or a template parameter; CloudFormation resolves this one when it deploys.
         resource = cast(ec2.CfnLaunchTemplate, template.node.default_child)
-        resource.add_property_override("LaunchTemplateData.ImageId", f"{{{{resolve:ssm:{settings.image_parameter}}}}}")
+        # EC2 resolves it whenever an instance starts, where CloudFormation's {{resolve:ssm:...}} keeps the image of the
+        # deployment (EC2 guide, "Use a Systems Manager parameter instead of an AMI ID"). The L2 would add user data.
+        resource.add_property_override("LaunchTemplateData.ImageId", f"resolve:ssm:{settings.image_parameter}")
+        # The L2 tags instances and volumes with a name alone, and CloudFormation hands no tags of the stack on
+        # (aws-cloudformation/cloudformation-coverage-roadmap 2227, 1007, 195).
+        name = self.node.path
+        tags = [{"Key": key, "Value": value} for key, value in {"Name": name, **stack_tags(environment)}.items()]
+        kinds = ["instance", "volume", "network-interface", *(["spot-instances-request"] if settings.spot else [])]
+        specifications = [{"ResourceType": kind, "Tags": tags} for kind in kinds]
+        resource.add_property_override("LaunchTemplateData.TagSpecifications", specifications)
         return resource
 
 

@@ -8,14 +8,13 @@ from constructs import Construct
 
 from stacks import policies
 from stacks.common import names
+from stacks.common.deep_learning_containers import Repository
 from stacks.settings import Settings
 from stacks.settings.training import NetworkSettings
 from stacks.training.access import join_network, train_from_bucket
 from stacks.training.instance import TrainingInstance
 from stacks.training.notebook import Notebook
-
-REPOSITORY = "pytorch"
-"""AWS's PyTorch training container; ``launch`` adds the tag (AWS Deep Learning Containers, "PyTorch Training")."""
+from stacks.training.repository import training_repository
 
 
 class TrainingStack(Stack):
@@ -27,10 +26,11 @@ class TrainingStack(Stack):
     def __init__(self, scope: Construct, construct_id: str, *, settings: Settings, **kwargs: Any) -> None:
         super().__init__(scope, construct_id, **kwargs)
         network = settings.training.network
-        role = self._job_role(settings, network)
+        repository = training_repository(self, settings.training.repository)
+        role = self._job_role(settings, network, repository)
         bucket = names.bucket_name(self, settings.environment)
         CfnOutput(self, "TrainingRoleArn", value=role.role_arn)
-        CfnOutput(self, "TrainingRepositoryUri", value=names.dlc_repository_uri(self, REPOSITORY))
+        CfnOutput(self, "TrainingRepositoryUri", value=repository.uri)
         CfnOutput(self, "TrainingUri", value=f"s3://{bucket}/{names.TRAINING}")
         CfnOutput(self, "CheckpointUri", value=f"s3://{bucket}/{names.CHECKPOINTS}")
         CfnOutput(self, "ModelUri", value=f"s3://{bucket}/{names.MODELS}")
@@ -43,19 +43,22 @@ class TrainingStack(Stack):
             instance = TrainingInstance(self, "Instance", settings=settings)
             CfnOutput(self, "LaunchTemplateId", value=instance.launch_template_id)
             CfnOutput(self, "InstanceRoleArn", value=instance.role_arn)
+            CfnOutput(self, "InstanceMarket", value=instance.market)
             CfnOutput(self, "InstanceLogGroup", value=names.training_log_group(settings.environment))
         if settings.training.notebook.enabled:
             Notebook(self, "Notebook", settings=settings)
             CfnOutput(self, "NotebookName", value=names.notebook_name(settings.environment))
 
-    def _job_role(self, settings: Settings, network: NetworkSettings | None) -> iam.Role:
+    def _job_role(self, settings: Settings, network: NetworkSettings | None, repository: Repository) -> iam.Role:
         statements = [
             *train_from_bucket(self, settings),
             policies.log_in_to_ecr(),
-            policies.pull_image(names.dlc_repository_arn(self, REPOSITORY)),
+            policies.pull_image(repository.arn),
             policies.write_training_job_logs(self),
             policies.publish_training_metrics(),
         ]
+        if key := settings.storage.kms_key_arn:
+            statements.append(policies.encrypt_job_output(key))
         if network:
             statements += join_network(self, network.subnet_ids, network.security_group_ids)
         return iam.Role(

@@ -86,7 +86,8 @@ def launch(fitted: Path, few: Path, tmp_path_factory: pytest.TempPathFactory) ->
     try:
         aws = Deployment(environment_of(state))
         aws.cdk("bootstrap", "--app", model.assembly)
-        aws.roll_out(model, "KennelStorage-local", "KennelTraining-local")
+        # TrainingStack is deployed last, so that the CDK would deploy all others with it.
+        aws.roll_out(model, "KennelStorage-local", "KennelTraining-local", "--exclusively")
         yield Launcher(aws, tmp_path_factory.mktemp("launched"), few)
     finally:
         run_local("down", "--state", state)

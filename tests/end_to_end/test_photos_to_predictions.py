@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests import version_before
-from tests.embedded import KENNEL, Traffic, eventually
+from tests.embedded import KENNEL, ROOT, Traffic, eventually
 from tests.end_to_end.archives import repacked
-from tests.end_to_end.project import NAME, Deployment, Model, model_servers, run, synthesised
+from tests.end_to_end.project import ENVIRONMENT, NAME, Deployment, Model, model_servers, run, synthesised
 
 
 def some_photos(photos: Path, count: int) -> list[Path]:
@@ -62,7 +62,7 @@ def test_the_model_has_no_network_and_reads_the_artifact_that_was_deployed(deplo
     model = sagemaker.describe_model(ModelName=deployed.resource("Endpoint", "AWS::SageMaker::Model").split("/")[-1])
     assert model["EnableNetworkIsolation"] is True
     container = model["PrimaryContainer"]
-    assert container["Image"].endswith("/ray:serve-ml-sagemaker-cpu-v1")
+    assert container["Image"].endswith("/ray:serve-ml-sagemaker-cpu-v1.4")
     assert container["Environment"]["MODEL_ARTIFACT_SHA256"] == first.sha256
     bucket, key = container["ModelDataUrl"].removeprefix("s3://").split("/", 1)
     stored = deployed.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -139,12 +139,23 @@ def test_photos_are_answered_with_the_right_labels_through_the_alias(
     assert answer["body"]["predictions"][0]["label"] == chosen[0].parent.name
 
 
-def test_the_function_url_answers_a_signed_photo_and_nobody_else(deployed: Deployment, photos: Path) -> None:
+def test_the_function_url_answers_a_caller_with_the_documented_policy_and_nobody_else(
+    deployed: Deployment, photos: Path
+) -> None:
     photo = some_photos(photos, 1)[0]
     url = deployed.make("lambda").get_function_url_config(FunctionName=NAME, Qualifier="live")["FunctionUrl"]
-    status, body = deployed.ask_url(url, photo.read_bytes(), "image/png")
+    section = (ROOT / "docs" / "security.md").read_text().split("## What a caller needs")[1]
+    policy = section.split("```json")[1].split("```")[0]
+    for word, value in (("REGION", "us-east-1"), ("ACCOUNT_ID", "123456789012"), ("ENVIRONMENT", ENVIRONMENT)):
+        policy = policy.replace(word, value)
+    statements = json.loads(policy)["Statement"]
+    caller = deployed.user(*statements)
+    status, body = deployed.ask_url(url, photo.read_bytes(), "image/png", caller=caller)
     assert status == 200
     assert json.loads(body)["predictions"][0]["label"] == photo.parent.name
+    for statement in statements:
+        one = deployed.user(statement)
+        assert deployed.ask_url(url, photo.read_bytes(), "image/png", caller=one)[0] == 403
     status, body = deployed.ask_url(url, b'{"url": "http://127.0.0.1/"}', "application/json")
     assert (status, json.loads(body)["status"]) == (403, 403)
     assert deployed.ask_url(url, photo.read_bytes(), "image/png", signed=False)[0] == 403
@@ -255,7 +266,8 @@ def test_an_artifact_of_the_version_before_is_deployed_serves_outlives_a_failed_
     def predictions(model: Model) -> list[Any]:
         answers = [deployed.ask_endpoint(photo) for photo in chosen]
         assert {answer["artifact_sha256"] for answer in answers} == {model.sha256}
-        return [answer["predictions"] for answer in answers]
+        members = ("label", "probability")  # the version before answers no others
+        return [[{each: row[each] for each in members} for row in answer["predictions"]] for answer in answers]
 
     deployed.roll_out(before, "KennelEndpoint-local")
     old = predictions(before)

@@ -59,12 +59,7 @@ def denied(call: Any, **parameters: Any) -> str:
 
 def session(aws: Aws, service: str, *statements: dict[str, Any]) -> Any:
     """Return a client of a user with a policy of these statements."""
-    iam, name = aws.iam, f"user-{os.urandom(4).hex()}"
-    iam.create_user(UserName=name)
-    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **s} for s in statements]}
-    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=json.dumps(document))
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return aws.make(service, key["AccessKeyId"], key["SecretAccessKey"])
+    return aws.make(service, *aws.user(*statements))
 
 
 # What is deployed is there, property by property
@@ -289,6 +284,27 @@ def test_a_function_url_answers_signed_requests_only(aws: Aws, stack: str) -> No
     assert aws.ask_url(shown, b"{}", "application/json", signed=False)[0] == 403
 
 
+def test_a_function_url_asks_its_caller_for_both_permissions(aws: Aws, stack: str) -> None:
+    shown = aws.make("lambda").get_function_url_config(FunctionName="predict", Qualifier="live")
+    live = {"Resource": shown["FunctionArn"]}
+    url = {"Action": "lambda:InvokeFunctionUrl", **live}
+    url["Condition"] = {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}
+    through = {
+        "Action": "lambda:InvokeFunction",
+        "Condition": {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
+        **live,
+    }
+    for statements in ([url], [through], [{**url, "Resource": f"{live['Resource']}x"}, through]):
+        status, body = aws.ask_url(shown["FunctionUrl"], b"{}", "application/json", caller=aws.user(*statements))
+        assert status == 403
+        assert json.loads(body)["Message"].startswith("Forbidden.")
+    both = aws.user(url, through)
+    assert aws.ask_url(shown["FunctionUrl"], b"{}", "application/json", caller=both)[0] == 200
+    assert aws.ask_url(shown["FunctionUrl"], b"{}", "application/json", caller=(both[0], "guessed"))[0] == 403
+    directly = denied(aws.make("lambda", *both).invoke, FunctionName="predict", Qualifier="live")
+    assert directly.startswith("AccessDeniedException")
+
+
 def test_an_unknown_key_is_refused(aws: Aws, stack: str) -> None:
     forged = aws.make("sagemaker-runtime", "AKIAFORGED", "guessed")
     assert denied(forged.invoke_endpoint, EndpointName=NAME, Body=b"").startswith("UnrecognizedClientException")
@@ -433,6 +449,62 @@ def test_a_bad_artifact_rolls_back_while_the_old_model_answers(
     assert reason in aws.reasons(stack)
 
 
+def test_after_a_silent_rollback_the_stack_says_updated_and_the_old_fleet_still_scales(
+    aws: Aws, artifacts: str
+) -> None:
+    def template(artifact: str) -> dict[str, Any]:
+        resources = endpoint_resources("silent", artifact)
+        for replaced in ("Model", "Config"):
+            resources[replaced]["UpdateReplacePolicy"] = "Retain"
+        pattern = {"source": ["aws.sagemaker"], "detail": {"EndpointName": ["silent"]}}
+        topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "silent"}}
+        target = {"Id": "Topic", "Arn": {"Ref": "Topic"}}
+        rule = {"Type": "AWS::Events::Rule", "Properties": {"EventPattern": pattern, "Targets": [target]}}
+        publish = {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sns:Publish",
+            "Resource": {"Ref": "Topic"},
+            "Condition": {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["Rule", "Arn"]}}},
+        }
+        policy = {
+            "Type": "AWS::SNS::TopicPolicy",
+            "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": {"Statement": [publish]}},
+        }
+        return {"Resources": {**resources, "Topic": topic, "Rule": rule, "Policy": policy}}
+
+    def notified() -> list[str]:
+        received = aws.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        messages = [json.loads(json.loads(message["Body"])["Message"]) for message in received]
+        return [message["detail"]["EndpointStatus"] for message in messages]
+
+    assert aws.deploy("silent", template("one")) == "CREATE_COMPLETE", aws.reasons("silent")
+    before = aws.sagemaker.describe_endpoint(EndpointName="silent")
+    tag = {"Key": "local:silent-rollback", "Value": "yes"}
+    aws.sagemaker.add_tags(ResourceArn=before["EndpointArn"], Tags=[tag])
+    queue_arn = "arn:aws:sqs:us-east-1:123456789012:silent"
+    let_in = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:*",
+        "Resource": queue_arn,
+    }
+    attributes = {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [let_in]})}
+    queue = aws.sqs.create_queue(QueueName="silent", Attributes=attributes)["QueueUrl"]
+    aws.sns.subscribe(TopicArn="arn:aws:sns:us-east-1:123456789012:silent", Protocol="sqs", Endpoint=queue_arn)
+    assert aws.deploy("silent", template("broken")) == "UPDATE_COMPLETE"
+    after = aws.sagemaker.describe_endpoint(EndpointName="silent")
+    assert (after["EndpointStatus"], after["EndpointConfigName"]) == ("InService", before["EndpointConfigName"])
+    assert "FailureReason" not in after
+    assert notified() == ["UPDATING", "IN_SERVICE"]
+    wish = {"VariantName": "AllTraffic", "DesiredInstanceCount": 2}
+    aws.sagemaker.update_endpoint_weights_and_capacities(EndpointName="silent", DesiredWeightsAndCapacities=[wish])
+    eventually(lambda: len({ask(aws, "silent")["pid"] for _ in range(10)}) == 2)
+    assert ask(aws, "silent")["model"] == "one"
+    aws.cloudformation.delete_stack(StackName="silent")
+    eventually(lambda: not [s for s in aws.sagemaker.list_endpoints()["Endpoints"] if s["EndpointName"] == "silent"])
+
+
 def test_without_the_right_to_read_its_artifact_an_endpoint_fails_and_says_why(aws: Aws, artifacts: str) -> None:
     template = {"Resources": endpoint_resources("unreadable", "one", may_read=False)}
     assert aws.deploy("unreadable", template) == "ROLLBACK_COMPLETE"
@@ -496,6 +568,52 @@ def test_a_scaled_variant_s_instance_type_cannot_change(aws: Aws, stack: str) ->
     variant["InstanceType"] = "ml.c7i.xlarge"
     assert aws.deploy(stack, template) == "UPDATE_ROLLBACK_COMPLETE"
     assert "deregister its scalable target" in aws.reasons(stack)
+
+
+def test_capture_is_written_with_the_rights_of_the_execution_role_or_not_at_all(aws: Aws, artifacts: str) -> None:
+    resources = endpoint_resources("captured", "one")
+    resources["Config"]["Properties"]["DataCaptureConfig"] = {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": "s3://captured/capture",
+        "CaptureOptions": [{"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+    }
+    outputs_ = {"HostingRole": {"Value": {"Ref": "HostingRole"}}}
+    aws.s3.create_bucket(Bucket="captured")
+    assert aws.deploy("captured", {"Resources": resources, "Outputs": outputs_}) == "CREATE_COMPLETE"
+
+    def invoke(inference_id: str) -> None:
+        invoke = aws.sagemaker_runtime.invoke_endpoint
+        invoke(EndpointName="captured", Body=b"{}", ContentType="image/png", InferenceId=inference_id)
+
+    def keys() -> list[str]:
+        return [item["Key"] for item in aws.s3.list_objects_v2(Bucket="captured").get("Contents", [])]
+
+    def lines() -> list[dict[str, Any]]:
+        bodies = [aws.s3.get_object(Bucket="captured", Key=key)["Body"].read() for key in keys()]
+        return [json.loads(line) for body in bodies for line in body.splitlines()]
+
+    log = Path(aws.environment["AWS_CA_BUNDLE"]).parent / "gateway.log"
+    invoke("denied")
+    eventually(lambda: "capture of captured/AllTraffic" in log.read_text())
+    assert "s3:PutObject" in log.read_text().split("capture of captured/AllTraffic")[1].splitlines()[0]
+    assert keys() == []
+    write = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::captured/capture/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [write]})
+    role = outputs(aws, "captured")["HostingRole"]
+    aws.iam.put_role_policy(RoleName=role, PolicyName="Capture", PolicyDocument=policy)
+    for number in range(5):
+        invoke(f"allowed-{number}")
+    eventually(lambda: len(lines()) == 5)
+    assert {line["eventMetadata"]["inferenceId"] for line in lines()} == {f"allowed-{number}" for number in range(5)}
+    assert {tuple(line["captureData"]) for line in lines()} == {("endpointOutput",)}
+    assert all(key.startswith("capture/captured/AllTraffic/") for key in keys())
+    message = denied(aws.sagemaker_runtime.invoke_endpoint, EndpointName="captured", Body=b"{}", InferenceId="x" * 65)
+    assert message.startswith("ValidationError: 1 validation error detected")
+    aws.iam.delete_role_policy(RoleName=role, PolicyName="Capture")
+    aws.cloudformation.delete_stack(StackName="captured")
+    eventually(lambda: "Could not find" in _describe(aws, "captured"))
 
 
 def test_an_instance_type_changes_in_two_deployments_without_scaling_in_between(aws: Aws, artifacts: str) -> None:

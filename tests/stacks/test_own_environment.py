@@ -12,7 +12,7 @@ import pytest
 
 from tests.stacks.environments import ROOT
 
-NEEDED = ("app.py", "cdk.json", "constraints.txt", "lambda_src", "settings", "stacks")
+NEEDED = ("VERSION", "app.py", "cdk.json", "constraints.txt", "lambda_src", "settings", "stacks")
 """What of the project ``cdk synth`` reads; a checkout in CI has no ``.venv``."""
 
 

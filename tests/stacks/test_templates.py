@@ -52,7 +52,10 @@ def test_a_new_artifact_makes_a_new_model_of_the_same_endpoint(
     )
     for kind in ("Endpoint", "EndpointConfig", "Model"):
         assert resources(before, f"AWS::SageMaker::{kind}").keys() == resources(after, f"AWS::SageMaker::{kind}").keys()
-    assert one(resources(before, "AWS::SageMaker::Endpoint")) == one(resources(after, "AWS::SageMaker::Endpoint"))
+    first, second = (one(resources(template, "AWS::SageMaker::Endpoint")) for template in (before, after))
+    rollback = [endpoint["DeploymentConfig"].pop("AutoRollbackConfiguration") for endpoint in (first, second)]
+    assert first == second
+    assert rollback[0] != rollback[1], "an alarm keeps its state when it gets another configuration"
     models = [one(resources(template, "AWS::SageMaker::Model"))["PrimaryContainer"] for template in (before, after)]
     assert models[0]["ModelDataUrl"] != models[1]["ModelDataUrl"]
     assert models[0]["Environment"] != models[1]["Environment"]
@@ -104,6 +107,18 @@ def test_concurrency_is_reserved_only_when_the_setting_is_there(
     dev, prod = (one(resources(templates(name)["Api"], "AWS::Lambda::Alias")) for name in ("dev", "prod"))
     assert "ProvisionedConcurrencyConfig" not in dev
     assert prod["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
+
+
+def test_no_scalable_target_names_its_role_which_may_not_be_there_yet(
+    templates: Callable[[str], Templates], resources: OfType
+) -> None:
+    found = [
+        target["Properties"]
+        for template in templates("prod").values()
+        for target in resources(template, "AWS::ApplicationAutoScaling::ScalableTarget").values()
+    ]
+    assert {target["ServiceNamespace"] for target in found} == {"lambda", "sagemaker"}
+    assert not any("RoleARN" in target for target in found)
 
 
 def test_stacks_do_not_lock_one_another_with_exports(templates: Callable[[str], Templates]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.commands.arguments import whole
+from training.commands.arguments import add_no_test, add_split, division, whole
 from training.data.location import add_data, folders
 
 
@@ -19,6 +19,8 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         "poor result is a warning.",
     )
     add_data(parser)
+    add_split(parser, seed=True)
+    add_no_test(parser)
     parser.add_argument(
         "--image-size",
         type=whole(8, 4096),
@@ -37,7 +39,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
     if options.json and options.json.is_dir():
         raise TrainingError(f"--json {options.json} is a folder; give a file")
-    report = check(folders(options.data, environment), options.image_size)
+    splits = folders(options.data, environment, division(options), test=not options.no_test)
+    report = check(splits, options.image_size)
     show(report)
     if options.json:
         write(report, options.json)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.commands.arguments import number, whole
+from training.commands.arguments import add_no_test, add_split, division, number, truth, whole
 from training.common.memory import keep_memory
 from training.data.location import add_data, folders
 from training.fit.torchrun import group
@@ -19,6 +19,8 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
     """Declare the command."""
     parser = commands.add_parser("fit", help="train a classifier and pack the artifact that serves it")
     add_data(parser)
+    add_split(parser, seed=False)
+    add_no_test(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -119,6 +121,20 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         help="share of a target for all classes (default: 0)",
     )
     section.add_argument(
+        "--class-weights",
+        choices=["none", "balanced"],
+        default="none",
+        help="balanced: photos of a rare class count more in the training loss, so that all classes count the same "
+        "(default: %(default)s)",
+    )
+    section.add_argument(
+        "--patience",
+        type=whole(1),
+        metavar="EPOCHS",
+        help="end training after so many epochs in a row that are no better on valid than the best one. The learning "
+        "rate falls towards the last epoch of --epochs, so be patient for a third of them (default: train them all)",
+    )
+    section.add_argument(
         "--precision",
         choices=["float32", "bfloat16"],
         help="of multiplications while every layer learns, or while the frozen ones compute what the last one learns "
@@ -171,20 +187,13 @@ def _add_checkpoints(parser: argparse.ArgumentParser, environment: Mapping[str, 
     section.add_argument("--checkpoint-steps", type=whole(1), metavar="STEPS", help="an interval in steps, too")
     section.add_argument(
         "--resume",
-        type=_truth,
+        type=truth,
         nargs="?",
         const=True,
         metavar="yes|no",
         help="go on from the newest checkpoint, if there is one, as if training had never stopped "
         "(default: in a SageMaker job only)",
     )
-
-
-def _truth(text: str) -> bool:
-    words = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-    if text.lower() not in words:
-        raise argparse.ArgumentTypeError(f"{text} is neither yes nor no")
-    return words[text.lower()]
 
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -194,7 +203,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """
     keep_memory()
     with group(environment):
-        splits = folders(options.data, environment)
+        splits = folders(options.data, environment, division(options), test=not options.no_test)
         from training.fit.learning import try_out
         from training.fit.options import Options
         from training.pipeline.fit import fit  # PyTorch takes seconds to import; mistakes above should not

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from training.commands.arguments import number, whole
 from training.commands.search_options import Default, add_like_fit, fit_parser, left_open
 from training.common.errors import TrainingError
+from training.data.names import SPLITS
 
 if TYPE_CHECKING:
     from training.common.aws import Aws
@@ -187,8 +188,11 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
 
     if options.resume:
         check_checkpoints(aws, site, options.resume)
-    photos, weights = locate(aws, site, options.data), None
     chosen = _chosen(options)
+    splits = (
+        None if "split" in chosen else tuple(each for each in SPLITS if each != "test" or not _given(options.no_test))
+    )
+    photos, weights = locate(aws, site, options.data, splits), None
     if _is_file(chosen.get("weights", "")):
         with explained():
             weights = site.uri(upload_file(aws.s3, site.bucket, WEIGHTS, Path(chosen.pop("weights"))))
@@ -263,6 +267,10 @@ def _chosen(options: argparse.Namespace) -> dict[str, str]:
     """Return the options of ``fit`` that were given, as a job's hyperparameters."""
     given = {name: value for name, value in vars(options).items() if not isinstance(value, Default)}
     return {name.replace("_", "-"): str(given[name]) for name in sorted(_names() & given.keys())}
+
+
+def _given(value: Any) -> Any:
+    return value.value if isinstance(value, Default) else value
 
 
 def _names() -> set[str]:

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.commands.arguments import whole
+from training.commands.arguments import add_split, division, whole
+from training.common.errors import TrainingError
 from training.data.location import add_data, folders
+
+NOT_OF_THE_WISH = {"command", "data", "run", "split", "seed"}
 
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
@@ -55,14 +58,17 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         help="gets model.tar.gz, model.json and model.safetensors (default: %(default)s)",
     )
     add_data(parser)
+    add_split(parser, seed=True)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Read the model, and write the artifact."""
-    splits = folders(options.data, environment) if options.data is not None else None
+    splits = folders(options.data, environment, division(options)) if options.data is not None else None
+    if splits is not None and "test" not in splits:
+        raise TrainingError(f"--split {options.split} leaves no test split, which `package` measures the model on")
     from training.pipeline.package import Wish, package  # PyTorch takes seconds to import
 
-    chosen = {name: value for name, value in vars(options).items() if name not in ("command", "data", "run")}
+    chosen = {name: value for name, value in vars(options).items() if name not in NOT_OF_THE_WISH}
     package(Wish(folders=splits, **chosen))
     return 0

@@ -20,6 +20,8 @@ NOT_TRIED = {
     "checkpoint_minutes",
     "checkpoint_steps",
     "resume",
+    "split",
+    "no_test",
     "seed",  # the best of several is luck, which the test split would not have
 }
 

@@ -18,6 +18,7 @@ from training.commands.search_options import Default, add_like_fit, left_open, t
 from training.common.errors import TrainingError
 from training.common.memory import keep_memory
 from training.data.location import folders
+from training.data.shares import Division
 
 OWN = {"command", "run", "data", "out", "trials", "parallel", "space", "study", "timeout_minutes", "pruning"}
 
@@ -76,7 +77,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     given = {name: value for name, value in vars(options).items() if name not in OWN and not isinstance(value, Default)}
     space = left_open(options.space or SEARCH, given)
     base = {name: value.value if isinstance(value, Default) else value for name, value in vars(options).items()}
-    splits = folders(base["data"], environment)
+    asked = None if base["split"] is None else Division(base["split"], base["seed"])
+    splits = folders(base["data"], environment, asked, test=not base["no_test"])
     keep_memory()
     from training.fit.options import Options  # PyTorch takes seconds to import
     from training.tuning.request import Request

@@ -116,6 +116,14 @@ def _advise(error: ClientError) -> str:
         return f"{text} Ask for the quota in the Service Quotas console, or give another --instance-type"
     if code in ("VcpuLimitExceeded", "MaxSpotInstanceCountExceeded"):
         return f"{text}; ask for the quota in the Service Quotas console, or give another --instance-type"
+    if code == "AuthFailure.ServiceLinkedRoleCreationNotPermitted":
+        return (
+            "this account has never run a spot instance, and your credentials may not create the role that EC2 needs "
+            "for the first; an administrator runs `aws iam create-service-linked-role --aws-service-name "
+            "spot.amazonaws.com` once"
+        )
+    if code == "VPCIdNotSpecified":
+        return f"{text}; set vpc_id, subnet_ids and security_group_ids in [training.network] of the settings and deploy"
     if code in ("InsufficientInstanceCapacity", "SpotMaxPriceTooLow"):
         return f"{text}; try again later, without --spot, or with another --instance-type"
     return text

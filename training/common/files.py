@@ -25,6 +25,27 @@ def cache_folder() -> Path:
 
 
 @contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Wait until no other process of this machine works on a folder of the cache.
+
+    Raises
+    ------
+    TrainingError
+        It cannot be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / "lock").open("w")
+    except OSError as error:
+        raise TrainingError(
+            f"{root} cannot be written ({error.strerror}); set KENNEL_CACHE to another folder"
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def workspace(beside: Path) -> Iterator[Path]:
     """Lend an empty folder on the same file system as ``beside``, and remove it afterwards.
 

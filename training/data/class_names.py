@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from training.common.errors import TrainingError
-from training.data.photos import label
+from training.data.labels import appearance, canonical, label
+from training.data.layout import explore
+from training.data.names import hidden
 
 
 def read_classes(path: Path) -> list[str]:
@@ -17,6 +19,7 @@ def read_classes(path: Path) -> list[str]:
         A text file with a name on each line; a JSON file with a list of names, an object from index to name or from
         name to index (ImageFolder's ``class_to_idx``), or a manifest; or a folder with one for each class, which are
         taken in the order of their names, as ImageFolder does; if there is a ``train`` in it, the folders of that.
+        Folders without photos do not count, as for ``fit`` and ``check``, unless no folder has any.
 
     Raises
     ------
@@ -39,17 +42,23 @@ def read_classes(path: Path) -> list[str]:
 
 def check_labels(names: list[str], source: str) -> None:
     """Raise a TrainingError unless every class has a label of its own."""
-    labels = [label(name) for name in names]
-    for each in labels:
-        if not each.strip():
+    seen = [appearance(name) for name in names]
+    for name, each in zip(names, seen, strict=True):
+        if not label(name).strip():
             raise TrainingError(f"{source} has a class without a name")
-        if labels.count(each) > 1:
+        if seen.count(each) > 1:
             raise TrainingError(f"{source} has several classes with the label {each!r}")
 
 
 def _folders(path: Path) -> list[str]:
     folder = path / "train" if (path / "train").is_dir() else path
-    return sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    found, faults = explore({"train": folder})
+    if found.classes:
+        barren = [each for each in faults if each.kind == "class without photos"]
+        if barren:
+            raise TrainingError(barren[0].text)
+        return list(found.classes)
+    return sorted(canonical(each.name) for each in folder.iterdir() if each.is_dir() and not hidden(each.name))
 
 
 def _file(path: Path) -> list[str]:

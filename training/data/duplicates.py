@@ -1,6 +1,6 @@
 """The same photo more than once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Protocol
 
@@ -77,6 +77,45 @@ def look_alikes(photos: Sequence[Photo]) -> list[Finding]:
     )
     text = "photos of two splits look the same: one may be the other, scaled or compressed again"
     return [Finding(WARNING, "look-alike", text, groups)] if groups else []
+
+
+def alike_groups(photos: Sequence[Photo]) -> list[int]:
+    """Return a number for each photo, the same for photos that look the same, also by way of others.
+
+    Photos without a thumbnail look like no other. Beyond ``MAX_PAIRS`` only photos with the same pixels are found.
+    """
+    groups = list(range(len(photos)))
+
+    def root(i: int) -> int:
+        while groups[i] != i:
+            groups[i] = groups[groups[i]]
+            i = groups[i]
+        return i
+
+    first: dict[str, int] = {}
+    for i, photo in enumerate(photos):
+        if photo.pixels:
+            groups[root(i)] = root(first.setdefault(photo.pixels, i))
+    seen = [i for i, photo in enumerate(photos) if photo.thumbnail]
+    if len(seen) ** 2 <= MAX_PAIRS:
+        for one, other in _alike(_thumbnails([photos[i] for i in seen])):
+            groups[root(seen[one])] = root(seen[other])
+    return [root(i) for i in range(len(photos))]
+
+
+def _alike(rows: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield each pair of rows that differ by at most ``ALIKE``; rows are uint8 of shape [photos, pixels]."""
+    limit = ALIKE**2 * THUMBNAIL**2
+    floats = rows.astype(np.float32)
+    squares = (floats**2).sum(1)
+    for start in range(0, len(rows), 256):
+        left = floats[start : start + 256]
+        # In float32 the difference of large sums is off by a few; what is near the limit is computed exactly.
+        rough = squares[start : start + 256, None] + squares[None, start:] - 2 * left @ floats[start:].T
+        for i, j in np.argwhere(rough <= limit + 64).tolist():
+            one, other = start + i, start + j
+            if one < other and ((rows[one].astype(int) - rows[other]) ** 2).sum() <= limit:
+                yield one, other
 
 
 def _thumbnails(photos: Sequence[Photo]) -> np.ndarray:

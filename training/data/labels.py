@@ -1,6 +1,7 @@
-"""What people call a class."""
+"""What people call a class, and when two names are the same."""
 
 import re
+import unicodedata
 
 
 def label(name: str) -> str:
@@ -14,3 +15,33 @@ def label(name: str) -> str:
     '0.50 euro'
     """
     return re.sub(r"^\d+\.(?=\D)", "", name).replace("_", " ")
+
+
+def canonical(name: str) -> str:
+    """Return a name in the form in which names are compared: Unicode's NFC.
+
+    macOS and its archives write letters with accents as two characters (NFD), other systems as one, and both look the
+    same (https://unicode.org/reports/tr15/).
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def appearance(name: str) -> str:
+    """Return what is the same for names that nobody can tell apart: spaces and invisible characters do not count."""
+    seen = "".join(each for each in canonical(label(name)) if unicodedata.category(each) != "Cf")
+    return " ".join(seen.split())
+
+
+def visible(name: str) -> str:
+    r"""Return a name, in quotes and with escapes if something about it cannot be seen otherwise.
+
+    >>> visible("cat"), visible("cat "), visible("cafe\u0301")
+    ('cat', "'cat '", "'cafe\\u0301'")
+    """
+    decomposed = canonical(name) != name
+
+    def shows(each: str) -> bool:
+        return each == " " or (each.isprintable() and not (decomposed and unicodedata.combining(each)))
+
+    shown = "".join(each if shows(each) else each.encode("unicode_escape").decode() for each in name)
+    return f"'{shown}'" if shown != name or " ".join(name.split()) != name else name

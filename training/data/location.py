@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from training.common.errors import TrainingError
+from training.data.hints import is_archive
+from training.data.shares import Division
 
-CHANNELS = {"train": ("TRAIN",), "valid": ("VALID", "VALIDATION"), "test": ("TEST",)}
+CHANNELS = {"train": ("TRAIN",), "valid": ("VALID", "VALIDATION", "VAL"), "test": ("TEST",)}
 WHOLE_DATA_CHANNELS = ("TRAINING", "DATA")
 """SageMaker's usual name for a job's only channel, and ours."""
 
@@ -22,10 +24,19 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def folders(data: str | Path | None, environment: Mapping[str, str]) -> dict[str, Path]:
+def folders(
+    data: str | Path | None, environment: Mapping[str, str], division: Division | None = None, *, test: bool = True
+) -> dict[str, Path]:
     """Return each split's folder, from the argument or SageMaker's channels.
 
     Photos in S3 are downloaded now.
+
+    Parameters
+    ----------
+    division
+        How the photos are to be divided, which then lie in folders of classes alone.
+    test
+        Whether there is to be a test split.
 
     Raises
     ------
@@ -35,8 +46,7 @@ def folders(data: str | Path | None, environment: Mapping[str, str]) -> dict[str
     if isinstance(data, str) and data.startswith("s3://"):
         from training.data.s3 import fetch  # boto3, which nothing else here needs
 
-        root = fetch(data)
-        return {split: root / split for split in CHANNELS}
+        return _within(fetch(data, None if division else _names(test)), division, test)
     channels = {
         name.removeprefix("SM_CHANNEL_"): Path(path)
         for name, path in environment.items()
@@ -44,12 +54,16 @@ def folders(data: str | Path | None, environment: Mapping[str, str]) -> dict[str
     }
     if data is None:
         splits = {
-            split: next((channels[name] for name in names if name in channels), None)
-            for split, names in CHANNELS.items()
+            split: next((channels[name] for name in CHANNELS[split] if name in channels), None)
+            for split in _names(test)
         }
         if any(splits.values()):
             if missing := [split for split, path in splits.items() if path is None]:
+                if missing == ["test"]:
+                    raise TrainingError("the channel test is missing; no-test=true trains without measuring the model")
                 raise TrainingError(f"the channel {missing[0]} is missing: train, valid and test are needed")
+            if division:
+                raise TrainingError("--split divides the photos of one channel; these channels are divided already")
             return {split: path for split, path in splits.items() if path is not None}
         data = next((channels[name] for name in WHOLE_DATA_CHANNELS if name in channels), None)
     if data is None and channels:
@@ -59,8 +73,23 @@ def folders(data: str | Path | None, environment: Mapping[str, str]) -> dict[str
     if data is None:
         raise TrainingError("--data DIR is needed; `./kennel sample data/digits` writes one to begin with")
     data = Path(data)
+    if data.is_file() and is_archive(data.name):
+        raise TrainingError(f"{data} is packed; unpack it, and give the folder that holds train, valid and test")
     if data.is_file():
         raise TrainingError(f"{data} is not a folder; --data takes the one that holds train, valid and test")
     if not data.is_dir():
         raise TrainingError(f"{data} is missing; `./kennel sample {data}` writes photos to begin with")
-    return {split: data / split for split in CHANNELS}
+    return _within(data, division, test)
+
+
+def _names(test: bool) -> tuple[str, ...]:
+    return tuple(split for split in CHANNELS if test or split != "test")
+
+
+def _within(root: Path, division: Division | None, test: bool) -> dict[str, Path]:
+    if division is None:
+        return {split: root / split for split in _names(test)}
+    from training.data.division import divide  # Pillow and numpy
+
+    found = divide(root, division)
+    return {split: found[split] for split in _names(test) if split in found}

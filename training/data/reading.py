@@ -23,6 +23,17 @@ NAMES = {"Empty body": "empty file", "Body too large": "file too large"}
 """Serving's titles of what it refuses, where a file would be called otherwise."""
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a file begins that stands for another one (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
+
+REMEDIES = {"Git LFS pointer": "the photo itself is not here; run `git lfs pull`"}
+
+
+def advise(reason: str) -> str:
+    """Return why a file cannot be read, and what to do."""
+    return f"{reason}; {REMEDIES.get(reason, 'replace the file or remove it')}"
+
+
 class UnreadableError(TrainingError):
     """A file is no photo that the endpoint would accept.
 
@@ -33,7 +44,7 @@ class UnreadableError(TrainingError):
     """
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}; replace the file or remove it")
+        super().__init__(f"{path}: {advise(reason)}")
         self.reason = reason
 
 
@@ -67,4 +78,6 @@ def decode(body: bytes, path: Path) -> Image.Image:
     try:
         return photo_pixels.decode(body)
     except RequestError as error:
+        if body.startswith(LFS_POINTER):
+            raise UnreadableError(path, "Git LFS pointer") from error
         raise UnreadableError(path, NAMES.get(error.title, error.title.lower())) from error

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
@@ -35,8 +35,10 @@ from botocore.exceptions import (
 
 from training.common.console import say, track
 from training.common.errors import TrainingError
-from training.common.files import cache_folder, workspace
-from training.data.layout import EXTENSIONS, SPLITS
+from training.common.files import alone, cache_folder, workspace
+from training.data.hints import Prefix, of_empty_split, of_missing_split, of_root
+from training.data.layout import barren
+from training.data.names import SPLITS, hidden, litter, named_as_photo
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -73,12 +75,17 @@ class Object:
     size: int
 
 
-def fetch(address: str) -> Path:
+def fetch(address: str, splits: Sequence[str] | None = SPLITS) -> Path:
     """Download the photos of ``train/``, ``valid/`` and ``test/`` below a prefix, unless they are here.
+
+    Parameters
+    ----------
+    splits
+        Which of them; None if the prefix holds a folder for every class, which are not divided yet.
 
     Returns
     -------
-    The folder that holds these three.
+    The folder that holds these.
 
     Raises
     ------
@@ -95,16 +102,18 @@ def fetch(address: str) -> Path:
         client = boto3.Session().client(
             "s3", config=Config(connect_timeout=10, max_pool_connections=SIDE_BY_SIDE, retries={"mode": "standard"})
         )
-        with _alone(root):
-            folder, new = _mirror(client, bucket, prefix, root)
+        with alone(root):
+            folder, new = _mirror(client, bucket, prefix, root, splits)
     if new:
         _forget_unused(cache_folder() / "s3")
     return folder
 
 
-def _mirror(client: "S3Client", bucket: str, prefix: str, root: Path) -> tuple[Path, bool]:
+def _mirror(
+    client: "S3Client", bucket: str, prefix: str, root: Path, splits: Sequence[str] | None
+) -> tuple[Path, bool]:
     """Return the folder of the prefix as it is now, and whether it had to be made."""
-    objects, others = _list(client, bucket, prefix)
+    objects, others = _list(client, bucket, prefix, splits)
     folder = root / _short_hash(json.dumps([astuple(each) for each in objects]))
     kept = {each: root / "objects" / _short_hash(json.dumps(astuple(each))) for each in objects}
     new = not all(_has_size(folder / each.name, each.size) for each in objects)
@@ -117,7 +126,7 @@ def _mirror(client: "S3Client", bucket: str, prefix: str, root: Path) -> tuple[P
     say(
         "Photos",
         f"{len(objects)} from s3://{bucket}/{prefix} ({len(missing)} downloaded now) in {folder}"
-        + (f"; {others} objects that are no JPEG, PNG or WebP file are left there" if others else ""),
+        + (f"; {others} objects that are no JPEG, PNG or WebP file by their names are left there" if others else ""),
     )
     return folder, new
 
@@ -137,27 +146,68 @@ def _forget_unused(cache: Path) -> None:
                     each.unlink()
 
 
-def _list(client: "S3Client", bucket: str, prefix: str) -> tuple[list[Object], int]:
-    """Return the photos below a prefix, and the number of other objects."""
+def _list(client: "S3Client", bucket: str, prefix: str, splits: Sequence[str] | None) -> tuple[list[Object], int]:
+    """Return what may be photos below a prefix, and the number of other objects.
+
+    A listing has no bytes: an object is taken by the ending of its name, or if it has none. What it is then is told by
+    its content, as it is of files.
+
+    Raises
+    ------
+    TrainingError
+        A split has no such objects, a class has others only, or a name is none for a file.
+    """
     objects: list[Object] = []
-    others = 0
+    others: dict[str, list[str]] = {}
     pages = client.get_paginator("list_objects_v2")
-    for split in SPLITS:
+    depth = 1 if splits is None else 2  # of a class's folder
+    for split in [""] if splits is None else splits:
+        place = f"{prefix}{split}/" if split else prefix
         before = len(objects)
-        for page in pages.paginate(Bucket=bucket, Prefix=f"{prefix}{split}/"):
+        for page in pages.paginate(Bucket=bucket, Prefix=place):
             for each in page.get("Contents", []):
                 name = each["Key"].removeprefix(prefix)
-                if Path(name).suffix.lower() in EXTENSIONS:
+                if _may_be_photo(name):
                     objects.append(Object(name, each["ETag"].strip('"'), each["Size"]))
-                elif not name.endswith("/"):  # the console's "folders" are empty objects
-                    others += 1
+                elif not (
+                    name.endswith("/") or litter(PurePosixPath(name).name)
+                ):  # the console's "folders" are objects
+                    others.setdefault(_class_of(name, depth), []).append(name)
         if len(objects) == before:
+            hint = _hint(Prefix(client, bucket, prefix), split)
             raise TrainingError(
-                f"there are no photos under s3://{bucket}/{prefix}{split}/: JPEG, PNG and WebP files in a folder for "
-                "each class count"
+                f"there are no photos under s3://{bucket}/{place}: "
+                + (hint or "JPEG, PNG and WebP files in a folder for each class count")
             )
     _refuse_odd(bucket, prefix, [each.name for each in objects])
-    return objects, others
+    having = {_class_of(each.name, depth) for each in objects}
+    for folder, names in others.items():
+        if folder and folder not in having and any(not hidden(PurePosixPath(name).name) for name in names):
+            raise TrainingError(barren(f"s3://{bucket}/{prefix}{folder}/", names).text)
+    return objects, sum(len(names) for names in others.values())
+
+
+def _hint(root: Prefix, split: str) -> str:
+    """Return what to do about a split without photos; empty if there is nothing to say."""
+    folders = root.inside()[0]
+    if split and split in folders:
+        return of_empty_split(root.child(split))
+    if not split:
+        return of_empty_split(root)
+    return of_missing_split(root, split) if set(SPLITS) & set(folders) else of_root(root)
+
+
+def _may_be_photo(name: str) -> bool:
+    last = PurePosixPath(name).name
+    if name.endswith("/") or hidden(last):
+        return False
+    return named_as_photo(last) or not PurePosixPath(last).suffix
+
+
+def _class_of(name: str, depth: int) -> str:
+    """Return the folder of an object's class, such as ``train/cat`` at depth 2; "" for an object that is in none."""
+    parts = PurePosixPath(name).parts
+    return "/".join(parts[:depth]) if len(parts) > depth and not hidden(parts[depth - 1]) else ""
 
 
 def _refuse_odd(bucket: str, prefix: str, names: list[str]) -> None:
@@ -229,21 +279,6 @@ def _link(files: dict[str, Path], folder: Path) -> None:
                 shutil.copyfile(path, made / name)
         shutil.rmtree(folder, ignore_errors=True)  # of which something was lost
         made.rename(folder)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Wait until no other process of this machine works on a folder of the cache."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = (root / "lock").open("w")
-    except OSError as error:
-        raise TrainingError(
-            f"{root} cannot be written ({error.strerror}); set KENNEL_CACHE to another folder"
-        ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

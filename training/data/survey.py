@@ -14,8 +14,8 @@ from training.common.console import say, track
 from training.common.errors import TrainingError
 from training.data.duplicates import THUMBNAIL, copies, look_alikes
 from training.data.findings import ERROR, NOTE, WARNING, Finding
-from training.data.layout import SPLITS, Photos
-from training.data.reading import UnreadableError, decode, read_bytes, read_photo
+from training.data.layout import Photos
+from training.data.reading import UnreadableError, advise, decode, read_bytes, read_photo
 from training.serving.cores import cores
 
 MAX_RATIO = 100
@@ -98,17 +98,17 @@ def survey(photos: Photos) -> Survey:
     return Survey(
         fingerprint(looks),
         usual_side(looks),
-        {split: [each.sha256 for each in looks if each.split == split] for split in SPLITS},
+        {split: [each.sha256 for each in looks if each.split == split] for split in photos.splits},
         {each.kind: each.count for each in found},
     )
 
 
 def look_at(photos: Photos) -> list[Look]:
-    """Read every photo, on all cores, in the order of ``SPLITS`` and ``Photos.splits``."""
+    """Read every photo, on all cores, in the order of ``Photos.splits``."""
     every = [
         (photo.path, Look(photos.name(split, photo.path), split, photo.target))
-        for split in SPLITS
-        for photo in photos.splits[split]
+        for split, listed in photos.splits.items()
+        for photo in listed
     ]
     with ThreadPoolExecutor(cores()) as pool:  # Pillow and hashlib work outside the interpreter's lock
         try:
@@ -214,10 +214,7 @@ def _traits(body: bytes) -> list[str]:
 
 def _unreadable(looks: list[Look]) -> list[Finding]:
     reasons = sorted({each.problem for each in looks if each.problem})
-    return [
-        _about(ERROR, reason, f"{reason}; replace the file or remove it", [x for x in looks if x.problem == reason])
-        for reason in reasons
-    ]
+    return [_about(ERROR, reason, advise(reason), [x for x in looks if x.problem == reason]) for reason in reasons]
 
 
 def _imbalance(photos: Photos) -> list[Finding]:

@@ -20,7 +20,7 @@ from training.fit.batch_norm import freeze, needs_statistics, synchronise, with_
 from training.fit.checkpoints import Checkpoints
 from training.fit.evaluation import measure, predict_together
 from training.fit.loading import batches, device
-from training.fit.loop import Learner, Outcome, Report, check_finite, tell
+from training.fit.loop import Learner, Outcome, Report, check_finite, exhausted, tell
 from training.fit.progress import Progress
 from training.fit.schedule import Schedule, order, roll_dice, weight_of_the_past
 from training.fit.speed import Feeder, machine
@@ -84,7 +84,9 @@ class FullTraining:
                 f"{more}start fewer"
             )
         self.module = synchronise(copy.deepcopy(recipe.classifier).to(device()))
-        self.learner = Learner(self.module, schedule, self.steps, f"network.{recipe.head}.")
+        self.learner = Learner(
+            self.module, schedule, self.steps, f"network.{recipe.head}.", [photo.target for photo in train.photos]
+        )
         average = None
         if schedule.ema:
             average = AveragedModel(self.module, multi_avg_fn=_averaging(schedule.ema), use_buffers=True)
@@ -107,19 +109,22 @@ class FullTraining:
             if self.checkpoints:
                 self.stop.kept = f"--resume goes on from {self.checkpoints.folder}"
             self._resume()
-            while progress.epoch < self.schedule.epochs:
+            while not self._done():
                 began = time.perf_counter() - progress.seconds
                 self.learn(began)
                 candidate, logits, targets = self._validate()
                 seconds = time.perf_counter() - began
                 self.report(progress.finish_epoch(measure(logits, targets), seconds, candidate, logits, targets))
-                last = progress.epoch == self.schedule.epochs
-                if self.checkpoints and (last or self.checkpoints.due(self._position())):
+                if self.checkpoints and (self._done() or self.checkpoints.due(self._position())):
                     self._save()
         speed = {"precision": self.precision} | self.feeder.facts()
         settings = {"batch_norm_statistics": "one pass over train before each validation"} if self.retakes else {}
         outcome = progress.best.outcome(self.recipe.classifier, progress.history)
         return replace(outcome, speed=speed, settings=settings)
+
+    def _done(self) -> bool:
+        epoch = self.progress.epoch
+        return epoch >= self.schedule.epochs or exhausted(self.schedule, self.progress.best.epoch, epoch)
 
     def learn(self, began: float) -> None:
         """Take the steps of this epoch that are not taken yet."""

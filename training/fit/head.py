@@ -26,7 +26,7 @@ def train_head(head: nn.Module, train: Features, valid: Features, schedule: Sche
     rows, targets = train.rows.to(device()), train.targets.to(device())
     views, photos = rows.shape[:2]
     batch_size = min(schedule.batch_size, photos)
-    step = Learner(head, schedule, -(-photos // batch_size))
+    step = Learner(head, schedule, -(-photos // batch_size), targets=train.targets.tolist())
     size = distributed.size()  # a learner expects a batch to be shared, and its gradients to be averaged
 
     def epoch(number: int) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from training.fit.head import answer, train_head
 from training.fit.loading import device, set_seed
 from training.fit.loop import Outcome
 from training.fit.options import Options, Plan, plan
+from training.fit.schedule import Schedule
 from training.fit.speed import choose_precision
 from training.fit.stopping import Stop, stopping
 from training.metrics.assessment import Assessment, assess
@@ -51,14 +52,14 @@ class Learned:
     Parameters
     ----------
     test
-        Of the test split, which nobody has looked at until it is called.
+        Of the test split, which nobody has looked at until it is called; None without such a split.
     """
 
     recipe: Recipe
     outcome: Outcome
     temperature: float
     validation: Assessment
-    test: Ask
+    test: Ask | None
 
 
 def try_out(options: Options) -> None:
@@ -124,29 +125,33 @@ def learn(task: Task, stop: Stop) -> Learned:
         outcome, test = _last_layer(task, recipe, precision)
     temperature = fit_temperature(outcome.validation_logits, outcome.validation_targets)
     validation = assess(outcome.validation_logits, outcome.validation_targets, temperature)
-    say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}")
+    if len(outcome.history) < chosen.schedule.epochs:
+        say("Early end", f"after epoch {len(outcome.history)} of {chosen.schedule.epochs}: --patience is at its end")
+    say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}; {validation.by_class}")
     warn(no_better(validation.accuracy, validation.confusion.sum(1).tolist()))
     # A tuning job takes a metric's last value: this is of the weights that were kept, not of the last epoch's.
     console.print(f"valid_accuracy={validation.accuracy:.4f}", markup=False)
     return Learned(recipe, outcome, temperature, validation, test)
 
 
-def _every_layer(task: Task, recipe: Recipe, precision: str, stop: Stop) -> tuple[Outcome, Ask]:
+def _every_layer(task: Task, recipe: Recipe, precision: str, stop: Stop) -> tuple[Outcome, Ask | None]:
     splits, chosen = task.found.splits, task.chosen
     train = PixelDataset(splits["train"], recipe.rule, chosen.augment, task.options.seed)
-    valid, test = (PixelDataset(splits[split], recipe.rule) for split in ("valid", "test"))
+    valid = PixelDataset(splits["valid"], recipe.rule)
     checkpoints = _checkpoints(task, recipe, precision)
     outcome = train_full(recipe, train, valid, chosen.schedule, precision, checkpoints, stop)
-    return outcome, lambda: predict_together(recipe.classifier, test, "Testing")
+    if "test" not in splits:
+        return outcome, None
+    return outcome, lambda: predict_together(recipe.classifier, PixelDataset(splits["test"], recipe.rule), "Testing")
 
 
-def _last_layer(task: Task, recipe: Recipe, precision: str) -> tuple[Outcome, Ask]:
+def _last_layer(task: Task, recipe: Recipe, precision: str) -> tuple[Outcome, Ask | None]:
     options, chosen = task.options, task.chosen
     views = Views(options.views, chosen.augment, options.seed)
     bank = FeatureBank(recipe, task.found, options.features or wheel_cache() / "features", precision, views)
     head = last_layer(recipe)
     outcome = replace(train_head(head, bank["train"], bank["valid"], chosen.schedule), speed=bank.facts)
-    return outcome, lambda: answer(head, bank["test"])
+    return outcome, (lambda: answer(head, bank["test"])) if "test" in task.found.splits else None
 
 
 def _survey(found: Photos) -> Survey:
@@ -177,7 +182,7 @@ def _checkpoints(task: Task, recipe: Recipe, precision: str) -> Checkpoints | No
     options = task.options
     if options.checkpoints is None:
         return None
-    identity = asdict(task.chosen.schedule) | {
+    identity = _settings(task.chosen.schedule) | {
         "architecture": recipe.architecture,
         "weights": sha256(Path(options.weights)) if Path(options.weights).is_file() else options.weights,
         "photos": task.seen.fingerprint,
@@ -188,13 +193,19 @@ def _checkpoints(task: Task, recipe: Recipe, precision: str) -> Checkpoints | No
     return Checkpoints(options.checkpoints, identity, options.checkpoint_minutes, options.checkpoint_steps)
 
 
+def _settings(schedule: Schedule) -> dict[str, Any]:
+    """Return what decides the result; what is newer than the version before only where it is asked for."""
+    newer: dict[str, Any] = {"class_weights": "none", "patience": None}
+    return {name: value for name, value in asdict(schedule).items() if name not in newer or value != newer[name]}
+
+
 def _introduce(found: Photos, recipe: Recipe, chosen: Plan) -> None:
     images = {split: len(each) for split, each in found.splits.items()}
     labels = [photos.label(name) for name in found.classes]
     shown = ", ".join(labels if len(labels) <= 12 else [*labels[:5], "...", labels[-1]])
     say(
         "Photos",
-        f"{images['train']} to train, {images['valid']} to validate, {images['test']} to test; "
+        f"{images['train']} to train, {images['valid']} to validate, {images.get('test', 'none')} to test; "
         f"{len(labels)} classes: {shown}",
     )
     side, size = recipe.rule.crop, distributed.size()

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -120,9 +120,13 @@ class Learner:
         How many there are in an epoch.
     head
         Beginning of the names of the last layer's parameters; all others learn at the backbone's rate.
+    targets
+        Classes of all training photos, for balanced class weights.
     """
 
-    def __init__(self, module: nn.Module, schedule: Schedule, steps: int, head: str = "") -> None:
+    def __init__(
+        self, module: nn.Module, schedule: Schedule, steps: int, head: str = "", targets: Sequence[int] = ()
+    ) -> None:
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in module.named_parameters():
             # Decay is for what multiplies; the scale and the bias of a layer have no length to keep in check.
@@ -140,6 +144,7 @@ class Learner:
         )
         self.scheduler = learning_rates(self.optimizer, schedule, schedule.epochs * steps)
         self.smoothing = schedule.label_smoothing
+        self.weights = balanced(targets) if schedule.class_weights == "balanced" else None
 
     def __call__(self, logits: Tensor, targets: Tensor, share: float = 1.0) -> float:
         """Learn from one batch, and return its loss.
@@ -149,12 +154,35 @@ class Learner:
         share
             What part of the batch this process has. The gradients' mean over all processes is then that of the whole.
         """
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.smoothing)
+        loss = self._loss(logits.float(), targets)
         self.optimizer.zero_grad()
         (loss * (share * distributed.size())).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.scheduler.step()
         return loss.item() * share
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.weights is None:
+            return F.cross_entropy(logits, targets, label_smoothing=self.smoothing)
+        # Weights whose mean over all photos is 1, and the plain mean of a batch: then the mean of several processes'
+        # batches is that of the whole, which it is not if each is divided by its own weights' sum, as PyTorch does.
+        losses = F.cross_entropy(logits, targets, label_smoothing=self.smoothing, reduction="none")
+        return (losses * self.weights.to(losses.device)[targets]).mean()
+
+
+def balanced(targets: Sequence[int]) -> Tensor:
+    """Return a weight for each class that gives all classes the same say, whatever their numbers of photos.
+
+    It is that of scikit-learn's ``class_weight="balanced"``: photos / (classes x photos of the class)
+    (https://scikit-learn.org/stable/modules/generated/sklearn.utils.class_weight.compute_class_weight.html).
+    """
+    counts = torch.bincount(torch.tensor(targets)).double()
+    return (len(targets) / (int((counts > 0).sum()) * counts.clamp(min=1))).float()
+
+
+def exhausted(schedule: Schedule, best: int, done: int) -> bool:
+    """Return whether patience is at its end, ``done`` epochs after the beginning and with epoch ``best`` the best."""
+    return schedule.patience is not None and done - best >= schedule.patience
 
 
 def best_epoch(
@@ -164,7 +192,7 @@ def best_epoch(
     validate: Callable[[], tuple[Tensor, Tensor]],
     report: Report = tell,
 ) -> Outcome:
-    """Train for every epoch; leave the module with the weights of the one with the best validation accuracy."""
+    """Train for every epoch, or until patience ends; leave the module the weights of the one that validated best."""
     best, history = Best(), list[Epoch]()
     for number in range(schedule.epochs):
         start = time.perf_counter()
@@ -173,6 +201,8 @@ def best_epoch(
         history.append(Epoch(number + 1, loss, measure(logits, targets), time.perf_counter() - start))
         best.offer(history, module, logits, targets)
         report(history[-1])
+        if exhausted(schedule, best.epoch, number + 1):
+            break
     return best.outcome(module, history)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.common.errors import TrainingError
+from training.data.shares import Shares
 from training.fit.schedule import Schedule
 
 DEFAULT_EPOCHS = {"full": 10, "head": 30}
@@ -42,6 +43,10 @@ class Options:
     resume: bool = False
     views: int = 1
     features: Path | None = None
+    class_weights: str = "none"
+    patience: int | None = None
+    split: Shares | None = None
+    no_test: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,5 +100,7 @@ def plan(options: Options) -> Plan:
         label_smoothing=options.label_smoothing,
         ema=options.ema,
         batch_norm=options.batch_norm,
+        class_weights=options.class_weights,
+        patience=options.patience,
     )
     return Plan(mode, augment, schedule)

@@ -34,6 +34,10 @@ class Schedule:
         Share of each target that goes to all classes alike (https://arxiv.org/abs/1512.00567).
     ema
         Weight of the past in a running average of the weights, which is then what is validated and kept; 0: none.
+    class_weights
+        ``balanced``: a photo counts the more in the loss, the fewer its class has, see ``loop.balanced``.
+    patience
+        Training ends after so many epochs in a row that are not the best one; None: never early.
     batch_norm
         ``train``: statistics of the batch, over all processes. ``frozen``: those that the weights came with.
     """
@@ -49,6 +53,8 @@ class Schedule:
     label_smoothing: float = 0.0
     ema: float = 0.0
     batch_norm: str = "train"
+    class_weights: str = "none"
+    patience: int | None = None
 
 
 def learning_rates(optimizer: Optimizer, schedule: Schedule, steps: int) -> LRScheduler:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from training.common.aws import Aws, code_of
+from training.common.console import say
 from training.common.errors import TrainingError
 from training.launch import places
 from training.launch.order import Order
@@ -22,6 +23,15 @@ USER_DATA = Path(__file__).parent / "remote" / "user-data.sh"
 ALIVE = ("pending", "running", "shutting-down", "stopping")
 RESTARTS = 5
 """How often a spot instance that was taken away is replaced while somebody follows the run."""
+
+ONLY_HERE = (
+    "InsufficientInstanceCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "SpotMaxPriceTooLow",
+    "Unsupported",
+)
+"""Why EC2 refuses an instance in one subnet or Availability Zone and may start it in another: no capacity, no address,
+a spot price above the limit, an instance type that the zone lacks (EC2 API reference, "Error codes")."""
 
 
 @dataclass(frozen=True)
@@ -150,20 +160,42 @@ class Instance:
 
     def _start(self, order: InstanceOrder) -> None:
         self._write(order)  # before the instance, which reads it
-        instance = self.aws.ec2.run_instances(**self._request(order))["Instances"][0]["InstanceId"]
+        instance = self._run(order)
         self._write(replace(order, instance=instance))
         self.aws.ec2.get_waiter("instance_exists").wait(InstanceIds=[instance])
 
-    def _request(self, order: InstanceOrder) -> "RunInstancesRequestTypeDef":
-        named = [*tags(self.site), {"Key": "Name", "Value": order.name}]
+    def _run(self, order: InstanceOrder) -> str:
+        """Start an instance in the first subnet of the settings that can have it, and return its id.
+
+        Without a subnet EC2 takes one of the default VPC, to which the template's security group does not belong
+        where the settings name a VPC.
+        """
+        subnets = self.site.subnets or ("",)
+        for number, subnet in enumerate(subnets, start=1):
+            try:
+                return self.aws.ec2.run_instances(**self._request(order, subnet, number))["Instances"][0]["InstanceId"]
+            except ClientError as error:
+                if code_of(error) not in ONLY_HERE or number == len(subnets):
+                    raise
+                say("Status", f"{subnet}: {code_of(error)}; trying {subnets[number]}")
+        raise AssertionError("the last subnet's error is raised")
+
+    def _request(self, order: InstanceOrder, subnet: str, number: int) -> "RunInstancesRequestTypeDef":
+        named = [tag for tag in tags(self.site) if tag["Key"] != "Name"] + [{"Key": "Name", "Value": order.name}]
+        kinds = ["instance", "volume", "network-interface"]
+        if order.spot or self.site.spot:  # EC2 refuses tags of a spot request where there is none
+            kinds.append("spot-instances-request")
+        again = f"-{number}" if number > 1 else ""  # another subnet is another request
         request: dict[str, Any] = {
             "MinCount": 1,
             "MaxCount": 1,
             "LaunchTemplate": {"LaunchTemplateId": self.site.template, "Version": "$Latest"},
             "UserData": user_data(self.site, order),
-            "ClientToken": f"{order.name}-{order.attempt}",  # the same request again starts no second instance
-            "TagSpecifications": [{"ResourceType": kind, "Tags": named} for kind in ("instance", "volume")],
+            "ClientToken": f"{order.name}-{order.attempt}{again}",  # the same request again starts no second instance
+            "TagSpecifications": [{"ResourceType": kind, "Tags": named} for kind in kinds],
         }
+        if subnet:
+            request["SubnetId"] = subnet
         if order.instance_type:
             request["InstanceType"] = order.instance_type
         if order.spot:

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -53,7 +54,12 @@ def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
     """
     target = out / MANIFEST
     with explained(), workspace(out.absolute() / run.name) as work:
-        for name in (REPORT, MANIFEST):
+        names = [MANIFEST]
+        for name in (MANIFEST, REPORT):
+            if name == REPORT:
+                if not _tested(json.loads((work / MANIFEST).read_bytes())):
+                    break  # nothing was measured that a report could show
+                names.insert(0, REPORT)
             key = places.result_key(run.name, name)
             try:
                 (work / name).write_bytes(aws.s3.get_object(Bucket=site.bucket, Key=key)["Body"].read())
@@ -62,11 +68,21 @@ def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
                     raise TrainingError(f"{run.name} has left no {name} in {site.uri(key)}") from None
                 raise
         manifest = json.loads((work / MANIFEST).read_bytes())
-        publish(work, out, [REPORT, MANIFEST])
-    say("Result", f"test accuracy {manifest['metrics']['test']['accuracy']:.4f}; {out / REPORT} shows where it errs")
+        publish(work, out, names)
+    if test := _tested(manifest):
+        say("Result", f"test accuracy {test['accuracy']:.4f}; {out / REPORT} shows where it errs")
+    else:
+        say("Result", "there was no test split: nothing is known of the model's accuracy, and it cannot be deployed")
     say("Artifact", manifest["artifact"]["location"])
-    say("", f"{target} names it: the next `make deploy ENVIRONMENT={site.environment}` serves it")
+    if test:
+        say("", f"{target} names it: the next `make deploy ENVIRONMENT={site.environment}` serves it")
     return target
+
+
+def _tested(manifest: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what was measured on the test split; None without one."""
+    test: dict[str, Any] | None = manifest["metrics"]["test"]
+    return test
 
 
 class _Following:

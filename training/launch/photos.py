@@ -6,6 +6,7 @@ and the same photos are there once. Photos that an earlier upload of that folder
 
 import hashlib
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from training.common.aws import CONNECTIONS, Aws, explained
 from training.common.console import say, track
 from training.common.errors import TrainingError
-from training.data.layout import SPLITS, is_photo
+from training.data.layout import SPLITS, explore, find
 from training.launch import places
 from training.launch.site import Site
 
@@ -26,20 +27,22 @@ class _Photo:
     md5: str
 
 
-def locate(aws: Aws, site: Site, data: str) -> str:
+def locate(aws: Aws, site: Site, data: str, splits: Sequence[str] | None = SPLITS) -> str:
     """Return the address of the photos, uploaded if they are not there yet.
 
     Parameters
     ----------
     data
         A folder that holds train, valid and test, or the ``s3://`` address of such a prefix.
+    splits
+        Which of them; None if there is a folder for every class, which the job divides.
 
     Raises
     ------
     TrainingError
         There is nothing there, or jobs may not read it.
     """
-    return _check(aws, site, data) if data.startswith("s3://") else _upload(aws, site, Path(data))
+    return _check(aws, site, data, splits) if data.startswith("s3://") else _upload(aws, site, Path(data), splits)
 
 
 def check_checkpoints(aws: Aws, site: Site, run: str) -> None:
@@ -56,7 +59,7 @@ def check_checkpoints(aws: Aws, site: Site, run: str) -> None:
             raise TrainingError(f"--resume {run}: there is no checkpoint under {site.uri(prefix)}")
 
 
-def _check(aws: Aws, site: Site, data: str) -> str:
+def _check(aws: Aws, site: Site, data: str, splits: Sequence[str] | None) -> str:
     match = places.URI.fullmatch(data)
     key = (match["key"] or "").rstrip("/") + "/" if match else ""
     if not match or match["bucket"] != site.bucket or not key.startswith((places.DATA, "training/")):
@@ -65,15 +68,15 @@ def _check(aws: Aws, site: Site, data: str) -> str:
             "there with `aws s3 sync`, or give a folder of this machine"
         )
     with explained():
-        for split in SPLITS:
-            found = aws.s3.list_objects_v2(Bucket=site.bucket, Prefix=f"{key}{split}/", MaxKeys=1)
+        for prefix in [key] if splits is None else [f"{key}{split}/" for split in splits]:
+            found = aws.s3.list_objects_v2(Bucket=site.bucket, Prefix=prefix, MaxKeys=1)
             if not found.get("KeyCount"):
-                raise TrainingError(f"--data {data}: there is nothing under {site.uri(key)}{split}/")
+                raise TrainingError(f"--data {data}: there is nothing under {site.uri(prefix)}")
     return site.uri(key)
 
 
-def _upload(aws: Aws, site: Site, folder: Path) -> str:
-    photos = _read(folder)
+def _upload(aws: Aws, site: Site, folder: Path, splits: Sequence[str] | None) -> str:
+    photos = _read(folder, splits)
     lines = "".join(f"{each.name}\0{each.sha256}\n" for each in photos)
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")[:40] or "photos"
     family = f"{places.DATA}{name}-"
@@ -108,22 +111,23 @@ def _upload(aws: Aws, site: Site, folder: Path) -> str:
     return site.uri(prefix)
 
 
-def _read(folder: Path) -> list[_Photo]:
-    """Read every photo of the three splits.
+def _read(folder: Path, splits: Sequence[str] | None) -> list[_Photo]:
+    """Read every photo of the splits, or of the classes that are not divided yet.
 
     Raises
     ------
     TrainingError
-        A split is missing or empty, or a file cannot be read.
+        ``fit`` would refuse the folders, or a file cannot be read.
     """
     if not folder.is_dir():
         raise TrainingError(f"--data {folder}: there is no such folder; `./kennel sample {folder}` makes one")
-    paths = []
-    for split in SPLITS:
-        found = sorted(path for path in (folder / split).glob("*/**/*") if is_photo(path) and path.is_file())
-        if not found:
-            raise TrainingError(f"--data {folder}: {folder / split} holds no photos in folders of classes")
-        paths += found
+    if splits is None:
+        photos, faults = explore({"train": folder})
+        if faults:
+            raise TrainingError(faults[0].text)
+    else:
+        photos = find({split: folder / split for split in splits})
+    paths = [photo.path for each in photos.splits.values() for photo in each]
 
     def read(path: Path) -> _Photo:
         content = path.read_bytes()

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     )
 
 OBJECTIVE = "valid_accuracy"
+TEST = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
 METRICS = [
     {"Name": name, "Regex": rf"\b{name}=([0-9.]+)"}
-    for name in ("train_loss", "valid_accuracy", "valid_loss", "test_accuracy", "test_loss")
+    for name in ("train_loss", "valid_accuracy", "valid_loss", *(f"test_{each}" for each in TEST))
 ]
 """Read from the line that ``fit`` prints for each epoch, and its last one."""
 

@@ -1,13 +1,17 @@
 """What `./kennel cdk deploy` made for training: the outputs of the environment's TrainingStack."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from training.common.aws import Aws, code_of, explained
 from training.common.errors import TrainingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import TagTypeDef
 
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,19}")
 
@@ -26,6 +30,10 @@ class Site:
         Of the settings' own network, if there is one.
     template, instance_logs
         EC2's launch template and log group; None where the settings switch them off.
+    spot
+        Whether the template asks for the spot market.
+    tags
+        The stack's.
     """
 
     environment: str
@@ -38,6 +46,8 @@ class Site:
     security_groups: tuple[str, ...] = ()
     template: str | None = None
     instance_logs: str | None = None
+    spot: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def uri(self, key: str) -> str:
         """Return the address of an object or a prefix of the bucket."""
@@ -66,7 +76,7 @@ def find_site(aws: Aws, environment: str) -> Site:
             raise
         outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
         try:
-            return _site(environment, aws.cloudformation.meta.region_name, outputs)
+            return _site(environment, aws.cloudformation.meta.region_name, outputs, _own_tags(found.get("Tags", [])))
         except KeyError as error:
             raise TrainingError(
                 f"the stack {stack} is {found['StackStatus']} and has no output {error.args[0]}; {deploy}"
@@ -74,11 +84,20 @@ def find_site(aws: Aws, environment: str) -> Site:
 
 
 def tags(site: Site) -> list[dict[str, str]]:
-    """Return the tags of what is started, as the stacks' resources have them."""
-    return [{"Key": "Project", "Value": "kennel"}, {"Key": "Environment", "Value": site.environment}]
+    """Return the tags of the stack, for whatever is started.
+
+    CloudFormation gives them to the stack's resources only. The budget finds spending by one of them, and policies of
+    organisations refuse a launch without the tags that they require.
+    """
+    return [{"Key": key, "Value": value} for key, value in site.tags.items()]
 
 
-def _site(environment: str, region: str, outputs: Mapping[str, str]) -> Site:
+def _own_tags(listed: Sequence["TagTypeDef"]) -> dict[str, str]:
+    """Return a stack's tags without those that AWS sets, which no request may name (EC2 guide, "Tag restrictions")."""
+    return {tag["Key"]: tag["Value"] for tag in listed if not tag["Key"].lower().startswith("aws:")}
+
+
+def _site(environment: str, region: str, outputs: Mapping[str, str], stack_tags: Mapping[str, str]) -> Site:
     return Site(
         environment,
         region,
@@ -90,6 +109,8 @@ def _site(environment: str, region: str, outputs: Mapping[str, str]) -> Site:
         security_groups=_names(outputs.get("SecurityGroupIds")),
         template=outputs.get("LaunchTemplateId"),
         instance_logs=outputs.get("InstanceLogGroup"),
+        spot=outputs.get("InstanceMarket") == "spot",
+        tags=stack_tags,
     )
 
 

@@ -1,7 +1,7 @@
 """Everything that is worth knowing of a model's answers to one split."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -81,6 +81,26 @@ class Assessment:
             for hits, answers, images in zip(right.tolist(), answered.tolist(), shown.tolist(), strict=True)
         )
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the classes' recalls: plain accuracy if every class had as many photos as any other."""
+        return _mean(each.recall for each in self.classes if each.recall is not None)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean of the classes' F1 scores (harmonic means of precision and recall) over all that occur.
+
+        As scikit-learn has it: 0 for a class of which nothing is right
+        (https://scikit-learn.org/stable/modules/generated/sklearn.metrics.f1_score.html).
+        """
+        right, occurring = self.confusion.diagonal().tolist(), (self.confusion.sum(0) + self.confusion.sum(1)).tolist()
+        return _mean(2 * hits / both for hits, both in zip(right, occurring, strict=True) if both)
+
+    @property
+    def by_class(self) -> str:
+        """Return the numbers that do not hide what a rare class comes to."""
+        return f"balanced accuracy {self.balanced_accuracy:.4f}, macro F1 {self.macro_f1:.4f}"
+
     def confusions(self, most: int = LISTED_CONFUSIONS) -> list[Confusion]:
         """Return the most frequent mistakes, the most frequent first."""
         mistakes = self.confusion - self.confusion.diagonal().diag()
@@ -106,6 +126,8 @@ class Assessment:
         return {
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.interval),
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
             **({} if self.top5 is None else {"top5_accuracy": self.top5}),
             "loss": self.loss,
             "images": self.images,
@@ -115,6 +137,11 @@ class Assessment:
             "classes": scores,
             "confusions": confusions,
         }
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return math.fsum(listed) / len(listed)
 
 
 def assess(logits: Tensor, targets: Tensor, temperature: float | None) -> Assessment:

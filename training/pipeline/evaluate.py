@@ -18,7 +18,7 @@ from training.artifact.manifest import Manifest, check_schema
 from training.common.console import console, say, track, warn
 from training.common.errors import TrainingError
 from training.common.files import publish, sha256, workspace
-from training.data.labels import label
+from training.data.labels import canonical, label
 from training.data.layout import Photo, explore
 from training.data.reading import read_photo
 from training.metrics.assessment import assess
@@ -29,6 +29,9 @@ from training.report.thumbnails import worst
 # Serving's modules, which `training.data.reading` makes known.
 from training.serving.inference import Model, model_fn, predict_fn  # isort: skip
 from training.serving.serving_errors import ArtifactError, RequestError, SettingError  # isort: skip
+
+UNSEEN = ("class without photos", "circular link", "same class twice")
+"""Faults of a split that would leave out photos, or count them twice, without a word."""
 
 
 def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
@@ -79,7 +82,7 @@ def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
         page.write(work / "evaluation.html", about, findings)
         publish(work, out, ["evaluation.html", "evaluation.json"])
     top5 = "" if found.top5 is None else f" (top five {found.top5:.4f})"
-    say("Result", f"accuracy {found.accuracy:.4f}{top5}, loss {found.loss:.4f}: {findings}")
+    say("Result", f"accuracy {found.accuracy:.4f}{top5}, {found.by_class}, loss {found.loss:.4f}: {findings}")
     warn(findings.warning)
     say("Report", f"{out / 'evaluation.html'}; the numbers in evaluation.json")
 
@@ -116,11 +119,11 @@ def _classes(unpacked: Path, model: Model) -> list[dict[str, str]]:
 def _photos(folder: Path, split: str, classes: list[dict[str, str]]) -> list[Photo]:
     """List the photos, with their classes as the model numbers them: by the names of folders, or by their labels."""
     found, faults = explore({split: folder})
-    if not found.classes:
-        raise TrainingError(faults[0].text)
-    labels = [each["label"] for each in classes]
+    if severe := [each for each in faults if not found.classes or each.kind in UNSEEN]:
+        raise TrainingError(severe[0].text)
+    labels = [canonical(each["label"]) for each in classes]
     shown = [label(name) for name in found.classes]
-    for own, theirs in (([each["name"] for each in classes], list(found.classes)), (labels, shown)):
+    for own, theirs in (([canonical(each["name"]) for each in classes], list(found.classes)), (labels, shown)):
         if len(own) == len(theirs) and set(own) == set(theirs):
             return [replace(photo, target=own.index(theirs[photo.target])) for photo in found.splits[split]]
     if unknown := [name for name in shown if name not in labels]:

@@ -8,6 +8,7 @@ from typing import Any
 from training.common.console import say, warn
 from training.common.errors import TrainingError
 from training.data import photos
+from training.data.labels import canonical, visible
 from training.data.photos import Photos, PixelDataset
 from training.fit.evaluation import predict_together
 from training.fit.loading import device
@@ -36,14 +37,15 @@ def look(folders: dict[str, Path], names: list[str]) -> Photos:
         The classes are not the model's.
     """
     found = photos.find(folders)
+    known = [canonical(name) for name in names]
     for mine, others, what in (
-        (names, found.classes, "has no photos of"),
-        (found.classes, names, "has photos of"),
+        (known, found.classes, "has no photos of"),
+        (found.classes, known, "has photos of"),
     ):
         if only := [name for name in mine if name not in others]:
-            but = "" if mine is names else ", which the model does not know"
-            raise TrainingError(f"{folders['test']} {what} {only[0]}{but} ({len(only)} such classes)")
-    order = [names.index(name) for name in found.classes]
+            but = "" if mine is known else ", which the model does not know"
+            raise TrainingError(f"{folders['test']} {what} {visible(only[0])}{but} ({len(only)} such classes)")
+    order = [known.index(name) for name in found.classes]
     splits = {
         split: [replace(photo, target=order[photo.target]) for photo in each] for split, each in found.splits.items()
     }
@@ -62,7 +64,7 @@ def try_out(recipe: Recipe, found: Photos) -> Trial:
     test = assess(logits, targets, temperature)
     mistakes = worst(found.splits["test"], logits, temperature)
     findings = Findings("test", test, mistakes, photos_digest(seen.digests["test"]), validation)
-    say("Test", f"accuracy {test.accuracy:.4f}: {findings}")
+    say("Test", f"accuracy {test.accuracy:.4f}, {test.by_class}: {findings}")
     warn(findings.warning)
     images = {split: len(each) for split, each in found.splits.items()}
     return Trial(

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,18 @@ from training.artifact import proof
 from training.artifact.archive import write_archive
 from training.artifact.manifest import Archive, Manifest
 from training.common.console import console, say
+from training.common.errors import TrainingError
 from training.common.files import publish, sha256
 from training.common.version import VERSION
 from training.data import photos
 from training.data.photos import Photo, PixelDataset
+from training.fit.checkpoints import FULL
 from training.model.export import Calibrated, to_onnx
 from training.model.network import Recipe
 from training.report import page
 from training.report.measurement import Findings
 
+WEIGHTS = "model.safetensors"
 PROOF_PHOTOS = 32
 LIBRARIES = ("torch", "torchvision", "onnx", "onnxruntime", "Pillow", "numpy")
 
@@ -58,18 +63,20 @@ def pack(
     Raises
     ------
     TrainingError
-        The packed artifact does not answer as PyTorch does.
+        The packed artifact does not answer as PyTorch does, or the disk is full; ``work`` has the weights by then,
+        unless there was no room for these either.
     """
     named = [{"name": name, "label": photos.label(name)} for name in classes]
     archive = work / "model.tar.gz"
-    with console.status("Packing the artifact, and proving that it answers as PyTorch does"):
+    with console.status("Packing the artifact, and proving that it answers as PyTorch does"), _room(out):
         recipe.classifier.cpu()
+        # The weights come first: they are what took long, and what is left if the rest has no room.
+        weights = save(recipe.classifier.network.state_dict(), recipe.metadata())
+        write_weights(work / WEIGHTS, weights)
         graph = to_onnx(Calibrated(recipe.classifier, temperature), recipe.rule.crop)
         card = {"schema": 1, "input": recipe.rule.as_card(), "classes": named}
         write_archive(archive, graph, card, wheels)
         proved = _prove(archive, recipe, to_prove, temperature)
-    weights = save(recipe.classifier.network.state_dict(), recipe.metadata())
-    (work / "model.safetensors").write_bytes(weights)  # save_file's is for its writer alone to read
     manifest = Manifest(
         Archive("model.tar.gz", sha256(archive), archive.stat().st_size),
         model={
@@ -84,7 +91,7 @@ def pack(
         metrics={"test": None} if findings is None else findings.metrics([each["label"] for each in named]),
         facts={
             **facts,
-            "weights": {"file": "model.safetensors", "sha256": hashlib.sha256(weights).hexdigest()},
+            "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(weights).hexdigest()},
             "export": vars(proved),
             "versions": {
                 "kennel": VERSION,
@@ -93,14 +100,15 @@ def pack(
             },
         },
     )
-    (work / "model.json").write_text(manifest.text(), encoding="utf-8")
-    names = ["model.tar.gz", "model.safetensors", "model.json"]
-    if findings is None:
-        (out / "report.html").unlink(missing_ok=True)  # of another model
-    else:
-        page.write(work / "report.html", json.loads(manifest.text()), findings)
-        names.insert(0, "report.html")
-    publish(work, out, names)
+    names = ["model.tar.gz", WEIGHTS, "model.json"]
+    with _room(out):
+        (work / "model.json").write_text(manifest.text(), encoding="utf-8")
+        if findings is None:
+            (out / "report.html").unlink(missing_ok=True)  # of another model
+        else:
+            page.write(work / "report.html", json.loads(manifest.text()), findings)
+            names.insert(0, "report.html")
+        publish(work, out, names)
     say(
         "Proof",
         f"the packed artifact answers {proved.images} photos as PyTorch does, "
@@ -112,6 +120,29 @@ def pack(
         say("Report", f"{out / 'report.html'}")
     say("", "beside it: model.json (what it is and how good), model.safetensors (its weights, for --weights)")
     return manifest
+
+
+def write_weights(path: Path, weights: bytes) -> None:
+    """Write a file of weights, whole or not at all."""
+    try:
+        path.write_bytes(weights)  # save_file's is for its writer alone to read
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _room(out: Path) -> Iterator[None]:
+    """Say where a disk is full, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        free = shutil.disk_usage(out).free / 1e6
+        raise TrainingError(
+            f"the disk of {out} is full ({free:.0f} MB left): make room there, or give --out a folder on another disk"
+        ) from error
 
 
 def _prove(archive: Path, recipe: Recipe, chosen: Sequence[Photo], temperature: float) -> proof.Proof:

@@ -50,10 +50,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One photo's answer: ``probabilities`` is float32 of shape [classes], in the order of ``labels``."""
+    """One photo's answer: ``probabilities`` is float32 of shape [classes], in the order of ``labels`` and ``names``."""
 
     probabilities: NDArray[np.float32]
     labels: tuple[str, ...]
+    names: tuple[str, ...]
     artifact_sha256: str | None
 
 
@@ -137,11 +138,11 @@ def predict_fn(photo: Image.Image, model: Model) -> Prediction:
     (probabilities,) = model.session.run(["probabilities"], {"pixels": pixels})
     if not np.isfinite(probabilities).all():
         raise ArithmeticError("the model's probabilities are not finite")
-    return Prediction(probabilities[0], model.card.labels, model.artifact_sha256)
+    return Prediction(probabilities[0], model.card.labels, model.card.names, model.artifact_sha256)
 
 
 def output_fn(prediction: Prediction, accept: str | None = None, top_k: int = DEFAULT_TOP_K) -> tuple[bytes, str]:
-    """Write the ``top_k`` most probable labels as JSON, the most probable first.
+    """Write the ``top_k`` most probable classes as JSON, each with its label and its name, the most probable first.
 
     Returns
     -------
@@ -158,7 +159,12 @@ def output_fn(prediction: Prediction, accept: str | None = None, top_k: int = DE
     best = np.argsort(-prediction.probabilities, kind="stable")[:top_k]
     answer = {
         "predictions": [
-            {"label": prediction.labels[i], "probability": round(float(prediction.probabilities[i]), 6)} for i in best
+            {
+                "label": prediction.labels[i],
+                "name": prediction.names[i],
+                "probability": round(float(prediction.probabilities[i]), 6),
+            }
+            for i in best
         ],
         "artifact_sha256": prediction.artifact_sha256,
     }

@@ -17,14 +17,15 @@ class Card:
     ----------
     input_rule
         How a photo gets the size of the model's input.
-    labels
-        One for each class, in the order of the model's output.
+    labels, names
+        One for each class, in the order of the model's output: what people read, and what its folder was called.
     sha256, size
         Of ``model.onnx``: hexadecimal digits, and bytes.
     """
 
     input_rule: ResizeAndCrop
     labels: tuple[str, ...]
+    names: tuple[str, ...]
     sha256: str
     size: int
 
@@ -45,12 +46,13 @@ class Card:
             return cls(
                 input_rule=_resize_and_crop(rule),
                 labels=tuple(str(each["label"]) for each in card["classes"]),
+                names=tuple(str(each.get("name", each["label"])) for each in card["classes"]),
                 sha256=str(file["sha256"]),
                 size=int(file["size"]),
             )
         except OSError as error:
             raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"{path} is not a model card: {error!r}") from error
 
 

@@ -22,7 +22,7 @@ class Fleet:
     make
         Makes an instance that is not yet started.
     least_outstanding
-        Choose the instance with the fewest requests in flight instead of a random one
+        Choose among the instances with the fewest requests in flight instead of among all
         (``RoutingConfig`` of a production variant; SageMaker's default is ``RANDOM``).
     """
 
@@ -52,7 +52,8 @@ class Fleet:
         if not instances:
             raise InstanceGoneError("no instance")
         if self._least_outstanding:
-            return min(instances, key=lambda instance: instance.in_flight)
+            fewest = min(instance.in_flight for instance in instances)
+            instances = tuple(instance for instance in instances if instance.in_flight == fewest) or instances
         return random.choice(instances)  # noqa: S311 - routing needs no secret
 
     def resize(self, size: int) -> None:

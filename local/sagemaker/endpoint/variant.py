@@ -17,6 +17,8 @@ class Variant:
     ----------
     config
         Name of the endpoint configuration that it comes from.
+    role, capture
+        The model's execution role, and the ``DataCaptureConfig`` of that configuration.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Variant:
     weight: float
     desired: int
     fleet: Fleet
+    role: str = ""
+    capture: Mapping[str, Any] | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the ``ProductionVariantSummary``; of an update's variant, the count is what takes traffic."""

@@ -18,7 +18,7 @@ from local.sagemaker.training.channels import download_channel
 from local.sagemaker.training.checkpoints import Checkpoints
 from local.sagemaker.training.host import BASE, HostPlace, TrainingHost
 from local.sagemaker.training.metrics import JobMetrics
-from local.sagemaker.training.output import model_uri, upload_outputs
+from local.sagemaker.training.output import model_uri, require_key, upload_outputs
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +165,7 @@ class TrainingJob:
                 if outcome in ("Completed", "Stopped", "MaxRuntimeExceeded") and self._trained:
                     self._move("Uploading")
                     folders = [[host.path(part) for host in hosts] for part in ("model", "output/data")]
+                    require_key(self._account.client("kms", role), self.request)
                     upload_outputs(self._account.client("s3", role), self.request, *folders)
             finally:
                 for host in hosts:

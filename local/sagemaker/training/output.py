@@ -26,6 +26,31 @@ def model_uri(job: Mapping[str, Any]) -> str:
     return output_uri(job, "model.tar.gz" if packed else "model/")
 
 
+def require_key(kms: Any, job: Mapping[str, Any]) -> None:
+    """Refuse a key for the output that the role may not encrypt with.
+
+    Source: SageMaker guide, "SageMaker AI roles", CreateTrainingJob API. The words are not known to be AWS's.
+
+    Raises
+    ------
+    JobError
+        The role lacks ``kms:Encrypt`` on the key.
+    """
+    key = job["OutputDataConfig"].get("KmsKeyId")
+    if not key:
+        return
+    try:
+        kms.encrypt(KeyId=key, Plaintext=b"kennel")
+    except ClientError as error:
+        # The emulator below has no keys of its users': only what IAM says counts here.
+        if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+            return
+        raise JobError(
+            f'ClientError: Artifact upload failed:Please ensure that the role "{job["RoleArn"]}" has '
+            f'"kms:Encrypt" permissions on {key}. {error}'
+        ) from error
+
+
 def upload_outputs(s3: Any, job: Mapping[str, Any], models: list[Path], outputs: list[Path]) -> None:
     """Upload the model folders and output folders of all hosts, each kind as one; an empty one leaves nothing.
 

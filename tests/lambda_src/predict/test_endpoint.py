@@ -69,6 +69,16 @@ def test_the_request_carries_photo_type_and_top_k(ask: Callable[..., Any], reply
     assert body == b"\xff\xd8\xff"
 
 
+def test_the_request_carries_the_inference_id_as_sagemaker_takes_it(
+    serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(reply(json.dumps(CONTENT).encode()))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    inference_id = "5bd97a4b-6f5c-4b7b-a6cf-6e9d0a1f3b2c"  # as Lambda's request ids are
+    Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg", inference_id=inference_id)
+    assert f"x-amzn-sagemaker-inference-id: {inference_id}".encode() in server.requests[0].lower()
+
+
 def test_without_top_k_the_container_decides(ask: Callable[..., Any], reply: Reply) -> None:
     ask(reply(json.dumps(CONTENT).encode()))
     assert b"custom-attributes" not in ask.server.requests[0].lower()  # type: ignore[attr-defined]

@@ -28,9 +28,13 @@ class Model(Endpoint):
     def __init__(self, result: dict[str, Any] | Exception = CONTENT) -> None:
         self.result = result
         self.calls: list[tuple[bytes, str, int | None]] = []
+        self.ids: list[str | None] = []
 
-    def predict(self, image: bytes, content_type: str, top_k: int | None = None) -> dict[str, Any]:
+    def predict(
+        self, image: bytes, content_type: str, top_k: int | None = None, inference_id: str | None = None
+    ) -> dict[str, Any]:
         self.calls.append((image, content_type, top_k))
+        self.ids.append(inference_id)
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
@@ -70,6 +74,17 @@ def test_a_photo_is_answered_with_labels_and_times(handler: ModuleType, image: s
     assert body["artifact_sha256"] == CONTENT["artifact_sha256"]
     assert set(body["milliseconds"]) == {"fetch", "model"}
     assert model.calls == [(jpeg, "image/jpeg", 3)]
+
+
+def test_the_requests_id_is_the_inferences_in_request_answer_and_log(
+    handler: ModuleType, image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Model()
+    body = json.loads(handler.respond({"image": image}, "request-7", Classifier(model, no_fetch, 10_000))["body"])
+    assert body["inference_id"] == log_line(capsys)["inference_id"] == "request-7"
+    body = json.loads(handler.respond({"image": image}, "", Classifier(model, no_fetch, 10_000))["body"])
+    assert model.ids == ["request-7", body["inference_id"]]
+    assert 1 <= len(body["inference_id"]) <= 64
 
 
 def test_a_url_is_fetched_and_its_bytes_decide_the_type(handler: ModuleType) -> None:
@@ -136,7 +151,8 @@ def test_the_log_tells_what_happened_and_never_photo_or_url(
 
 def test_a_bad_event_is_answered_and_logged(handler: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert handler.respond(None, "r", Classifier(Model(), no_fetch, 10_000))["statusCode"] == 400
-    assert log_line(capsys)["source"] is None
+    line = log_line(capsys)
+    assert (line["source"], line["inference_id"]) == (None, None)
 
 
 def test_the_function_as_lambda_calls_it(

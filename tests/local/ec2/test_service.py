@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -126,6 +127,8 @@ def test_the_same_request_again_starts_no_second_instance(aws: Aws) -> None:
     one, two = (run(aws, "#!/bin/sh\nshutdown", ClientToken="once") for _ in range(2))
     assert one == two
     assert run(aws, "#!/bin/sh\nshutdown", ClientToken="twice") != one
+    with pytest.raises(ClientError, match="IdempotentParameterMismatch"):
+        run(aws, "#!/bin/sh\nshutdown", ClientToken="once", InstanceType="g5.xlarge")
 
 
 def test_every_process_hears_sigterm_when_its_instance_is_terminated(aws: Aws) -> None:
@@ -165,8 +168,98 @@ def test_whoever_starts_an_instance_must_be_allowed_to_pass_its_role(
         client.run_instances(**start)
     condition = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
     allow(statement(["ec2:RunInstances"], ["*"]), statement(["iam:PassRole"], [role], **condition))
+    with pytest.raises(ClientError, match=r"UnauthorizedOperation.*ec2:CreateTags on resource: \S+:instance/\*"):
+        client.run_instances(**start)
+    created = {"StringEquals": {"ec2:CreateAction": "RunInstances", "aws:RequestTag/project": "kennel"}}
+    tag = statement(["ec2:CreateTags"], ["arn:aws:ec2:us-east-1:123456789012:instance/*"], **created)
+    allow(statement(["ec2:RunInstances"], ["*"]), statement(["iam:PassRole"], [role], **condition), tag)
     instance = client.run_instances(**start)["Instances"][0]["InstanceId"]
     reached(aws, instance, "terminated")
+
+
+def test_whatever_an_instance_brings_along_is_tagged_as_the_request_says(aws: Aws) -> None:
+    kinds = ("instance", "volume", "network-interface", "spot-instances-request")
+    tags = [{"ResourceType": kind, "Tags": [{"Key": "of", "Value": kind}]} for kind in kinds]
+    with pytest.raises(ClientError, match=r"InvalidParameterValue.*'spot-instances-request' is not a valid taggable"):
+        run(aws, "#!/bin/sh\nshutdown", TagSpecifications=tags)
+    spot = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
+    instance = run(aws, "#!/bin/sh\nsleep 60", TagSpecifications=tags, InstanceMarketOptions=spot)
+    described = look(aws, instance)
+    assert described["InstanceLifecycle"] == "spot"
+    (volume,) = aws.ec2.describe_volumes(VolumeIds=[described["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]])["Volumes"]
+    requests = aws.ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[described["SpotInstanceRequestId"]])
+    (request,) = requests["SpotInstanceRequests"]
+
+    def interfaces() -> list[dict[str, Any]]:
+        found = aws.ec2.describe_network_interfaces()["NetworkInterfaces"]
+        return [each for each in found if each["Attachment"]["InstanceId"] == instance]
+
+    (interface,) = interfaces()
+    tagged = [described["Tags"], volume["Tags"], interface["TagSet"], request["Tags"]]
+    assert tagged == [[{"Key": "of", "Value": kind}] for kind in kinds]
+    assert (request["State"], request["InstanceId"]) == ("active", instance)
+    aws.ec2.terminate_instances(InstanceIds=[instance])
+    reached(aws, instance, "terminated")
+    assert interfaces() == []
+    with pytest.raises(ClientError, match=r"InvalidVolume\.NotFound"):
+        aws.ec2.describe_volumes(VolumeIds=[volume["VolumeId"]])
+
+
+def test_a_key_is_named_once(aws: Aws) -> None:
+    twice = [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]}]
+    with pytest.raises(ClientError, match=r"InvalidParameterValue.*Duplicate tag key"):
+        run(aws, "#!/bin/sh\nshutdown", TagSpecifications=twice)
+
+
+@pytest.fixture
+def spot_user(aws: Aws) -> Iterator[Any]:
+    """A client of a user who may run instances, in an account that never had a spot instance."""
+    for role in aws.iam.list_roles(PathPrefix="/aws-service-role/spot.amazonaws.com/")["Roles"]:
+        aws.iam.delete_service_linked_role(RoleName=role["RoleName"])
+    aws.iam.create_user(UserName="bidder")
+    key = aws.iam.create_access_key(UserName="bidder")["AccessKey"]
+    policy = document([statement(["ec2:RunInstances"], ["*"])])
+    aws.iam.put_user_policy(UserName="bidder", PolicyName="p", PolicyDocument=policy)
+    yield aws.make("ec2", key["AccessKeyId"], key["SecretAccessKey"])
+    aws.iam.delete_access_key(UserName="bidder", AccessKeyId=key["AccessKeyId"])
+    aws.iam.delete_user_policy(UserName="bidder", PolicyName="p")
+    aws.iam.delete_user(UserName="bidder")
+
+
+def test_the_account_s_first_spot_instance_needs_a_service_linked_role(aws: Aws, spot_user: Any) -> None:
+    start = {"UserData": "#!/bin/sh\nshutdown", "MinCount": 1, "MaxCount": 1, "ImageId": "ami-12345678"}
+    market = {"MarketType": "spot"}
+    with pytest.raises(ClientError, match=r"AuthFailure\.ServiceLinkedRoleCreationNotPermitted"):
+        spot_user.run_instances(**start, InstanceMarketOptions=market)
+    spot_user.run_instances(**start)
+    aws.iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+    spot_user.run_instances(**start, InstanceMarketOptions=market)
+
+
+def test_an_image_s_parameter_is_resolved_whenever_an_instance_starts(aws: Aws) -> None:
+    image = {"Name": "golden", "Type": "String", "DataType": "aws:ec2:image"}
+    aws.ssm.put_parameter(**image, Value="ami-0c2023a1b2c3d4e5f")
+    made = {"LaunchTemplateName": "resolving", "LaunchTemplateData": {"ImageId": "resolve:ssm:golden"}}
+    aws.ec2.create_launch_template(**made)
+    of_template = {"LaunchTemplate": {"LaunchTemplateName": "resolving"}}
+    assert look(aws, run(aws, "#!/bin/sh\nshutdown", **of_template))["ImageId"] == "ami-0c2023a1b2c3d4e5f"
+    aws.ssm.put_parameter(**image, Value="ami-0abcdef1234567890", Overwrite=True)
+    assert look(aws, run(aws, "#!/bin/sh\nshutdown", **of_template))["ImageId"] == "ami-0abcdef1234567890"
+    public = "resolve:ssm:/aws/service/deeplearning/ami/x86_64/any-amazon-linux-2023/latest/ami-id"
+    assert look(aws, run(aws, "#!/bin/sh\nshutdown", ImageId=public))["ImageId"].startswith("ami-")
+
+
+def test_a_parameter_must_be_an_image_that_the_caller_may_read(aws: Aws, spot_user: Any) -> None:
+    aws.ssm.put_parameter(Name="text", Type="String", Value="ami-0c2023a1b2c3d4e5f")
+    with pytest.raises(ClientError, match=r"SsmInvalidParameter.*Unsupported data type"):
+        run(aws, "#!/bin/sh\nshutdown", ImageId="resolve:ssm:text")
+    with pytest.raises(ClientError, match="SsmAccessDenied"):
+        spot_user.run_instances(ImageId="resolve:ssm:/aws/service/any", MinCount=1, MaxCount=1)
+    data = {"LaunchTemplateData": {"ImageId": "resolve:ssm:text"}}
+    template = {"Resources": {"Template": {"Type": "AWS::EC2::LaunchTemplate", "Properties": data}}}
+    assert aws.deploy("text-image", template) == "ROLLBACK_COMPLETE"
+    assert "Error Code: SsmInvalidParameter" in aws.reasons("text-image")
+    aws.cloudformation.delete_stack(StackName="text-image")
 
 
 def test_a_template_that_is_not_there_is_named(aws: Aws) -> None:

@@ -103,6 +103,58 @@ def test_provisioned_concurrency_is_a_scalable_target_of_an_existing_alias(aws: 
     scaling.deregister_scalable_target(**key)
 
 
+def test_the_bounds_of_a_scalable_target_take_provisioned_concurrency_with_them_and_its_end_leaves_it(aws: Aws) -> None:
+    def template(maximum: int | None) -> dict[str, Any]:
+        resources = {name: item for name, item in api_resources("nobody").items() if name != "Url"}
+        resources["Function"]["Properties"]["FunctionName"] = "bounded"
+        resources["Logs"]["Properties"]["LogGroupName"] = "/aws/lambda/bounded"
+        if maximum:
+            target = {
+                "ServiceNamespace": "lambda",
+                "ResourceId": "function:bounded:live",
+                "ScalableDimension": "lambda:function:ProvisionedConcurrency",
+                "MinCapacity": 2,
+                "MaxCapacity": maximum,
+            }
+            resources["Target"] = {
+                "Type": "AWS::ApplicationAutoScaling::ScalableTarget",
+                "DependsOn": ["Alias"],
+                "Properties": target,
+            }
+        return {"Resources": resources}
+
+    functions, live = getattr(aws, "lambda"), {"FunctionName": "bounded", "Qualifier": "live"}
+
+    def provisioned() -> int:
+        config = functions.get_provisioned_concurrency_config(**live)
+        return int(config["RequestedProvisionedConcurrentExecutions"])
+
+    def scale_out() -> None:
+        functions.put_provisioned_concurrency_config(**live, ProvisionedConcurrentExecutions=6)
+
+    assert aws.deploy("bounded", template(8)) == "CREATE_COMPLETE", aws.reasons("bounded")
+    scale_out()
+    assert aws.deploy("bounded", template(2)) == "UPDATE_COMPLETE", aws.reasons("bounded")
+    assert provisioned() == 2
+    assert aws.deploy("bounded", template(8)) == "UPDATE_COMPLETE", aws.reasons("bounded")
+    scale_out()
+    assert aws.deploy("bounded", template(None)) == "UPDATE_COMPLETE", aws.reasons("bounded")
+    assert provisioned() == 6  # aws/aws-cdk 31507
+
+
+def test_a_scalable_target_whose_role_is_named_and_not_there_is_refused(aws: Aws) -> None:
+    role_arn = "arn:aws:iam::000000000000:role/aws-service-role/lambda.application-autoscaling.amazonaws.com/Nobody"
+    with pytest.raises(ClientError, match=r"ValidationException.*Unable to assume IAM role: .*/Nobody"):
+        aws.application_autoscaling.register_scalable_target(
+            ServiceNamespace="lambda",
+            ResourceId="function:scaled:live",
+            ScalableDimension="lambda:function:ProvisionedConcurrency",
+            MinCapacity=1,
+            MaxCapacity=2,
+            RoleARN=role_arn,
+        )
+
+
 @pytest.mark.parametrize(("exists", "readable"), [(False, True), (True, False), (True, True)])
 def test_alarms_of_a_rollback_must_exist_and_be_readable_to_the_role(
     aws: Aws, artifacts: str, exists: bool, readable: bool

@@ -126,15 +126,23 @@ def test_provisioned_concurrency_follows_its_use_on_the_alias(made: Made, resour
     assert target["ScalableDimension"] == "lambda:function:ProvisionedConcurrency"
     assert target["ResourceId"]["Fn::Join"][1][0] == "function:"
     assert target["ResourceId"]["Fn::Join"][1][-1] == ":live"
-    assert text(target["RoleARN"]).endswith(
-        "/lambda.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_LambdaConcurrency"
-    )
+    assert "RoleARN" not in target, "Application Auto Scaling makes the role only if none is named"
     policy = one(resources(template, "AWS::ApplicationAutoScaling::ScalingPolicy"))
     tracking = policy["TargetTrackingScalingPolicyConfiguration"]
     assert tracking["TargetValue"] == 0.7
     assert tracking["PredefinedMetricSpecification"] == {
         "PredefinedMetricType": "LambdaProvisionedConcurrencyUtilization"
     }
+
+
+def test_without_scaling_the_bounds_hold_provisioned_concurrency_where_the_settings_want_it(
+    tmp_path: Path, made: Made, resources: OfType, in_project: None
+) -> None:
+    kind = "AWS::ApplicationAutoScaling::ScalableTarget"
+    before, after = resources(made("prod"), kind), resources(synthesise(tmp_path, "prod", scaling=None), kind)
+    assert before.keys() == after.keys(), "a target that goes leaves what it scaled out"
+    assert (one(after)["MinCapacity"], one(after)["MaxCapacity"]) == (2, 2)
+    assert not resources(made("dev"), kind)
 
 
 def test_a_change_of_concurrency_publishes_no_new_version(
@@ -254,11 +262,6 @@ def test_every_log_group_has_a_retention_and_the_key_of_the_settings(made: Made,
         for group in found:
             assert group["Properties"]["RetentionInDays"] > 0
             assert group["Properties"].get("KmsKeyId") == key
-
-
-def test_the_embedded_aws_is_asked_for_no_type_that_it_lacks(made: Made) -> None:
-    kinds = {item["Type"] for item in made("local")["Resources"].values()}
-    assert not any(kind.startswith("AWS::ApplicationAutoScaling") for kind in kinds)
 
 
 def test_settings_are_those_of_the_function(dev: Settings, made: Made, resources: OfType) -> None:

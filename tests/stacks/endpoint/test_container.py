@@ -39,11 +39,18 @@ def joined(value: dict[str, Any]) -> str:
 def test_ray_is_awss_image_in_the_account_of_the_region(endpoint: Callable[..., dict[str, Any]]) -> None:
     template = endpoint(container="ray")
     image, repository = image_and_repository(template)
-    assert joined(image) == "?.dkr.ecr.?.?/ray:serve-ml-sagemaker-cpu-v1"
+    assert joined(image) == "?.dkr.ecr.?.?/ray:serve-ml-sagemaker-cpu-v1.4"
     assert joined(repository).endswith(":repository/ray")
     accounts = template["Mappings"]["DlcRepositoryAccountMap"]
     assert accounts["us-east-1"]["value"] == "763104351884"
     assert accounts["cn-north-1"]["value"] == "727897471807"
+
+
+def test_ray_is_pinned_by_a_tag_or_a_digest(endpoint: Callable[..., dict[str, Any]]) -> None:
+    image, _ = image_and_repository(endpoint(container="ray", ray_tag="serve-ml-sagemaker-cpu-v1.3"))
+    assert joined(image).endswith("/ray:serve-ml-sagemaker-cpu-v1.3")
+    image, _ = image_and_repository(endpoint(container="ray", ray_tag="sha256:" + "a" * 64))
+    assert joined(image).endswith("/ray@sha256:" + "a" * 64)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +65,8 @@ def test_image_is_our_dockerfile_for_the_processor_of_the_instance(
     assets = json.loads((Path(app.synth().directory) / "Endpoint.assets.json").read_text())
     (image,) = assets["dockerImages"].values()
     assert image["source"]["platform"] == platform
+    # What the CDK's command line gives to `docker build --output`: SageMaker refuses images of OCI's media types.
+    assert image["source"]["dockerOutputs"] == ["type=docker,oci-mediatypes=false"]
 
 
 def test_a_named_image_is_pulled_from_its_own_repository_only(endpoint: Callable[..., dict[str, Any]]) -> None:

@@ -71,7 +71,7 @@ ACCEPTED = (
     Accepted(
         "KennelStorage-dev/Bucket/Resource",
         "AwsSolutions-S1",
-        "storage.access_log_days is not set in dev, as the log's bucket would outlive `cdk destroy`.",
+        "storage.access_log_days is not set in dev, as the log's bucket would outlive `make destroy`.",
     ),
     _wildcard(
         HOST, "*", "cloudwatch:PutMetricData supports no resource; a condition holds it to SageMaker's namespace."

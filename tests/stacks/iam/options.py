@@ -44,6 +44,10 @@ OPTIONS: dict[str, list[Option]] = {
     # Statements
     "UseKey": [KEY, both(KEY, CAPTURE), both(KEY, ELSEWHERE)],
     "UseQueueKey": [KEY],
+    "EncryptJobOutput": [KEY],
+    "EncryptEndpointLogs": [
+        ("`api.log_kms_key_arn` is set", lambda settings: settings.api.log_kms_key_arn is not None)
+    ],
     "WriteCapture": [CAPTURE],
     "DescribeNetwork": [NETWORK],
     "CreateNetworkInterfaces": [NETWORK],
@@ -52,6 +56,7 @@ OPTIONS: dict[str, list[Option]] = {
     "ReadArtifact": [ELSEWHERE],
     "PullImage": [
         ('`container = "image"`', lambda settings: settings.endpoint.container == "image"),
+        ("`training.repository` is set", lambda settings: settings.training.repository is not None),
         ("`container` is an image's URI", lambda settings: settings.endpoint.container not in ("ray", "image")),
     ],
     # Attachments

@@ -82,6 +82,9 @@ def test_a_shadow_weighs_its_share_of_the_production_variant() -> None:
         ({"shadow": {**SHADOW, "name": "AllTraffic"}}, ["AllTraffic, AllTraffic", "twice"]),
         ({"shadow": {**SHADOW, "sampling_percentage": 0}}, ["shadow.sampling_percentage = 0"]),
         ({"capture_percentage": 101}, ["capture_percentage = 101", "100"]),
+        ({"capture_percentage": 1}, ["capture_percentage = 1", '"answers"', '"photos_and_answers"']),
+        ({"capture_percentage": 1, "capture": "photos"}, ["capture = 'photos'", "'photos_and_answers'"]),
+        ({"routing": "round_robin"}, ["routing = 'round_robin'", "'random'"]),
         ({"serverless": SERVERLESS}, ["network_isolation = True", "set it to false"]),
         (
             {"serverless": SERVERLESS, "network_isolation": False, "capture_percentage": 5, "shadow": SHADOW},
@@ -159,3 +162,25 @@ def test_cron_has_ranges_steps_and_lists(cron: str) -> None:
 def test_every_instance_on_offer_is_one_of_sagemakers() -> None:
     model = botocore.session.get_session().get_service_model("sagemaker")
     assert set(model.shape_for("ProductionVariantInstanceType").metadata["enum"]) >= CPU_INSTANCES
+
+
+@pytest.mark.parametrize("tag", ["serve-ml-sagemaker-cpu-v1.4", "serve-ml-sagemaker-cpu-v2.0.1", "sha256:" + "0" * 64])
+def test_a_release_of_ray_or_its_digest_is_taken(tag: str) -> None:
+    (only,) = endpoint(ray_tag=tag).production_variants
+    assert only.ray_tag == tag
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "serve-ml-sagemaker-cpu-v1",  # moved from Ray 2.54 to 2.57 in four months
+        "serve-ml-sagemaker-cpu",
+        "latest",
+        "serve-ml-cpu-v1.4",  # EC2's
+        "serve-ml-sagemaker-cuda-v1.4",
+        "sha256:" + "0" * 63,
+        "",
+    ],
+)
+def test_a_tag_that_moves_or_is_of_another_container_is_refused(tag: str) -> None:
+    assert f"ray_tag = '{tag}': use the tag of a release" in refusal(ray_tag=tag)

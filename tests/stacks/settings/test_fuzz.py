@@ -171,7 +171,12 @@ OPTIONS: dict[str, Table] = {
 
 FLEETS: dict[str, Table] = {
     "one": {},
-    "captured": {"capture_percentage": 20, "scaling": {"schedule": [MORNINGS]}},
+    "captured": {
+        "capture_percentage": 20,
+        "capture": "answers",
+        "routing": "random",
+        "scaling": {"schedule": [MORNINGS]},
+    },
     "linear": {"deployment": {"traffic": "linear"}, "scaling": {"minimum_instances": 2}, "container": "image"},
     "own image": {"container": IMAGE, "instance_type": "ml.c7g.xlarge"},
     "variants": {"variants": TWO},

@@ -34,6 +34,7 @@ def with_network(folder: Path, network: str) -> Path:
         ("training.instance", 'type = "t3.large"', "g4dn"),
         ("training.instance", 'type = "g5g.xlarge"', "Graviton"),
         ("training.instance", 'type = "ml.g5.xlarge"', "not an EC2 instance type"),
+        ("training.instance", 'type = "g5.xlarge\\U00014000"', r"g5.xlarge\U00014000"),
         ("training.instance", 'image_parameter = "ami-0123456789abcdef0"', "public parameter"),
         ("training.instance", 'image_parameter = "/aws/service/deeplearning/ami/arm64/x/latest/ami-id"', "x86-64"),
         ("training.instance", "disk_gb = 30", "greater than or equal to 100"),
@@ -81,3 +82,18 @@ def test_a_plain_image_runs_on_any_x86_instance(tmp_path: Path) -> None:
     text = (tmp_path / "dev.toml").read_text()
     (tmp_path / "dev.toml").write_text(text.replace('type = "g4dn.xlarge"', 'type = "c7i.large"'))
     assert load_settings("dev", tmp_path).training.instance.type == "c7i.large"
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "pytorch",
+        "public.ecr.aws/deep-learning-containers/pytorch",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pytorch:2.13-cpu",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/",
+    ],
+)
+def test_a_repository_that_launch_cannot_tag_is_refused(tmp_path: Path, repository: str) -> None:
+    write(tmp_path, "training", f'repository = "{repository}"')
+    with pytest.raises(ConfigurationError, match=r"training\.repository .* use an Amazon ECR repository without a tag"):
+        load_settings("dev", tmp_path)

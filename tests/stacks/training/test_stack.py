@@ -139,6 +139,12 @@ def test_only_sagemaker_for_this_account_and_region_may_assume_the_job_role(synt
     }
 
 
+def test_with_a_key_of_the_users_jobs_may_encrypt_their_output_which_sagemaker_asks_for(synthesise: Synthesise) -> None:
+    statement = role(synthesise(KEY), "JobRole")["EncryptJobOutput"]
+    assert (statement["Action"], statement["Resource"]) == ("kms:Encrypt", KEY)
+    assert "EncryptJobOutput" not in role(synthesise(), "JobRole")
+
+
 @pytest.mark.parametrize("name", ["JobRole", "InstanceRole", "NotebookRole"])
 def test_with_a_key_of_the_users_each_role_may_use_it_through_s3_only(synthesise: Synthesise, name: str) -> None:
     statement = role(synthesise(KEY, notebook=True), name)["UseKey"]
@@ -203,9 +209,10 @@ def test_an_instance_is_hard_to_get_into_and_leaves_nothing_behind(synthesise: S
     assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert "KeyName" not in data
     assert data["ImageId"] == (
-        "{{resolve:ssm:/aws/service/deeplearning/ami/x86_64/"
-        "oss-nvidia-driver-gpu-pytorch-2.13-amazon-linux-2023/latest/ami-id}}"
-    )
+        "resolve:ssm:/aws/service/deeplearning/ami/x86_64/"
+        "oss-nvidia-driver-gpu-pytorch-2.13-amazon-linux-2023/latest/ami-id"
+    ), "resolved at each launch: with {{...}} CloudFormation would resolve it once"
+    assert "UserData" not in data, "launch brings its own"
 
 
 @pytest.mark.parametrize("network", [None, NETWORK])
@@ -219,6 +226,45 @@ def test_nothing_may_come_in_to_an_instance(synthesise: Synthesise, network: Net
     if network:
         assert group["VpcId"] == network.vpc_id
         assert {(rule["FromPort"], rule["ToPort"]) for rule in group["SecurityGroupEgress"]} == {(443, 443)}
+
+
+@pytest.mark.parametrize("network", [None, NETWORK])
+def test_the_group_is_the_same_for_cloudformation_and_its_path_says_what_it_needs(
+    synthesise: Synthesise, network: NetworkSettings | None, tmp_path: Path
+) -> None:
+    """Another logical ID would replace the group of an existing deployment."""
+    template = synthesise(network=network)
+    assert template["Resources"]["InstanceSecurityGroup93A921D3"]["Type"] == "AWS::EC2::SecurityGroup"
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    artifact = manifest["artifacts"]["Training"]
+    metadata = artifact.get("metadata") or json.loads((tmp_path / artifact["additionalMetadataFile"]).read_text())
+    (path,) = [
+        path
+        for path, entries in metadata.items()
+        for entry in entries
+        if entry["type"] == "aws:cdk:logicalId" and entry["data"] == "InstanceSecurityGroup93A921D3"
+    ]
+    assert ("training.network" in path) is (network is None)
+
+
+def test_what_starts_from_the_template_has_the_tags_of_the_stack(synthesise: Synthesise, dev: Settings) -> None:
+    """CloudFormation gives them to the template alone, and organisations refuse untagged launches."""
+    expected = {"Project": "kennel", "Environment": "dev", "Deployment": "kennel-dev"}
+
+    def tagged(**training: Any) -> list[str]:
+        data = the(synthesise(**training), "AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+        for specification in data["TagSpecifications"]:
+            tags = {tag["Key"]: tag["Value"] for tag in specification["Tags"]}
+            assert tags.items() >= expected.items()
+            assert len(tags) == len(specification["Tags"])
+        return [specification["ResourceType"] for specification in data["TagSpecifications"]]
+
+    always = ["instance", "volume", "network-interface"]
+    assert tagged() == [*always, "spot-instances-request"]
+    on_demand = dev.training.instance.model_copy(update={"spot": False})
+    assert tagged(instance=on_demand) == always
+    outputs = [synthesise()["Outputs"], synthesise(instance=on_demand)["Outputs"]]
+    assert [each["InstanceMarket"]["Value"] for each in outputs] == ["spot", "on-demand"]
 
 
 def test_a_spot_instance_is_never_started_again_by_itself(synthesise: Synthesise, dev: Settings) -> None:

@@ -59,7 +59,7 @@ def test_a_missing_split_is_named(data: Path) -> None:
 
 def test_a_split_by_another_name_is_recognised(data: Path) -> None:
     (data / "valid").rename(data / "val")
-    with pytest.raises(TrainingError, match=f"valid is missing: .*; rename {data / 'val'}$"):
+    with pytest.raises(TrainingError, match=f"valid is missing: .*; rename {data / 'val'} to valid$"):
         find(folders(data))
 
 

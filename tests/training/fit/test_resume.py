@@ -55,7 +55,16 @@ def same(one: tuple[dict[str, Any], Outcome], other: tuple[dict[str, Any], Outco
     "schedule",
     [
         SCHEDULE,
-        replace(SCHEDULE, ema=0.9, shape="cosine", warm_up=0.3, label_smoothing=0.1, backbone_lr=0.1),
+        replace(
+            SCHEDULE,
+            ema=0.9,
+            shape="cosine",
+            warm_up=0.3,
+            label_smoothing=0.1,
+            backbone_lr=0.1,
+            class_weights="balanced",
+            patience=2,
+        ),
     ],
 )
 def test_killed_after_any_step_and_resumed_gives_the_same_to_the_bit(
@@ -214,6 +223,20 @@ def test_a_finished_training_is_not_repeated(splits: Splits, tmp_path: Path, mon
     whole = run(splits, SCHEDULE, kept)
     monkeypatch.setattr(FullTraining, "learn", None)
     assert same(run(splits, SCHEDULE, kept), whole)
+
+
+def test_patience_ends_a_resumed_training_where_it_ends_one_that_never_stopped(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = replace(
+        SCHEDULE, epochs=9, lr=1e-30, batch_norm="frozen", patience=2
+    )  # no epoch is better than the first
+    kept = Checkpoints(tmp_path, {})
+    whole = run(splits, schedule, kept)
+    assert len(whole[1].history) < 9
+    assert len(whole[1].history) == whole[1].epoch + 2
+    monkeypatch.setattr(FullTraining, "learn", None)
+    assert same(run(splits, schedule, kept), whole)
 
 
 def test_a_full_disk_does_not_end_training(

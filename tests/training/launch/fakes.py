@@ -21,7 +21,9 @@ SITE = Site(
     repository="763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch",
     template="lt-0123456789abcdef0",
     instance_logs="/kennel/dev/training",
+    tags={"Project": "kennel", "Environment": "dev", "Deployment": "kennel-dev", "owner": "vision"},
 )
+TAGS = [{"Key": key, "Value": value} for key, value in SITE.tags.items()]
 
 
 def order(**changes: Any) -> Order:

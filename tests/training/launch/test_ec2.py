@@ -18,7 +18,8 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from tests.training.launch.fakes import BUCKET, SITE, FakeS3, aws_with, error, order
+from tests.training.launch.fakes import BUCKET, SITE, TAGS, FakeS3, aws_with, error, order
+from training.common.aws import explained
 from training.common.errors import TrainingError
 from training.launch.ec2 import Instance, user_data
 from training.launch.remote import mirror, on_instance, spot
@@ -72,6 +73,102 @@ def test_an_instance_is_started_from_the_template(stub: tuple[Instance, Stubber,
     assert left["instance"] == "i-1"
     assert left["options"] == {"epochs": "3"}
     assert left["checkpoints"] == SITE.uri(f"training/checkpoints/{RUN}/")
+
+
+def kinds_tagged(request: dict[str, Any]) -> list[str]:
+    return [each["ResourceType"] for each in request["TagSpecifications"]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_template", "spot_is_tagged"), [(False, False, False), (True, False, True), (False, True, True)]
+)
+def test_all_that_an_instance_brings_along_has_the_tags_of_the_stack(
+    asked: bool, of_template: bool, spot_is_tagged: bool
+) -> None:
+    client = RecordedEc2()
+    site = replace(SITE, spot=of_template, tags={**SITE.tags, "Name": "ours"})
+    Instance.start(aws_with(ec2=client, s3=FakeS3()), order(site=site, spot=asked))
+    (request,) = client.requests
+    spot = ["spot-instances-request"] if spot_is_tagged else []
+    assert kinds_tagged(request) == ["instance", "volume", "network-interface", *spot]
+    for each in request["TagSpecifications"]:
+        assert each["Tags"] == [*TAGS, {"Key": "Name", "Value": RUN}], "one name, the run's"
+
+
+class RecordedEc2:
+    """Starts instances, except where ``refusals`` says why not."""
+
+    def __init__(self, refusals: dict[str, str] | None = None) -> None:
+        self.refusals = refusals or {}
+        self.requests: list[dict[str, Any]] = []
+
+    def run_instances(self, **request: Any) -> Any:
+        self.requests.append(request)
+        if code := self.refusals.get(request.get("SubnetId", "")):
+            raise error(code)
+        return {"Instances": [{"InstanceId": "i-1"}]}
+
+    def get_waiter(self, _: str) -> Any:
+        return type("Waiter", (), {"wait": lambda *_, **__: None})()
+
+
+def test_without_a_network_of_the_settings_ec2_chooses_the_subnet() -> None:
+    client = RecordedEc2()
+    Instance.start(aws_with(ec2=client, s3=FakeS3()), order())
+    assert "SubnetId" not in client.requests[0]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet", "SpotMaxPriceTooLow", "Unsupported"],
+)
+def test_an_instance_starts_in_the_first_subnet_of_the_settings_that_can_have_it(code: str) -> None:
+    client, s3 = RecordedEc2({"subnet-1": code}), FakeS3()
+    site = replace(SITE, subnets=("subnet-1", "subnet-2", "subnet-3"), security_groups=("sg-1",))
+    Instance.start(aws_with(ec2=client, s3=s3), order(site=site))
+    assert [request["SubnetId"] for request in client.requests] == ["subnet-1", "subnet-2"]
+    tokens = [request["ClientToken"] for request in client.requests]
+    assert tokens == [f"{RUN}-1", f"{RUN}-1-2"], "EC2 refuses a token with another request"
+    assert max(map(len, tokens)) <= 64
+    assert "SecurityGroupIds" not in client.requests[0], "the template's own"
+    assert json.loads(s3.objects[f"training/runs/{RUN}/order.json"])["instance"] == "i-1"
+
+
+def test_what_no_other_subnet_can_help_is_told_at_once() -> None:
+    site = replace(SITE, subnets=("subnet-1", "subnet-2"))
+    client = RecordedEc2({"subnet-1": "UnauthorizedOperation"})
+    with pytest.raises(Exception, match="UnauthorizedOperation"):
+        Instance.start(aws_with(ec2=client, s3=FakeS3()), order(site=site))
+    assert len(client.requests) == 1
+
+
+def test_no_capacity_in_any_subnet_is_told() -> None:
+    site = replace(SITE, subnets=("subnet-1", "subnet-2"))
+    client = RecordedEc2(dict.fromkeys(site.subnets, "InsufficientInstanceCapacity"))
+    with explained_as(r"try again later, without --spot, or with another --instance-type"):
+        Instance.start(aws_with(ec2=client, s3=FakeS3()), order(site=site))
+
+
+@contextlib.contextmanager
+def explained_as(line: str) -> Iterator[None]:
+    with pytest.raises(TrainingError, match=line) as caught, explained():
+        yield
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (
+            "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+            r"`aws iam create-service-linked-role --aws-service-name spot\.amazonaws\.com`",
+        ),
+        ("VPCIdNotSpecified", r"set vpc_id, subnet_ids and security_group_ids in \[training\.network\]"),
+    ],
+)
+def test_what_an_account_lacks_is_told_with_what_to_do(code: str, line: str) -> None:
+    with explained_as(line):
+        Instance.start(aws_with(ec2=RecordedEc2({"": code}), s3=FakeS3()), order())
 
 
 def test_settings_without_a_template_are_told() -> None:

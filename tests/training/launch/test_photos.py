@@ -64,6 +64,32 @@ def test_files_that_are_no_photos_stay_here(folder: Path) -> None:
     assert not any(key.endswith(".txt") for key in s3.objects)
 
 
+def test_what_fit_finds_is_uploaded(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.jfif").write_bytes(b"linked")
+    (folder / "train" / "cat" / "linked").symlink_to(other)
+    (folder / "train" / "cat" / "0d5f").write_bytes(b"\xff\xd8\xff")
+    s3 = FakeS3()
+    locate(aws_with(s3=s3), SITE, str(folder))
+    names = {key.partition("/train/cat/")[2] for key in s3.objects} - {""}
+    assert names == {"1.jpg", "0d5f", "linked/a.jfif"}
+
+
+def test_folders_of_classes_that_the_job_divides_are_uploaded_as_they_are(folder: Path) -> None:
+    s3 = FakeS3()
+    uri = locate(aws_with(s3=s3), SITE, str(folder / "train"), None)
+    assert {f"s3://{BUCKET}/{key}" for key in s3.objects} == {f"{uri}cat/1.jpg", f"{uri}dog/1.jpg"}
+    assert locate(aws_with(s3=s3), SITE, uri, None) == uri
+
+
+def test_without_a_test_split_none_is_looked_for(folder: Path) -> None:
+    s3 = FakeS3({f"data/x/{split}/cat/1.jpg": b"" for split in ("train", "valid")})
+    assert locate(aws_with(s3=s3), SITE, SITE.uri("data/x"), ("train", "valid")) == SITE.uri("data/x/")
+    locate(aws_with(s3=s3), SITE, str(folder), ("train", "valid"))
+    assert not any("/test/" in key for key in s3.objects)
+
+
 def test_a_missing_folder_and_an_empty_split_are_told(folder: Path) -> None:
     with pytest.raises(TrainingError, match="there is no such folder"):
         locate(aws_with(s3=FakeS3()), SITE, str(folder / "missing"))

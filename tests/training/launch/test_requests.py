@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 
-from tests.training.launch.fakes import SITE, order
+from tests.training.launch.fakes import SITE, TAGS, order
 from training.launch.requests import HAND_SIGTERM_ON, METRICS, training_job, tuning_job
 from training.tuning.space import Choices, Numbers, Space
 
@@ -48,6 +48,12 @@ def tuning(**changes: Any) -> dict[str, Any]:
 def test_the_container_suits_the_instance(kind: str | None, tag: str) -> None:
     image = job(instance_type=kind)["AlgorithmSpecification"]["TrainingImage"]
     assert image == f"763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch:{tag}"
+
+
+def test_jobs_have_the_tags_of_the_stack() -> None:
+    """SageMaker gives those of a tuning job to its trials (API reference, CreateHyperParameterTuningJob, Tags)."""
+    assert training_job(order())["Tags"] == TAGS
+    assert tuning_job(order(space=SPACE, trials=2))["Tags"] == TAGS
 
 
 def test_the_containers_pytorch_is_the_one_of_the_requirements() -> None:
@@ -140,7 +146,12 @@ def test_the_metrics_are_read_from_the_line_of_an_epoch() -> None:
         "valid_loss": ["0.0456"],
         "test_accuracy": [],
         "test_loss": [],
+        "test_balanced_accuracy": [],
+        "test_macro_f1": [],
     }
+    line = "test_accuracy=0.9 test_loss=0.4 test_balanced_accuracy=0.8 test_macro_f1=0.7"
+    found = {each["Name"]: re.findall(each["Regex"], line) for each in METRICS if each["Name"].startswith("test")}
+    assert [*found.values()] == [["0.9"], ["0.4"], ["0.8"], ["0.7"]]
 
 
 def test_the_entry_point_hands_sigterm_on_and_keeps_the_exit_status(tmp_path: Path) -> None:

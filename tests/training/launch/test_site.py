@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 from tests.training.launch.fakes import aws_with
 from training.common.aws import Aws
 from training.common.errors import TrainingError
-from training.launch.site import find_site
+from training.launch.site import find_site, tags
 
 OUTPUTS = {
     "TrainingRoleArn": "arn:aws:iam::123456789012:role/Train",
@@ -18,7 +18,9 @@ OUTPUTS = {
     "TrainingUri": "s3://kennel-dev-123456789012-eu-west-1/training/",
     "SubnetIds": "subnet-1,subnet-2",
     "LaunchTemplateId": "lt-1",
+    "InstanceMarket": "spot",
 }
+TAGS = {"Deployment": "kennel-dev", "owner": "vision"}
 
 
 def stubbed(outputs: dict[str, str]) -> tuple[Aws, Stubber]:
@@ -28,6 +30,7 @@ def stubbed(outputs: dict[str, str]) -> tuple[Aws, Stubber]:
         "StackName": "KennelTraining-dev",
         "CreationTime": "2026-11-21T00:00:00Z",
         "StackStatus": "CREATE_COMPLETE",
+        "Tags": [{"Key": key, "Value": value} for key, value in {**TAGS, "aws:servicecatalog:x": "y"}.items()],
         "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()],
     }
     stub.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": "KennelTraining-dev"})
@@ -40,6 +43,20 @@ def test_the_outputs_say_where_to_train() -> None:
     assert site.bucket == "kennel-dev-123456789012-eu-west-1"
     assert site.subnets == ("subnet-1", "subnet-2")
     assert (site.template, site.key, site.region) == ("lt-1", None, "eu-west-1")
+    assert site.spot
+
+
+def test_what_is_started_has_the_tags_of_the_stack() -> None:
+    """With ``Deployment``, by which the budget finds it, and ``account.tags``; AWS's own may not be named."""
+    assert tags(find_site(stubbed(OUTPUTS)[0], "dev")) == [
+        {"Key": "Deployment", "Value": "kennel-dev"},
+        {"Key": "owner", "Value": "vision"},
+    ]
+
+
+def test_a_stack_of_an_older_version_says_nothing_of_the_market() -> None:
+    aws, _ = stubbed({key: value for key, value in OUTPUTS.items() if key != "InstanceMarket"})
+    assert not find_site(aws, "dev").spot
 
 
 def test_a_stack_without_an_output_is_told() -> None:

@@ -27,6 +27,8 @@ def test_every_number_is_scikit_learns() -> None:
     found = assess(logits, targets, 1.5)
     truth = targets.numpy()
     assert found.accuracy == reference.accuracy_score(truth, chosen)
+    assert found.balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(truth, chosen))
+    assert found.macro_f1 == pytest.approx(reference.f1_score(truth, chosen, average="macro"))
     assert found.top5 == reference.top_k_accuracy_score(truth, probabilities, k=5)
     assert found.loss == pytest.approx(reference.log_loss(truth, probabilities))
     assert found.uncalibrated is not None
@@ -44,6 +46,16 @@ def test_every_number_is_scikit_learns() -> None:
 def test_a_class_without_photos_has_no_recall() -> None:
     found = assess(torch.eye(3), torch.tensor([0, 1, 1]), None)
     assert [score.recall for score in found.classes] == [1.0, 0.5, None]
+    assert found.balanced_accuracy == 0.75
+    assert found.macro_f1 == pytest.approx(reference.f1_score([0, 1, 1], [0, 1, 2], average="macro", zero_division=0))
+
+
+def test_a_class_that_is_never_answered_shows_where_accuracy_hides_it() -> None:
+    found = assess(torch.tensor([[1.0, 0.0]] * 100), torch.tensor([0] * 99 + [1]), None)
+    assert found.accuracy == 0.99
+    assert found.balanced_accuracy == 0.5
+    assert found.macro_f1 < 0.5
+    assert found.by_class == f"balanced accuracy 0.5000, macro F1 {found.macro_f1:.4f}"
 
 
 @pytest.mark.parametrize(("classes", "has"), [(2, False), (5, False), (6, True)])
@@ -87,6 +99,7 @@ def test_the_manifests_form_is_json_without_the_matrix() -> None:
     again = json.loads(text)
     assert again == written
     assert (again["accuracy"], again["loss"], again["images"]) == (found.accuracy, found.loss, 836)
+    assert (again["balanced_accuracy"], again["macro_f1"]) == (found.balanced_accuracy, found.macro_f1)
     assert again["accuracy_interval"][0] < again["accuracy"] < again["accuracy_interval"][1]
     assert again["uncalibrated"]["calibration_error"] != again["calibration_error"]
     assert again["classes"][132]["label"] == labels[132]

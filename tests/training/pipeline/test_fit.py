@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -11,6 +12,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from stacks.endpoint.artifact import load_artifact
+from stacks.settings.errors import ConfigurationError
 from training.artifact import proof
 from training.artifact.proof import Proof
 from training.common.files import publish
@@ -128,7 +131,10 @@ def test_the_log_says_what_metric_definitions_read_and_the_manifest_keeps_it(
     ]
     assert [epoch["number"] for epoch in found["history"]] == [1, 2]
     test, kept = found["metrics"]["test"], found["metrics"]["validation"]["accuracy"]
-    assert f"\ntest_accuracy={test['accuracy']:.4f} test_loss={test['loss']:.4f}\n" in output
+    assert (
+        f"\ntest_accuracy={test['accuracy']:.4f} test_loss={test['loss']:.4f} "
+        f"test_balanced_accuracy={test['balanced_accuracy']:.4f} test_macro_f1={test['macro_f1']:.4f}\n"
+    ) in output
     assert re.findall(r"\bvalid_accuracy=([0-9.]+)", output)[-1] == f"{kept:.4f}", "of the weights that were kept"
 
 
@@ -255,6 +261,72 @@ def test_the_test_split_is_evaluated_once(
     assert titles == ["valid", "valid", "valid", "test"]
 
 
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.usefixtures("proofless")
+@pytest.mark.parametrize("part", ["write_archive", "page.write", "publish"])
+def test_a_disk_that_fills_while_packing_leaves_the_weights(
+    data: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    build = tmp_path / "build"
+    with monkeypatch.context() as patch:
+        patch.setattr(f"training.pipeline.pack.{part}", full)
+        status, _, errors = run("fit", "--data", data, "--out", build, *QUICK)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert f"the disk of {build} is full" in errors
+    assert "make room there, or give --out a folder on another disk" in errors
+    kept = build / "trained.safetensors"
+    assert f"`./kennel package --from {kept} --data DIR --out DIR` packs them" in errors
+    assert [*build.iterdir()] == [kept]
+    if part == "publish":
+        assert run("package", "--from", kept, "--data", data, "--out", tmp_path / "packed")[0] == 0
+        assert agrees(tmp_path / "packed")
+
+
+@pytest.mark.usefixtures("proofless")
+def test_weights_without_room_beside_the_artifact_are_kept_on_another_disk(
+    data: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.pipeline.pack.write_weights", full)
+    monkeypatch.setattr("training.pipeline.fit.cache_folder", lambda: tmp_path)
+    status, _, errors = run("fit", "--data", data, "--out", tmp_path / "build", *QUICK)
+    assert status == 2
+    assert f"package --from {tmp_path / 'trained.safetensors'} " in errors
+    with safe_open(tmp_path / "trained.safetensors", framework="pt") as file:
+        assert file.get_tensor("fc.weight").shape == (3, 512)
+
+
+@pytest.mark.usefixtures("proofless")
+def test_without_a_test_split_the_manifest_says_that_nothing_was_measured(data: Path, tmp_path: Path, run: Run) -> None:
+    shutil.rmtree(data / "test")
+    status, _, errors = run("fit", "--data", data, "--out", tmp_path / "build", *QUICK)
+    assert status == 2
+    assert errors.rstrip().endswith("add --no-test to train without measuring the model")
+    status, output, errors = run("fit", "--data", data, "--out", tmp_path / "build", "--no-test", *QUICK)
+    assert status == 0, errors
+    assert "test_accuracy" not in output
+    assert "it cannot be deployed" in output
+    assert {path.name for path in (tmp_path / "build").iterdir()} == FILES - {"report.html"}
+    found = manifest(tmp_path / "build")
+    assert found["metrics"] == {"test": None}
+    assert found["data"]["images"] == {"train": 24, "valid": 12}
+    with pytest.raises(ConfigurationError, match="accuracy on a test split is not known"):
+        load_artifact(tmp_path / "build" / "model.json", minimum_accuracy=0)
+
+
+@pytest.mark.usefixtures("proofless")
+def test_class_folders_are_divided_and_the_manifest_says_how(data: Path, tmp_path: Path, run: Run) -> None:
+    divided = ["--data", data / "train", "--split", "0.5,0.25,0.25", "--seed", 3, *QUICK]
+    status, _, errors = run("fit", *divided, "--out", tmp_path / "build")
+    assert status == 0, errors
+    found = manifest(tmp_path / "build")
+    assert found["data"]["split"] == {"shares": "0.5,0.25,0.25", "seed": 3}
+    assert sum(found["data"]["images"].values()) == 24
+    assert found["metrics"]["test"]["images"] == found["data"]["images"]["test"] > 0
+
+
 @pytest.mark.usefixtures("proofless")
 def test_sagemakers_environment_takes_the_place_of_arguments(fitted: Path, tmp_path: Path, run: Run) -> None:
     environment = {
@@ -275,6 +347,8 @@ def test_sagemakers_environment_takes_the_place_of_arguments(fitted: Path, tmp_p
         "label_smoothing": 0.0,
         "ema": 0.0,
         "batch_norm": "train",
+        "class_weights": "none",
+        "patience": None,
         "weight_decay": 0.05,
         "best_epoch": 1,
         "image_size": 32,

@@ -157,6 +157,18 @@ def test_an_answer_is_sorted_json_with_the_artifacts_hash(
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
 
 
+def test_an_answer_has_the_name_of_each_class_beside_its_label(artifact: Path, photo: bytes) -> None:
+    first = answer(model_fn(artifact), photo)[2]["predictions"][0]
+    assert (first["label"], first["name"]) == ("Red setter", "000.Red setter")
+
+
+def test_a_card_without_names_answers_labels(make_artifact: Make, photo: bytes) -> None:
+    model = model_fn(make_artifact(classes=[{"label": text} for text in ("a", "b", "c")]))
+    assert {(each["label"], each["name"]) for each in answer(model, photo)[2]["predictions"]} == {
+        (text, text) for text in "abc"
+    }
+
+
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_hash_that_nobody_told_is_null(
     value: str | None, artifact: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
@@ -190,7 +202,8 @@ def test_top_k_is_a_custom_attribute_capped_at_the_classes(
 
 
 def test_without_top_k_there_are_five(make_artifact: Make, photo: bytes) -> None:
-    prediction = inference.Prediction(np.linspace(0, 0.1, 20, dtype=np.float32), tuple(map(str, range(20))), None)
+    names = tuple(map(str, range(20)))
+    prediction = inference.Prediction(np.linspace(0, 0.1, 20, dtype=np.float32), names, names, None)
     body, _ = output_fn(prediction)
     assert [each["label"] for each in json.loads(body)["predictions"]] == ["19", "18", "17", "16", "15"]
 

@@ -75,6 +75,18 @@ def test_the_best_trial_is_fitted_again_tested_once_and_packed(arguments: list[s
     assert output.index("Trial 3/3") < output.index("test_accuracy=")
 
 
+def test_a_search_divides_class_folders_and_does_without_a_test_split(
+    fitted: Path, arguments: list[str], run: Run, fits: list[tuple[Options, Mapping[str, Any]]]
+) -> None:
+    arguments[arguments.index("--data") + 1] = str(fitted / "data" / "train")
+    split = ["--split", "0.5,0.25,0.25", "--no-test", "--class-weights", "balanced", "--patience", "2"]
+    status, _, errors = run(*arguments, *split, "--trials", "1")
+    assert (status, errors) == (0, "")
+    ((options, _),) = fits
+    assert options.folders.keys() == {"train", "valid"}
+    assert (options.split, options.class_weights, options.patience) == ((0.5, 0.25, 0.25), "balanced", 2)
+
+
 def test_killed_at_any_moment_and_started_again_it_tries_what_it_would_have_tried(
     arguments: list[str], tmp_path: Path, run: Run, fits: list[tuple[Options, Mapping[str, Any]]]
 ) -> None:
@@ -111,13 +123,17 @@ def test_several_trials_at_a_time_come_to_the_same_number(
     assert fits[0][1]["tuning"]["best"]["threads"] == max(1, cores() // 2)
 
 
-def test_a_search_and_its_fit_need_nothing_that_macos_lacks(arguments: list[str], tmp_path: Path) -> None:
+def test_a_search_and_its_fit_need_nothing_that_macos_lacks(
+    arguments: list[str], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = ("sched_getaffinity", "sched_setaffinity")
+    for name in lacking:
+        monkeypatch.delattr(os, name, raising=False)
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text("import os\ndel os.sched_getaffinity, os.sched_setaffinity\n")
-    command = [sys.executable, "-m", "training", *arguments, "--trials", "2", "--parallel", "2"]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}  # the processes of the trials have it too
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "site" / "sitecustomize.py").write_text(f"import os\nfor name in {lacking}:\n vars(os).pop(name, 0)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))  # for the processes of the trials
+    status, _, errors = run(*arguments, "--trials", "2", "--parallel", "2")
+    assert (status, errors) == (0, "")
     tuned = json.loads((tmp_path / "build" / "model.json").read_text())["tuning"]
     assert tuned["trials"]["failed"] == 0
     assert tuned["best"]["threads"] == max(1, (os.cpu_count() or 1) // 2)

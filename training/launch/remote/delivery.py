@@ -36,7 +36,7 @@ def deliver(folder: Path, run: str, runs: str, models: str, besides: Sequence[st
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     s3.put_object(Bucket=bucket, Key=f"{prefix}{digest}.json", Body=text.encode())
     bucket, prefix = split(runs)
-    for name in besides:
+    for name in (each for each in besides if (folder / each).is_file()):  # no report without a test split
         s3.upload_file(str(folder / name), bucket, f"{prefix}{run}/{name}")
     s3.put_object(Bucket=bucket, Key=f"{prefix}{run}/model.json", Body=text.encode())
     (folder / "model.json").write_text(text, encoding="utf-8")

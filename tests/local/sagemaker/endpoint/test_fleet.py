@@ -71,6 +71,13 @@ def test_least_outstanding_requests_prefers_the_idle_instance(made: list[FakeIns
     assert fleet.pick() is cast("Instance", made[1])
 
 
+def test_least_outstanding_requests_reaches_every_idle_instance(made: list[FakeInstance], stopped: list[Any]) -> None:
+    fleet = fleet_of(made, least_outstanding=True)
+    fleet.resize(3)
+    made[1].in_flight = 1
+    assert {fleet.pick().id for _ in range(200)} == {"i-0", "i-2"}
+
+
 def test_random_routing_reaches_every_instance(made: list[FakeInstance], stopped: list[Any]) -> None:
     fleet = fleet_of(made)
     fleet.resize(3)

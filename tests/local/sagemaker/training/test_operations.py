@@ -215,6 +215,18 @@ def test_a_role_that_may_not_write_the_artifact_fails_the_job(aws: Aws, role: st
     assert job["FailureReason"].startswith("ClientError: Artifact upload failed:")
 
 
+@pytest.mark.parametrize(("action", "status"), [("kms:Encrypt", "Completed"), ("kms:GenerateDataKey", "Failed")])
+def test_a_key_for_the_output_needs_a_role_that_may_encrypt(aws: Aws, role: str, action: str, status: str) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012"
+    name = f"key-{status.lower()}"
+    keyed = make_role(aws, name, [*policy(), {"Effect": "Allow", "Action": action, "Resource": key}])
+    script = "import os\nopen(os.environ['SM_MODEL_DIR'] + '/m', 'w').write('m')"
+    run(aws, keyed, name, script, OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/out", "KmsKeyId": key})
+    job = ended(aws, name)
+    assert job["TrainingJobStatus"] == status
+    assert ("kms:Encrypt" in job.get("FailureReason", "")) is (status == "Failed")
+
+
 def test_a_role_that_may_neither_log_nor_publish_metrics_trains_without(aws: Aws, role: str) -> None:
     silent = make_role(aws, "silent", policy()[:4])
     entry = {"ContainerEntrypoint": ["echo", "acc=0.5"], "MetricDefinitions": [{"Name": "acc", "Regex": "acc=(.+)"}]}

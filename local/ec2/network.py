@@ -1,0 +1,145 @@
+"""Where an instance lies: its subnet and its security groups, and the default VPC, which an account may lack.
+
+ministack falls back to the VPC that it was born with, whether or not that exists. An account without a default VPC is
+made as on AWS: delete its subnets, its internet gateway and the VPC.
+"""
+
+import secrets
+from typing import Any
+
+from ministack.services import ec2
+from ministack.services.cloudformation import provisioners
+
+from local.core.errors import ServiceError
+from local.core.json_service import Parameters
+from local.ministack.cloudformation import Created
+
+GROUP = "AWS::EC2::SecurityGroup"
+NO_DEFAULT_VPC = "VPCIdNotSpecified"
+"""Public reports of its words: rancher/quickstart 126, aerospike/aws-cloudformation 24."""
+
+
+def register() -> None:
+    """Have CloudFormation's security groups lie in a VPC that exists."""
+    handlers: dict[str, Any] = provisioners._RESOURCE_HANDLERS[GROUP]
+    create, update = handlers["create"], handlers["update"]
+
+    def create_there(logical_id: str, properties: Parameters, stack: str) -> Created:
+        made: Created = create(logical_id, _in_a_vpc(properties), stack)
+        return made
+
+    def update_there(physical_id: str, old: Parameters, new: Parameters, stack: str, *logical_id: str) -> Created:
+        own = (ec2._security_groups.get(physical_id) or {}).get("VpcId")
+        stays = own and "VpcId" not in old and "VpcId" not in new
+        there = _in_a_vpc({**new, "VpcId": own} if stays and not new.get("SecurityGroupEgress") else new)
+        made: Created = update(physical_id, {**old, "VpcId": own}, there, stack, *logical_id)
+        return made
+
+    handlers.update(create=create_there, update=update_there)
+
+
+def _in_a_vpc(properties: Parameters) -> Parameters:
+    """Return a template's security group with its VPC; a refusal reads as CloudFormation's event would."""
+    if "VpcId" not in properties and properties.get("SecurityGroupEgress"):
+        # awsdocs/aws-cloudformation-user-guide, pull request 1277
+        raise ValueError("SecurityGroupEgress cannot be specified without VpcId")
+    try:
+        return {**properties, "VpcId": vpc_of(properties.get("VpcId"))}
+    except ServiceError as error:
+        raise ValueError(
+            f"{error} (Service: AmazonEC2; Status Code: {error.status}; Error Code: {error.code})"
+        ) from error
+
+
+def vpc_of(asked: str | None) -> str:
+    """Return the VPC that a request means: the one that it names, else the default one.
+
+    Raises
+    ------
+    ServiceError
+        There is none.
+    """
+    if asked:
+        if asked not in ec2._vpcs:
+            raise ServiceError("InvalidVpcID.NotFound", f"The vpc ID '{asked}' does not exist")
+        return asked
+    for vpc in ec2._vpcs.values():
+        if vpc.get("IsDefault"):
+            return str(vpc["VpcId"])
+    raise ServiceError(NO_DEFAULT_VPC, "No default VPC for this user")
+
+
+def placed(p: dict[str, str]) -> dict[str, str]:
+    """Return RunInstances' parameters with the subnet and the security groups that EC2 chooses where none is named.
+
+    Sources: EC2 API reference, RunInstances ("If you don't specify a subnet ID, we choose a default subnet from your
+    default VPC for you") and "Error codes"; QT-DevOps/DevOpsIssues 256 (a group of another VPC, and no subnet).
+
+    Raises
+    ------
+    ServiceError
+        There is no such subnet or group, or they belong to different VPCs.
+    """
+    subnet = _subnet(p.get("SubnetId"))
+    named = [value for name, value in p.items() if name.startswith("SecurityGroupId.")]
+    for group in named:
+        if group not in ec2._security_groups:
+            raise ServiceError("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
+        if ec2._security_groups[group]["VpcId"] != subnet["VpcId"]:
+            words = f"Security group {group} and subnet {subnet['SubnetId']} belong to different networks."
+            raise ServiceError("InvalidParameter", words)
+    own = [
+        group["GroupId"]
+        for group in ec2._security_groups.values()
+        if group["VpcId"] == subnet["VpcId"] and group["GroupName"] == "default"
+    ]
+    groups = {f"SecurityGroupId.{number}": group for number, group in enumerate(named or own[:1], start=1)}
+    return {**p, "SubnetId": subnet["SubnetId"], **groups}
+
+
+def _subnet(asked: str | None) -> dict[str, Any]:
+    if asked:
+        found: dict[str, Any] | None = ec2._subnets.get(asked)
+        if found is None:
+            raise ServiceError("InvalidSubnetID.NotFound", f"The subnet ID '{asked}' does not exist")
+        return found
+    vpc = vpc_of(None)
+    for subnet in ec2._subnets.values():
+        if subnet["VpcId"] == vpc and subnet.get("DefaultForAz"):
+            return dict(subnet)
+    raise ServiceError("MissingInput", f"No subnets found for the default VPC '{vpc}'. Please specify a subnet.")
+
+
+def attach_interface(instance: str) -> str:
+    """Give an instance its network interface, and return the interface's id."""
+    record = ec2._instances[instance]
+    interface = f"eni-{secrets.token_hex(9)[:17]}"
+    attachment = {
+        "AttachmentId": f"eni-attach-{secrets.token_hex(9)[:17]}",
+        "InstanceId": instance,
+        "DeviceIndex": 0,
+        "Status": "attached",
+        "AttachTime": record["LaunchTime"],
+    }
+    ec2._network_interfaces[interface] = {
+        "NetworkInterfaceId": interface,
+        "Description": "",
+        "Status": "in-use",
+        "MacAddress": ":".join(f"{byte:02x}" for byte in secrets.token_bytes(6)),
+        "Groups": record["SecurityGroups"],
+        "OwnerId": ec2._subnets[record["SubnetId"]]["OwnerId"],
+        "AvailabilityZone": ec2._subnets[record["SubnetId"]]["AvailabilityZone"],
+        "Attachment": attachment,
+        **{name: record[name] for name in ("SubnetId", "VpcId", "PrivateIpAddress")},
+    }
+    return interface
+
+
+def release(instance: str) -> None:
+    """Remove the interface and the volumes of an instance that is terminated, as DeleteOnTermination says."""
+    for interface in list(ec2._network_interfaces.values()):
+        if (interface.get("Attachment") or {}).get("InstanceId") == instance:
+            del ec2._network_interfaces[interface["NetworkInterfaceId"]]
+    for volume in list(ec2._volumes.values()):
+        if any(each["InstanceId"] == instance and each["DeleteOnTermination"] for each in volume["Attachments"]):
+            del ec2._volumes[volume["VolumeId"]]

@@ -1,0 +1,50 @@
+"""The tags that RunInstances gives what it creates."""
+
+from ministack.services import ec2
+
+from local.core.errors import ServiceError
+
+KINDS = ("instance", "volume", "network-interface", "spot-instances-request")
+"""What RunInstances tags, that it creates here (API reference, RunInstances, TagSpecification)."""
+
+Tags = list[dict[str, str]]
+
+
+def read(p: dict[str, str], *, spot: bool) -> dict[str, Tags]:
+    """Return the tags that a request names, by the type of resource.
+
+    Sources: API reference, LaunchTemplateTagSpecificationRequest ("If the instance does not include the resource type
+    that you specify, the instance launch fails"); aws/aws-sdk-ruby 1718 (the words).
+
+    Raises
+    ------
+    ServiceError
+        A type is not created, or a key is named twice.
+    """
+    found: dict[str, Tags] = {}
+    number = 1
+    while kind := p.get(f"TagSpecification.{number}.ResourceType"):
+        if kind not in KINDS or (kind == "spot-instances-request" and not spot):
+            words = f"'{kind}' is not a valid taggable resource type for this operation."
+            raise ServiceError("InvalidParameterValue", words)
+        tags = _tags(p, f"TagSpecification.{number}.Tag")
+        if len({tag["Key"] for tag in tags}) < len(tags):
+            raise ServiceError("InvalidParameterValue", "Duplicate tag key found. Please specify unique tag keys.")
+        found[kind] = tags
+        number += 1
+    return found
+
+
+def _tags(p: dict[str, str], prefix: str) -> Tags:
+    tags, index = [], 1
+    while key := p.get(f"{prefix}.{index}.Key"):
+        tags.append({"Key": key, "Value": p.get(f"{prefix}.{index}.Value", "")})
+        index += 1
+    return tags
+
+
+def put(tags: dict[str, Tags], kind: str, *resources: str) -> None:
+    """Tag resources as the request says of their type."""
+    for resource in resources:
+        if kind in tags:
+            ec2._tags[resource] = list(tags[kind])

@@ -1,0 +1,133 @@
+"""Class folders without splits, divided into train, valid and test.
+
+A photo's content and the seed decide its split, whatever it is called and whichever photos there are besides. So adding
+photos moves no other, with two exceptions: photos that look alike share the split of one of them, or the test split
+would measure memory; and a class that is so small that a share gives it no photo lends one, which returns to train once
+the class has its own.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from training.common.console import say
+from training.common.errors import TrainingError
+from training.common.files import alone, cache_folder, workspace
+from training.data.duplicates import alike_groups
+from training.data.hints import split_called
+from training.data.labels import visible
+from training.data.layout import Photos, explore
+from training.data.names import SPLITS
+from training.data.shares import Division, Shares
+from training.data.survey import Look, look_at
+
+UNUSED = 30 * 86400
+"""Seconds after which a division that nobody asked for is removed, when another one is made."""
+
+
+def divide(root: Path, division: Division) -> dict[str, Path]:
+    """Return the folder of each split, with links to the photos of a folder that has one for every class.
+
+    They lie in the cache, and are made anew when a photo comes, goes or changes.
+
+    Raises
+    ------
+    TrainingError
+        The folder is divided already, is none of classes, or a class has too few photos.
+    """
+    if split := next((each.name for each in sorted(root.iterdir()) if each.is_dir() and split_called(each.name)), None):
+        raise TrainingError(f"{root} is divided already: it has {split}; leave out --split")
+    photos, faults = explore({"train": root})
+    if faults:
+        raise TrainingError(faults[0].text)
+    names = [split for split, share in zip(SPLITS, division.shares, strict=True) if share]
+    files = [photo.path for photo in photos.splits["train"]]
+    cache = cache_folder() / "splits"
+    folder = cache / _key(root, files, division)
+    with alone(cache):
+        if not folder.is_dir():
+            looks = look_at(photos)
+            _link(folder, root, files, _splits(photos, looks, division))
+            _forget_unused(cache)
+        os.utime(folder)
+    counts = {split: sum(len(found) for _, _, found in os.walk(folder / split)) for split in names}
+    said = ", ".join(f"{count} {split}" for split, count in counts.items())
+    say("Split", f"{division.shares} with seed {division.seed}: {said}; in {folder}")
+    return {split: folder / split for split in names}
+
+
+def _splits(photos: Photos, looks: Sequence[Look], division: Division) -> list[str]:
+    """Return the split of each photo."""
+    groups = alike_groups(looks)
+    # The member with the smallest hash decides, so that large groups go to each split as often as small ones.
+    leaders: dict[int, str] = {}
+    for look, group in zip(looks, groups, strict=True):
+        leaders[group] = min(leaders.get(group, "~"), look.sha256 or f"unread {look.name}")
+    places = {group: _place(leader, division.seed) for group, leader in leaders.items()}
+    chosen = {group: _split_at(place, division.shares) for group, place in places.items()}
+    wanted = [split for split, share in zip(SPLITS, division.shares, strict=True) if share]
+    for target, name in enumerate(photos.classes):
+        own = {group for look, group in zip(looks, groups, strict=True) if look.target == target}
+        if len(own) < len(wanted):
+            raise TrainingError(
+                f"{visible(name)} has {len(own)} photo{'s' if len(own) > 1 else ''} that do not look alike, too few "
+                f"for {len(wanted)} splits; add photos, or move the class away"
+            )
+        for split in wanted:
+            _lend(split, own, places, chosen)
+    return [chosen[group] for group in groups]
+
+
+def _lend(split: str, own: set[int], places: dict[int, float], chosen: dict[int, str]) -> None:
+    """Give a class's photo to a split that has none of it: the one nearest to it, from the split that has the most."""
+    by_split: dict[str, list[int]] = {}
+    for group in sorted(own, key=places.__getitem__):
+        by_split.setdefault(chosen[group], []).append(group)
+    if split not in by_split:
+        most = max(by_split.values(), key=len)
+        chosen[most[-1] if split == "train" else most[0]] = split
+
+
+def _place(leader: str, seed: int) -> float:
+    """Return a number from 0 to 1 that follows from a photo's content and the seed."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {leader}".encode()).digest()[:8]) / 2**64
+
+
+def _split_at(place: float, shares: Shares) -> str:
+    if place < shares.test:
+        return "test"
+    return "valid" if place < shares.test + shares.valid else "train"
+
+
+def _key(root: Path, files: Sequence[Path], division: Division) -> str:
+    """Return what is another one when a photo comes, goes or changes, or when another division is asked for."""
+    about = [(path.relative_to(root).as_posix(), *_state(path)) for path in files]
+    text = json.dumps([1, str(root.absolute()), about, division.shares, division.seed])
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:20]
+
+
+def _state(path: Path) -> tuple[int, int]:
+    with suppress(OSError):  # a link that leads nowhere, which reading will tell
+        about = path.stat()
+        return about.st_size, about.st_mtime_ns
+    return 0, 0
+
+
+def _link(folder: Path, root: Path, files: Sequence[Path], splits: Sequence[str]) -> None:
+    with workspace(folder) as made:
+        for path, split in zip(files, splits, strict=True):
+            link = made / split / path.relative_to(root)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path.absolute())
+        made.rename(folder)
+
+
+def _forget_unused(cache: Path) -> None:
+    for each in cache.iterdir():
+        if each.is_dir() and each.stat().st_mtime < time.time() - UNUSED:
+            shutil.rmtree(each, ignore_errors=True)
