@@ -241,7 +241,7 @@ def test_each_configuration_has_alarms_of_its_own(synthesise_endpoint: Synthesis
     for other in (
         {"artifact": Artifact("1" * 64, bucket="models-bucket", key="8/model.tar.gz")},
         {"instance_type": "ml.c7i.xlarge"},
-        {"capture_percentage": 10},
+        {"capture_percentage": 10, "capture": "answers"},
         {"network_isolation": False},
     ):
         assert not alarms(**other) & first

@@ -282,6 +282,7 @@ def test_the_runbook_has_a_section_for_each_alarm_and_no_other() -> None:
             "guardrail",
             "endpoint-state",
             "Budget",
+            "Rolling back to a previous model",
             CHANGE,
             "Raising the minimum to two instances",
             "The topic's key",
