@@ -33,8 +33,8 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         "--weights",
         default="none",
         metavar="DEFAULT|none|FILE",
-        help="begin with torchvision's best weights, another of its names such as IMAGENET1K_V1, a safetensors file, "
-        "or none (default: %(default)s). Size and normalisation of the pixels follow the weights",
+        help="begin with torchvision's best weights, another of its names such as IMAGENET1K_V1, a file of weights as "
+        "`package` reads it, or none (default: %(default)s). Size and normalisation of the pixels follow the weights",
     )
     parser.add_argument(
         "--mode",

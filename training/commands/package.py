@@ -23,7 +23,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         metavar="DIR|FILE",
         help="a state_dict of a classifier of torchvision (.pth, .pt; also within a checkpoint), a safetensors file, "
         "a model.tar.gz or a folder with one of them; the head may be linear layers with ReLU between, and "
-        "may be all that the file has. Nothing but tensors is unpickled",
+        "may be all that the file has. Nothing but tensors and plain values is unpickled",
     )
     parser.add_argument("--arch", help="the architecture (default: told by names and shapes of the tensors)")
     parser.add_argument(
@@ -33,11 +33,18 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         "pretrained=True, or a file",
     )
     parser.add_argument(
+        "--weights-key",
+        metavar="NAME",
+        help="under which name a checkpoint has the weights to take, such as model_ema (default: state_dict, "
+        "model_state_dict or model, and only without these an average)",
+    )
+    parser.add_argument(
         "--classes",
         type=Path,
         metavar="FILE|DIR",
-        help="names in the order of the model's output: one on each line, JSON, or the folder that ImageFolder was "
-        "given (default: the folders of --data)",
+        help="names in the order of the model's output: one on each line; JSON, which is a list, or a map from "
+        "index to name, name to index (both from 0 or 1) or folder to name; or the folder that ImageFolder was given "
+        "(default: the folders of --data)",
     )
     parser.add_argument(
         "--weights-normalisation",

@@ -1,6 +1,8 @@
 """The classes of a model that was trained elsewhere, in the order of its output."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,35 @@ from training.data.layout import explore
 from training.data.names import hidden
 
 
-def read_classes(path: Path) -> list[str]:
+@dataclass(frozen=True)
+class ClassNames:
+    """The names of a model's classes, in the order of its output.
+
+    Parameters
+    ----------
+    taken
+        How they were understood, where they could have been understood in another way.
+    by_key
+        The names by the keys of a map, which may be what the classes' folders are called.
+    from_one
+        Whether the classes were counted from 1.
+    """
+
+    names: list[str]
+    taken: str = ""
+    by_key: Mapping[str, str] | None = None
+    from_one: bool = False
+
+
+def read_classes(path: Path) -> ClassNames:
     """Read the names of classes.
 
     Parameters
     ----------
     path
-        A text file with a name on each line; a JSON file with a list of names, an object from index to name or from
-        name to index (ImageFolder's ``class_to_idx``), or a manifest; or a folder with one for each class, which are
-        taken in the order of their names, as ImageFolder does; if there is a ``train`` in it, the folders of that.
+        A text file with a name on each line; a JSON file with a list of names, a manifest, or a map (see
+        ``names_of_map``); or a folder with one for each class, which are taken in the order of their names, as
+        ImageFolder does; if there is a ``train`` in it, the folders of that.
         Folders without photos do not count, as for ``fit`` and ``check``, unless no folder has any.
 
     Raises
@@ -27,17 +49,86 @@ def read_classes(path: Path) -> list[str]:
         It is none of that, or names a class twice.
     """
     try:
-        names = _folders(path) if path.is_dir() else _file(path)
+        found = ClassNames(_folders(path)) if path.is_dir() else _file(path)
     except OSError as error:
         raise TrainingError(f"--classes {path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except UnreadableMapError as error:
+        raise TrainingError(f"--classes {path}: {error}") from error
+    except (ValueError, TypeError, KeyError) as error:
         raise TrainingError(
-            f"--classes {path} is neither a name on each line nor a JSON list of names ({error})"
+            f"--classes {path} is neither a name on each line nor JSON with names: a list, a map from index to name, "
+            f"from name to index, or from folder to name ({error})"
         ) from error
-    if len(names) < 2:
-        raise TrainingError(f"--classes {path} names {len(names)} classes; there must be at least 2")
-    check_labels(names, f"--classes {path}")
-    return names
+    if len(found.names) < 2:
+        raise TrainingError(f"--classes {path} names {len(found.names)} classes; there must be at least 2")
+    check_labels(found.names, f"--classes {path}")
+    return found
+
+
+class UnreadableMapError(ValueError):
+    """A map's numbers leave open which class is which."""
+
+
+def names_of_map(content: Mapping[Any, Any]) -> ClassNames:
+    """Read a map as people have it: index to name, name to index (ImageFolder's ``class_to_idx``), folder to name.
+
+    Both kinds of index may count from 0 or from 1. Numbers as keys are indices if they are 0 to n-1, or 1 to n for up
+    to nine classes. Any other keys are names of folders, in the order in which ImageFolder sorts them, which is that of
+    texts: 1, 10, 100, 2. So is the ``cat_to_name.json`` of the flowers that many courses use, with keys from 1 to 102:
+    https://github.com/udacity/pytorch_challenge. Up to nine classes, both readings are the same.
+
+    Raises
+    ------
+    UnreadableMapError
+        The numbers have a gap, or several classes have the same.
+    """
+    content = {_text(key): value for key, value in content.items()}
+    if all(_is_index(value) for value in content.values()) and not _to_names(content):
+        indices = {int(value): name for name, value in content.items()}
+        if len(indices) < len(content):
+            raise UnreadableMapError("several names have the same number; number the classes from 0")
+        return _by_index(indices, "numbers")
+    if not all(isinstance(value, str) for value in content.values()):
+        raise ValueError("neither its keys nor its values are all names")
+    known = {canonical(key): str(name) for key, name in content.items()}
+    if all(key.isdecimal() for key in known):
+        numbers = {int(key) for key in content}
+        if len(numbers) == len(content) and (0 in numbers or (len(numbers) < 10 and max(numbers) == len(numbers))):
+            return replace(_by_index({int(key): name for key, name in known.items()}, "keys"), by_key=known)
+    folders = sorted(known)
+    order = ", ".join(folders[:3])
+    return ClassNames(
+        [known[each] for each in folders],
+        f"its keys are taken as folders, in the order in which ImageFolder sorts them: {order} ...",
+        known,
+    )
+
+
+def _by_index(indices: dict[int, str], what: str) -> ClassNames:
+    first, count = min(indices, default=0), len(indices)
+    if first not in (0, 1) or max(indices, default=-1) != first + count - 1:
+        lacks = next(each for each in range(count + 2) if each not in indices and (each or first > 1))
+        raise UnreadableMapError(
+            f"its {what} lack {lacks}, and end with {max(indices)}; number the {count} classes from 0 to {count - 1}"
+        )
+    names = [indices[index] for index in range(first, first + count)]
+    taken = f"its {what} count from 1: 1 is the model's first output, {names[0]}" if first else ""
+    return ClassNames(names, taken, from_one=bool(first))
+
+
+def _text(key: Any) -> str:
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise ValueError(f"{key!r} is neither a name nor a number")
+    return str(key)
+
+
+def _is_index(value: Any) -> bool:
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value.isdecimal())
+
+
+def _to_names(content: Mapping[str, Any]) -> bool:
+    """Return whether numbers lead to names that are numbers too, such as years."""
+    return all(isinstance(value, str) for value in content.values()) and all(key.isdecimal() for key in content)
 
 
 def check_labels(names: list[str], source: str) -> None:
@@ -61,24 +152,15 @@ def _folders(path: Path) -> list[str]:
     return sorted(canonical(each.name) for each in folder.iterdir() if each.is_dir() and not hidden(each.name))
 
 
-def _file(path: Path) -> list[str]:
+def _file(path: Path) -> ClassNames:
     text = path.read_text(encoding="utf-8-sig")
     if text.lstrip()[:1] not in ("[", "{"):
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return ClassNames([line.strip() for line in text.splitlines() if line.strip()])
     content: Any = json.loads(text)
     if isinstance(content, dict) and isinstance(content.get("classes"), list):
         content = [each["name"] for each in content["classes"]]
     if isinstance(content, dict):
-        by_index = {int(name): each for name, each in content.items()} if _from_index(content) else _inverted(content)
-        content = [by_index[i] for i in range(len(by_index))]
+        return names_of_map(content)
     if not all(isinstance(each, str) for each in content):
         raise ValueError("a name is not a text")
-    return list(content)
-
-
-def _from_index(content: dict[str, Any]) -> bool:
-    return all(name.isdecimal() for name in content) and all(isinstance(each, str) for each in content.values())
-
-
-def _inverted(content: dict[str, Any]) -> dict[int, str]:
-    return {int(index): name for name, index in content.items()}
+    return ClassNames(list(content))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import URLError
 
@@ -13,12 +14,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from training.common.console import console
+from training.common.console import console, say
 from training.common.errors import TrainingError
 from training.common.torchvision_compat import models
 from training.data.pixels import InputRule
 from training.data.reading import photo_pixels
 from training.model.mlp import Mlp
+from training.model.weights_file import read_weights
 
 METADATA_KEY = "kennel"
 
@@ -60,7 +62,7 @@ class Source:
 
 
 def look_up(architecture: str, weights: str) -> Source:
-    """Return what ``--weights`` names: ``none``, a name of torchvision's or a safetensors file.
+    """Return what ``--weights`` names: ``none``, a name of torchvision's or a file of weights.
 
     Raises
     ------
@@ -150,12 +152,22 @@ def _download(weights: Any, what: str) -> dict[str, Tensor]:
     return state
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """Read a file as ``package`` does; one of ours as it is."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise TrainingError(f"--weights {path} is not a safetensors file ({first_line(error)})") from error
+            if METADATA_KEY in (metadata := file.metadata() or {}):
+                return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except (SafetensorError, OSError):
+        pass  # read_weights says what it is
+    with TemporaryDirectory() as work:
+        try:
+            file = read_weights(path, Path(work))
+        except TrainingError as error:
+            raise TrainingError(f"--weights {error}") from error
+    for note in file.notes:
+        say("Weights", f"{file.name}: {note}")
+    return file.state, file.metadata
 
 
 def first_line(error: Exception) -> str:

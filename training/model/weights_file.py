@@ -1,6 +1,6 @@
-"""Weights out of somebody's file, of whatever usual kind; nothing is ever unpickled but tensors."""
+"""Weights out of somebody's file, of whatever usual kind; nothing is unpickled but tensors and plain values."""
 
-import argparse
+import re
 import tarfile
 import warnings
 from collections.abc import Mapping
@@ -14,15 +14,30 @@ from torch import Tensor
 
 from training.common.errors import TrainingError
 from training.common.files import sha256
+from training.model.plain_values import stand_ins
+from training.model.strangers import INSTEAD, library_of, stranger
 
 PICKLED, SAFE = (".pth", ".pt", ".bin", ".ckpt"), ".safetensors"
 ARCHIVES = (".tar.gz", ".tgz", ".tar")
 NESTED = ("state_dict", "model_state_dict", "model")
 """Under which training loops keep the weights in a checkpoint that holds more."""
 
+AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "ema")
+"""Under which they keep the moving average of the weights, beside the weights themselves or without them."""
+
+COUNT = "n_averaged"
+"""What PyTorch's ``AveragedModel`` keeps beside the module."""
+
+LOSS = re.compile(r"(\w+_)?(criterion|criteria|loss|loss_fn|loss_func|loss_function)(_\w+)?\.")
+"""How the names of a loss's tensors begin, such as a weighted one's in a ``LightningModule``."""
+
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 """What DataParallel, ``torch.compile`` and modules around a network put before every name of a head alone; of a whole
 network they put whatever they like, since none of torchvision's has all its layers in one module."""
+
+ANEW = (
+    f"neither as it is nor as one of {', '.join(NESTED)}; save it anew: torch.save(model.state_dict(), 'weights.pth')"
+)
 
 MAGIC = (b"PK\x03\x04", b"\x80")
 """How a file of ``torch.save`` begins, a zip archive or in the old way a pickle."""
@@ -39,12 +54,18 @@ class Weights:
     ----------
     metadata
         Of a safetensors file.
+    content
+        The checkpoint that the tensors come from, which may say more than they do.
+    notes
+        What was chosen and what was left aside, for the user to know.
     """
 
     source: Path
     sha256: str
     state: dict[str, Tensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    content: Mapping[Any, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -52,28 +73,43 @@ class Weights:
         return self.source.name
 
 
-def read_weights(path: Path, work: Path) -> Weights:
+def read_weights(path: Path, work: Path, key: str | None = None) -> Weights:
     """Read a state_dict, a checkpoint that holds one, a safetensors file, or an archive or a folder with one of them.
 
     Parameters
     ----------
     work
         An empty folder for what is unpacked.
+    key
+        Under which a checkpoint has the weights; if None, under one of the usual ones.
 
     Raises
     ------
     TrainingError
-        There is no such file, there are several, or it holds something else than a model's tensors.
+        There is no such file, there are several, it holds something else than a model's tensors, or they are of a
+        classifier of another library than torchvision.
     """
     if not path.exists():
         raise TrainingError(f"--from {path}: there is no such file or folder")
     found = _only_file(path)
     file = _unpack(found, work) if found.name.endswith(ARCHIVES) else found
+    metadata: dict[str, str] = {}
+    content: Mapping[Any, Any] = {}
+    notes: list[str] = []
     try:
-        state, metadata = _safe(file) if file.suffix == SAFE else (_pickled(file), {})
+        if file.suffix == SAFE:
+            if key is not None:
+                raise TrainingError(f"{file} is a safetensors file, which has no parts: leave out --weights-key")
+            state, metadata = _safe(file)
+        else:
+            content = _pickled(file)
+            state = _choose(content, key, file, notes)
     except OSError as error:
         raise TrainingError(f"{file} cannot be read: {error.strerror or error}") from error
-    return Weights(found, sha256(found), _floats(_without_prefixes(state), found), metadata)
+    state = _without_prefixes(state, notes)
+    if whose := stranger(state, content):
+        raise TrainingError(f"{found} is {whose}; {INSTEAD}")
+    return Weights(found, sha256(found), _floats(state, found), metadata, content, tuple(notes))
 
 
 def _only_file(path: Path) -> Path:
@@ -131,17 +167,42 @@ def _safe(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise TrainingError(f"{path} is not a safetensors file ({_first_line(error)})") from error
 
 
-def _pickled(path: Path) -> dict[str, Tensor]:
+def _pickled(path: Path) -> dict[Any, Any]:
     with path.open("rb") as file:
         content = _load(file, path)
-    for name in NESTED:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-    if not isinstance(content, dict) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise TrainingError(
-            f"{path} holds no state_dict, neither as it is nor as one of {', '.join(NESTED)}; save it anew: "
-            "torch.save(model.state_dict(), 'weights.pth')"
-        )
+    if not isinstance(content, dict):
+        raise TrainingError(f"{path} holds no state_dict, {ANEW}")
+    return content
+
+
+def _choose(content: dict[Any, Any], key: str | None, path: Path, notes: list[str]) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint, and note which, if there are several sets of them."""
+    parts = {name: part for name in (*NESTED, *AVERAGED) if (part := _tensors(content.get(name)))}
+    if key is not None:
+        if chosen := _tensors(content.get(key)):
+            notes.append(f"those of {key}")
+            return chosen
+        have = f"it has them under {', '.join(parts)}" if parts else "it has no parts: leave out --weights-key"
+        raise TrainingError(f"--weights-key {key}: {path} has no weights under it; {have}")
+    if parts:
+        taken, *others = parts
+        if others:
+            notes.append(f"those of {taken}; for those of {others[0]}: package --weights-key {others[0]}")
+        elif taken in AVERAGED:
+            notes.append(f"those of {taken}, the only ones")
+        return parts[taken]
+    if found := _tensors(content):
+        return found
+    raise TrainingError(f"{path} holds no state_dict, {ANEW}")
+
+
+def _tensors(content: Any) -> dict[str, Tensor]:
+    """Return the tensors of a state_dict, which may lie under one more of the usual names."""
+    if not isinstance(content, dict):
+        return {}
+    for name in (*NESTED, *AVERAGED, "module"):
+        if isinstance(content.get(name), dict) and (found := _tensors(content[name])):
+            return found
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
@@ -150,8 +211,7 @@ def _load(file: BinaryIO, path: Path) -> Any:
         raise TrainingError(f"{path} is neither a file of torch.save nor a .safetensors file")
     file.seek(0)
     try:
-        # torchvision's own training script keeps its arguments beside the weights; a Namespace runs nothing.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins()):
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
     except MemoryError:
@@ -159,20 +219,44 @@ def _load(file: BinaryIO, path: Path) -> Any:
     except Exception as error:  # whatever the bytes lead it to
         text = str(error)
         if "weights_only" in text or "Weights only load" in text or "TorchScript" in text:
+            if (found := re.search(r"GLOBAL (\S+)", text)) and (library := library_of(found[1])):
+                raise TrainingError(f"{path} is of {library}: it holds {found[1]}; {INSTEAD}") from error
             raise TrainingError(
-                f"{path} holds more than tensors, such as a whole model, and is not unpickled: that could run any "
-                "code; where it was made, save it anew: torch.save(model.state_dict(), 'weights.pth')"
+                f"{path} {_in_the_way(text)}, and is not unpickled: that could run any code; where it was made, save "
+                "it anew: torch.save(model.state_dict(), 'weights.pth')"
             ) from error
         raise TrainingError(f"{path} is not a file of PyTorch's weights ({_first_line(error)})") from error
 
 
-def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _in_the_way(refusal: str) -> str:
+    """Return what ``torch.load`` does not read, by its refusal."""
+    if "TorchScript" in refusal:
+        return "is a TorchScript archive, which is a program"
+    if found := re.search(r"GLOBAL (\S+)", refusal):
+        name = found[1] if "." in found[1] else f"builtins.{found[1]}"
+        if name.startswith(("torch.nn.", "torchvision.models.")):
+            return f"holds more than tensors, a whole model or layers ({name})"
+        return f"holds more than tensors and plain values: {name}"
+    if "Unsupported operand" in refusal:
+        return "is pickled with protocol 4 or 5, and torch.save's own is 2"
+    return "holds more than tensors, such as a whole model"
+
+
+def _without_prefixes(state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
     whole = any(value.dim() > 2 for value in state.values())
     while state:
-        prefix = f"{next(iter(state)).partition('.')[0]}."
-        if not (whole or prefix in PREFIXES) or not all(name.startswith(prefix) for name in state):
+        aside = [name for name in state if name == COUNT or LOSS.match(name)]
+        inside = {name: value for name, value in state.items() if name not in aside}
+        if not inside:
             break
-        state = {name.removeprefix(prefix): value for name, value in state.items()}
+        prefix = f"{next(iter(inside)).partition('.')[0]}."
+        if not (whole or prefix in PREFIXES) or not all(name.startswith(prefix) for name in inside):
+            break
+        if COUNT in aside:
+            notes.append("the average that AveragedModel kept")
+        if losses := [name for name in aside if name != COUNT]:
+            notes.append(f"without {', '.join(losses)}, which is of the loss")
+        state = {name.removeprefix(prefix): value for name, value in inside.items()}
     return state
 
 

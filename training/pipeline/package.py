@@ -14,7 +14,7 @@ from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.common.console import console, say
 from training.common.errors import TrainingError
 from training.common.files import workspace
-from training.data.class_names import read_classes
+from training.data.class_names import ClassNames, read_classes
 from training.data.photos import Photo
 from training.model.network import Recipe, adopt, create
 from training.model.recognition import Recognised, head_names, is_head_alone, recognise, recognise_head
@@ -38,6 +38,7 @@ class Wish:
     normalisation: str | None = None
     image_size: int | None = None
     folders: dict[str, Path] | None = None
+    weights_key: str | None = None
 
 
 def package(wish: Wish) -> None:
@@ -50,7 +51,9 @@ def package(wish: Wish) -> None:
     """
     with workspace(wish.out.absolute() / "model") as work:
         (work / "unpacked").mkdir()
-        file = read_weights(wish.source, work / "unpacked")
+        file = read_weights(wish.source, work / "unpacked", wish.weights_key)
+        for note in file.notes:
+            say("Weights", f"{file.name}: {note}")
         with console.status("Telling which architecture it is"):
             found, preset = _recognise(wish, file, work)
         before = _manifest_beside(file)
@@ -122,19 +125,26 @@ def _manifest_beside(file: Weights) -> Manifest | None:
 
 def _names(wish: Wish, before: Manifest | None, count: int) -> list[str]:
     if wish.classes:
-        names, source = read_classes(wish.classes), f"--classes {wish.classes}"
+        found, source = read_classes(wish.classes), f"--classes {wish.classes}"
     elif before:
-        names, source = [each["name"] for each in before.classes], "model.json beside it"
+        found, source = ClassNames([each["name"] for each in before.classes]), "model.json beside it"
     elif wish.folders:
-        names, source = read_classes(wish.folders["train"]), str(wish.folders["train"])
+        found, source = read_classes(wish.folders["train"]), str(wish.folders["train"])
     else:
         raise TrainingError(
             f"the model tells {count} classes apart; say by --classes which: a file with a name on each line, or the "
             "folder that ImageFolder was given"
         )
-    if len(names) != count:
-        raise TrainingError(f"{source} has {len(names)} classes, and the model {count}")
-    return names
+    if len(found.names) + 1 == count and found.from_one:
+        raise TrainingError(
+            f"{source} names {len(found.names)} classes, counted from 1, and the model has {count} outputs: name the "
+            "first of them too, under 0"
+        )
+    if len(found.names) != count:
+        raise TrainingError(f"{source} has {len(found.names)} classes, and the model {count}")
+    if found.taken:
+        say("Classes", f"{source}: {found.taken}")
+    return found.names
 
 
 def _build(wish: Wish, file: Weights, found: Recognised, preset: str) -> Recipe:

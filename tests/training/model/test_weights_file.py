@@ -1,19 +1,23 @@
 """Weights out of every kind of file, and nothing but weights."""
 
 import argparse
+import datetime
 import pickle
 import re
 import tarfile
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from training.common.errors import TrainingError
+from training.model.plain_values import Array, Dtype, plain, stand_ins
 from training.model.weights_file import read_weights
 
 STATE = {"conv.weight": torch.arange(8.0).view(2, 1, 2, 2), "fc.weight": torch.ones(3, 2), "fc.bias": torch.zeros(3)}
@@ -46,6 +50,33 @@ def archived(folder: Path) -> Path:
     return folder / "model.tar.gz"
 
 
+BESIDE = {
+    "best": np.float64(0.5),
+    "step": np.int64(3),
+    "curve": np.arange(4.0).reshape(2, 2),
+    "labels": np.array(["cat", "dog"]),
+    "objects": np.array(["cat", None], dtype=object),
+    "history": defaultdict(list, {"loss": [0.1]}),
+    "counts": defaultdict(int),
+    "args": argparse.Namespace(lr=0.1, out=Path("runs") / "1"),
+    "folder": PureWindowsPath("C:/runs"),
+    "ordered": OrderedDict(a=1),
+}
+
+
+def in_the_old_format(content: object) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        torch.save(content, folder / "model.pth", _use_new_zipfile_serialization=False)
+        return folder / "model.pth"
+
+    return write
+
+
+def protocol_4(folder: Path) -> Path:
+    torch.save(STATE, folder / "model.pth", pickle_protocol=4)
+    return folder / "model.pth"
+
+
 KINDS: dict[str, Callable[[Path], Path]] = {
     "state_dict": saved(STATE),
     "another ending": saved(STATE, "weights.bin"),
@@ -58,6 +89,18 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "a module around it": saved(prefixed("model.")),
     "a module of any name around it": saved({"state_dict": prefixed("net.backbone.")}),
     "torchvision's training script": saved({"model": STATE, "args": argparse.Namespace(lr=0.1), "epoch": 3}),
+    "numbers, arrays and paths beside it": saved({"state_dict": STATE, **BESIDE}),
+    "the same in the old format": in_the_old_format({"state_dict": STATE, **BESIDE}),
+    "AveragedModel": saved({"n_averaged": torch.tensor(3), **prefixed("module.")}),
+    "AveragedModel in DataParallel": saved(
+        {"module.n_averaged": torch.tensor(3), **prefixed("module.module.")},
+    ),
+    "Lightning with a weighted loss": saved({"state_dict": {**prefixed("model."), "criterion.weight": torch.ones(3)}}),
+    "Lightning with another": saved({"state_dict": {"loss_fn.pos_weight": torch.ones(3), **prefixed("net.")}}),
+    "an average alone": saved({"state_dict_ema": STATE, "epoch": 1}),
+    "weights and their average": saved(
+        {"model_ema": prefixed("module.") | {"n_averaged": torch.ones(1)}, "model": STATE}
+    ),
     "half precision": saved({name: value.half() for name, value in STATE.items()}),
     "safetensors": safe,
     "SageMaker's archive": archived,
@@ -122,6 +165,16 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "an empty folder": (lambda folder: folder, "holds no weights"),
     "two files": (two, "holds a.pth and b.pth; give one"),
     "a whole model": (saved(nn.Linear(2, 2)), "is not unpickled: that could run any code; where it was made, save"),
+    "a whole model's class": (
+        saved(nn.Linear(2, 2)),
+        "a whole model or layers (torch.nn.modules.linear.Linear), and is",
+    ),
+    "an object beside": (
+        saved({"state_dict": STATE, "when": datetime.date(2026, 1, 1)}),
+        "model.pth holds more than tensors and plain values: datetime.date, and is not unpickled",
+    ),
+    "a function beside": (saved({"state_dict": STATE, "act": print}), "plain values: builtins.print, and is not"),
+    "another protocol": (protocol_4, "is pickled with protocol 4 or 5, and torch.save's own is 2, and is not"),
     "code": (trap, "is not unpickled"),
     "a number": (saved(3), "holds no state_dict, neither as it is nor as one of state_dict, model_state_dict, model;"),
     "a text": (text, "is neither a file of torch.save nor a .safetensors file"),
@@ -148,3 +201,86 @@ def test_what_are_no_weights_is_refused(kind: str, tmp_path: Path, monkeypatch: 
         read_weights(make(tmp_path / "in"), tmp_path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_values_beside_weights_are_read_as_plain_ones(tmp_path: Path) -> None:
+    path = saved(BESIDE)(tmp_path)
+    with torch.serialization.safe_globals(stand_ins()):
+        found = plain(torch.load(path, weights_only=True))
+    assert found == {
+        "best": 0.5,
+        "step": 3,
+        "curve": [[0.0, 1.0], [2.0, 3.0]],
+        "labels": ["cat", "dog"],
+        "objects": ["cat", None],
+        "history": {"loss": [0.1]},
+        "counts": {},
+        "args": {"lr": 0.1, "out": "runs/1"},
+        "folder": found["folder"],
+        "ordered": {"a": 1},
+    }
+
+
+@pytest.mark.parametrize("code", ["O8", "V8", "i4,O8", "M8[D]"])
+def test_an_array_that_claims_other_memory_than_numbers_is_refused(code: str) -> None:
+    dtype = Dtype(code)
+    dtype.__setstate__((3, "<", None, None, None, -1, -1, 0))
+    with pytest.raises(ValueError, match="numpy array of"):
+        Array().__setstate__((1, (1,), dtype, False, bytes(8)))
+
+
+OTHER = {name: value + 1 for name, value in STATE.items()}
+
+
+@pytest.mark.parametrize("average", ["model_ema", "state_dict_ema", "ema_state_dict"])
+def test_of_weights_and_their_average_one_is_chosen_and_named(average: str, tmp_path: Path) -> None:
+    averaged = {"n_averaged": torch.tensor(9), **{f"module.{name}": value for name, value in OTHER.items()}}
+    path = saved({"model": STATE, average: averaged})(tmp_path)
+    found = read_weights(path, tmp_path)
+    assert found.state["fc.bias"].equal(STATE["fc.bias"])
+    assert found.notes == (f"those of model; for those of {average}: package --weights-key {average}",)
+    found = read_weights(path, tmp_path, average)
+    assert found.state["fc.bias"].equal(OTHER["fc.bias"])
+    assert found.notes == (f"those of {average}", "the average that AveragedModel kept")
+
+
+def test_any_key_may_be_chosen(tmp_path: Path) -> None:
+    path = saved({"model": STATE, "best": {"state_dict": OTHER}})(tmp_path)
+    assert read_weights(path, tmp_path, "best").state["fc.bias"].equal(OTHER["fc.bias"])
+    with pytest.raises(TrainingError, match=r"--weights-key ema: .* has no weights under it; it has them under model$"):
+        read_weights(path, tmp_path, "ema")
+    with pytest.raises(TrainingError, match="which has no parts: leave out --weights-key"):
+        read_weights(safe(tmp_path), tmp_path, "ema")
+
+
+def test_what_of_a_loss_is_left_aside_is_said(tmp_path: Path) -> None:
+    path = saved({"state_dict": {**prefixed("model."), "criterion.weight": torch.ones(3)}})(tmp_path)
+    assert read_weights(path, tmp_path).notes == ("without criterion.weight, which is of the loss",)
+
+
+CONV = torch.ones(2, 2, 1, 1)
+STRANGERS = {
+    "fastai": ({"model": {"0.0.weight": CONV, "0.4.0.conv1.weight": CONV, "1.8.weight": torch.ones(3, 2)}, "opt": {}}),
+    "Hugging Face": {"vit.embeddings.cls_token": torch.ones(1, 1, 2), "classifier.weight": torch.ones(3, 2)},
+    "Hugging Face's ResNet": {"resnet.embedder.embedder.convolution.weight": CONV, "classifier.1.bias": torch.ones(3)},
+    "timm's vit_tiny_patch16_224": {
+        "arch": "vit_tiny_patch16_224",
+        "state_dict": {"cls_token": torch.ones(1, 1, 2), "blocks.0.attn.qkv.weight": torch.ones(3, 2)},
+    },
+    "timm's model": {"conv_stem.weight": CONV, "blocks.0.0.conv_dw.weight": CONV, "classifier.bias": torch.ones(3)},
+}
+
+
+@pytest.mark.parametrize("whose", STRANGERS)
+def test_models_of_other_libraries_are_told_by_names(whose: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError) as caught:
+        read_weights(saved(STRANGERS[whose])(tmp_path), tmp_path)
+    assert whose.partition("'")[0] in str(caught.value)
+    assert whose.startswith("Hugging") or whose.split("'s ")[-1] in str(caught.value)
+    assert "train one of them on the same photos: `./kennel fit --data DIR" in str(caught.value)
+
+
+def test_objects_of_other_libraries_are_told_by_names(tmp_path: Path) -> None:
+    (tmp_path / "export.pkl").write_bytes(b"\x80\x02cfastai.learner\nLearner\nq\x00)\x81.")
+    with pytest.raises(TrainingError, match=r"is of fastai: it holds fastai\.learner\.Learner; Kennel packages"):
+        read_weights(tmp_path / "export.pkl", tmp_path)
