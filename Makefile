@@ -5,7 +5,7 @@ ENVIRONMENT ?= dev
 UV := .venv/bin/uv pip install --quiet --constraint constraints.txt --python
 CDK := ./kennel cdk
 LOCAL := ./kennel local
-PACKAGES := app.py predict.py stacks cost training lambda_src local tests bench
+PACKAGES := app.py predict.py stacks cost operate training lambda_src local tests bench
 
 # uv does not read pip's configuration: where pip finds a wheel on disk, uv is told of it.
 ifdef PIP_FIND_LINKS
@@ -21,7 +21,7 @@ say = @printf '\n==> %s\n' "$(1)"
 
 .PHONY: help
 help: ## What each target does (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-22s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, which are those of ./kennel
@@ -94,13 +94,35 @@ $(DEMO_ASSEMBLY)/manifest.json: build/model.json settings/local.toml $(STACK_SOU
 
 # ---- AWS
 
-.PHONY: synth deploy
+# MODEL=s3://... takes an artifact in S3, with the manifest beside it or MANIFEST=FILE. PRODUCTION=yes lets `sleep`,
+# `wake` and `destroy` change an environment with termination protection. YES=yes asks nothing.
+OPERATE_MODEL = $(if $(MODEL),--model '$(MODEL)')
+OPERATE_MANIFEST = $(if $(MANIFEST),--manifest '$(MANIFEST)') $(if $(filter yes,$(YES)),--yes)
+OPERATE_PRODUCTION = $(if $(filter yes,$(PRODUCTION)),--production) $(if $(filter yes,$(YES)),--yes)
+OPERATED := .venv/ready-synth node_modules/ready
+
+.PHONY: synth deploy rollback sleep wake change-instance-type destroy
 synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost and which quotas they need
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
 	@./kennel cost cdk.out
 
-deploy: synth ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials
-	@$(CDK) deploy --all --app cdk.out
+deploy: $(OPERATED) ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials, and say which model serves
+	@./kennel deploy --environment $(ENVIRONMENT) $(OPERATE_MODEL) $(OPERATE_MANIFEST)
+
+rollback: $(OPERATED) ## Deploy the artifact at MODEL=s3://BUCKET/KEY.tar.gz, with the manifest that lies beside it
+	@./kennel rollback --environment $(ENVIRONMENT) $(OPERATE_MODEL) $(OPERATE_MANIFEST)
+
+sleep: $(OPERATED) ## Remove what bills by the hour from ENVIRONMENT; the bucket, the names and the model stay
+	@./kennel sleep --environment $(ENVIRONMENT) $(OPERATE_MANIFEST) $(OPERATE_PRODUCTION)
+
+wake: $(OPERATED) ## Bring back what `make sleep` removed from ENVIRONMENT
+	@./kennel wake --environment $(ENVIRONMENT) $(OPERATE_PRODUCTION)
+
+change-instance-type: $(OPERATED) ## Give the scaling endpoint of ENVIRONMENT the instance type of its settings
+	@./kennel change-instance-type --environment $(ENVIRONMENT) $(OPERATE_MANIFEST)
+
+destroy: $(OPERATED) ## Delete all stacks of ENVIRONMENT, and the models and configurations that updates retained
+	@./kennel destroy --environment $(ENVIRONMENT) $(OPERATE_PRODUCTION)
 
 # ---- checks
 
@@ -117,6 +139,8 @@ test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and
 	@$(PYTEST)
 
 accept: $(CHECKED) demo-training ## What takes longer than `make test` has time for
+	$(call say,Types as on a Mac)
+	@.venv/bin/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(call say,Tests that take longer)
 	@.venv/bin/python -m pytest -m accept
 
@@ -125,7 +149,7 @@ lint: .venv/ready-dev ## ruff, mypy --strict, the oldest Python that the sources
 	@.venv/bin/ruff check $(PACKAGES)
 	@.venv/bin/ruff format --check --quiet $(PACKAGES) || { echo 'Run `make format`.'; exit 1; }
 	@.venv/bin/mypy
-	@.venv/bin/vermin --quiet --no-tips --target=3.11- --violations --exclude long --exclude file $(PACKAGES)
+	@.venv/bin/vermin --quiet --no-tips --target=3.11- --violations --exclude long --exclude file --exclude str.decode $(PACKAGES)
 	@.venv/bin/shellcheck kennel .ci/run
 
 format: .venv/ready-dev ## Rewrite the sources in ruff's format
@@ -153,9 +177,9 @@ clean: down ## Remove what make made
 	@.venv/bin/python -m pip install -qq --disable-pip-version-check uv==0.13.8
 	@touch $@
 
-.venv/ready-synth: .venv/uv constraints.txt stacks/requirements.txt
+.venv/ready-synth: .venv/uv constraints.txt stacks/requirements.txt operate/requirements.txt
 	@echo 'Python packages for the CDK ...'
-	@$(UV) .venv/bin/python -r stacks/requirements.txt
+	@$(UV) .venv/bin/python -r stacks/requirements.txt -r operate/requirements.txt
 	@touch $@
 
 .venv/ready: .venv/ready-synth training/requirements.txt training/serving/requirements.txt

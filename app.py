@@ -2,7 +2,8 @@
 
 Context (``-c NAME=VALUE``): ``environment`` names a file of ``settings/`` (default ``dev``), ``manifest`` the manifest
 of the model (default ``build/model.json``), ``model`` an artifact elsewhere (``s3://BUCKET/KEY.tar.gz``), or ``none``
-where there is no model yet: then there are only the stacks that train one.
+where there is no model yet: then there are only the stacks that train one. ``live`` is the address of the artifact that
+the endpoint serves now (``s3://BUCKET/KEY.tar.gz``): its role goes on reading it; empty, nothing serves or is known.
 """
 
 import sys
@@ -12,7 +13,7 @@ import aws_cdk as cdk
 
 from stacks.api.stack import ApiStack
 from stacks.common.every_stack import every_stack
-from stacks.endpoint.artifact import MANIFEST, load_artifact
+from stacks.endpoint.artifact import load_artifact, locate
 from stacks.endpoint.stack import EndpointStack
 from stacks.monitoring.stack import MonitoringStack
 from stacks.settings import load_settings
@@ -30,7 +31,7 @@ def build(app: cdk.App) -> None:
         A setting or the model artifact cannot be deployed.
     """
     context = app.node.try_get_context
-    environment, manifest, model = (context(name) for name in ("environment", "manifest", "model"))
+    environment, manifest, model, live = (context(name) for name in ("environment", "manifest", "model", "live"))
     # What is given and empty is a slip (an unset variable of a script), and never the default.
     settings = load_settings("dev" if environment is None else str(environment))
     name, common = settings.environment, every_stack(settings)
@@ -41,11 +42,18 @@ def build(app: cdk.App) -> None:
     if model == "none":
         return
     artifact = load_artifact(
-        MANIFEST if manifest is None else Path(str(manifest)),
+        None if manifest is None else Path(str(manifest)),
         minimum_accuracy=settings.model.minimum_accuracy,
         location=None if model is None else str(model),
     )
-    endpoint = EndpointStack(app, f"KennelEndpoint-{name}", settings=settings, artifact=artifact, **common)
+    endpoint = EndpointStack(
+        app,
+        f"KennelEndpoint-{name}",
+        settings=settings,
+        artifact=artifact,
+        live=locate(str(live)) if live else None,
+        **common,
+    )
     endpoint.add_stack_dependency(storage)  # captured requests go to its bucket
     api = ApiStack(app, f"KennelApi-{name}", settings=settings, **common)
     api.add_stack_dependency(endpoint)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from operate.__main__ import COMMANDS as OPERATED
 from training.__main__ import COMMANDS
 
 KENNEL = Path(__file__).parents[1] / "kennel"
@@ -81,6 +82,8 @@ def test_through_links_and_from_another_folder_it_becomes_the_checkouts_python_i
         ("launch", ".venv", ["-P", "-m", "training", "launch", "x"]),
         ("torchrun", ".venv", ["-P", "-m", "torch.distributed.run", "x"]),
         ("cost", ".venv", ["-P", "-m", "cost", "x"]),
+        ("deploy", ".venv", ["-P", "-m", "operate", "deploy", "x"]),
+        ("change-instance-type", ".venv", ["-P", "-m", "operate", "change-instance-type", "x"]),
         ("local", ".venv-local", ["-P", "-m", "local", "x"]),
         ("predict", ".venv", ["{checkout}/predict.py", "x"]),
     ],
@@ -161,8 +164,8 @@ def test_without_the_cdks_command_line_one_line_says_what_installs_it(checkout: 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_has_a_line_for_each_command(checkout: Path, path: str, arguments: list[str]) -> None:
     done, _ = run(checkout / "kennel", *arguments, folder=checkout, path=path)
-    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
-    names = {command.__name__.rpartition(".")[2] for command in COMMANDS}
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ") and line[2] != " "}
+    names = {command.__name__.rpartition(".")[2] for command in COMMANDS} | OPERATED.keys()
     assert listed == names | {"torchrun", "predict", "cost", "cdk", "local", "--help", "--version"}
     assert (done.returncode, done.stderr) == (0, "")
 

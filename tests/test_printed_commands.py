@@ -14,6 +14,7 @@ import pytest
 
 import cost.__main__
 import local.__main__
+import operate.__main__
 import predict
 import training.__main__
 from training.common.errors import TrainingError
@@ -25,7 +26,9 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 PAGES = [*({*ROOT.glob("*.md")} - {CHANGELOG}), *(ROOT / "docs").glob("*.md"), ROOT / "local/README.md"]
 SETTINGS = [*(ROOT / "settings").rglob("*.toml"), *(ROOT / "cost").glob("*.toml")]
 PROGRAMS = [ROOT / "app.py", ROOT / "predict.py"] + [
-    file for room in ("cost", "lambda_src", "local", "stacks", "training") for file in (ROOT / room).rglob("*.py")
+    file
+    for room in ("cost", "lambda_src", "local", "operate", "stacks", "training")
+    for file in (ROOT / room).rglob("*.py")
 ]
 HINTS = [ROOT / "Makefile", ROOT / "kennel"]
 
@@ -166,9 +169,14 @@ def parse_cdk(arguments: list[str]) -> None:
             assert value.partition("=")[0] in CONTEXT
 
 
+def parse_operate(command: str, arguments: list[str]) -> None:
+    operate.__main__._parser().parse_args([command, *arguments])
+
+
 TRAINING = [command.__name__.rpartition(".")[2] for command in training.__main__.COMMANDS]
 PARSERS: dict[str, Callable[[list[str]], object]] = {
     **{name: partial(parse_training, name) for name in TRAINING},
+    **{name: partial(parse_operate, name) for name in operate.__main__.COMMANDS},
     "torchrun": parse_torchrun,
     "predict": predict._parse,
     "cost": lambda arguments: cost.__main__._parser().parse_args(arguments),
@@ -235,6 +243,8 @@ def test_every_command_is_printed_somewhere() -> None:
         "predict --function kennel-dev PHOTO --quietly",
         "torchrun --processes 2 -m training fit",
         "torchrun --nproc-per-node 2 -m training fit --bogus",
+        "deploy --environment dev --force",
+        "rollback --environment dev",
         "cdk deploy --everything",
         "cdk deploy -c enviroment=dev",
         "local up --scale 60",

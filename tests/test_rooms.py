@@ -46,6 +46,7 @@ ORDER = {
     ],
     "lambda_src": [["predict/common"], ["predict/fetch"], ["predict"]],
     "cost": [["."]],
+    "operate": [["."]],
 }
 """The floors of each room, from the bottom: a folder imports itself and what is below it, never a neighbour."""
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 VERSION = (ROOT / "VERSION").read_text().strip()
-COMMANDS = (["-m", "training"], ["-m", "cost"], ["-m", "local"], ["predict.py"])
+COMMANDS = (["-m", "training"], ["-m", "cost"], ["-m", "local"], ["-m", "operate"], ["predict.py"])
 
 
 def printed(*arguments: str, folder: Path = ROOT) -> str:

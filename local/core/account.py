@@ -70,15 +70,20 @@ class Account:
             config=Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 2}),
         )
 
-    def assume(self, role_arn: str, service: str, session_name: str) -> Credentials:
+    def assume(self, role_arn: str, service: str, session_name: str, source: str = "*") -> Credentials:
         """Open a session of a role as an AWS service does, for example ``sagemaker``.
+
+        Parameters
+        ----------
+        source
+            The service's resource that it does so for.
 
         Raises
         ------
         ServiceError
             The role does not exist or does not trust the service (the text is SageMaker's).
         """
-        if not _trusts(role_arn, f"{service}.amazonaws.com"):
+        if not _trusts(role_arn, f"{service}.amazonaws.com", arn(service, source)):
             raise validation_error(
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
                 f"'{service}.amazonaws.com' to assume the role."
@@ -111,7 +116,7 @@ class Account:
         return bool(decision == "Allow")
 
 
-def _trusts(role_arn: str, principal: str) -> bool:
+def _trusts(role_arn: str, principal: str, source: str) -> bool:
     """Return whether the role exists and its trust policy, conditions included, lets the service assume it."""
     role = iam._roles.get_scoped(ACCOUNT, None, role_arn.rsplit("/", 1)[-1])
     if not role or role["Arn"] != role_arn:
@@ -128,7 +133,7 @@ def _trusts(role_arn: str, principal: str) -> bool:
         region=REGION,
         service_context={
             "aws:sourceaccount": ACCOUNT,
-            "aws:sourcearn": arn(principal.split(".")[0], "*"),
+            "aws:sourcearn": source,
         },
     )
     policy = {"Statement": [{**statement, "Resource": "*"} for statement in statements]}

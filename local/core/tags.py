@@ -28,6 +28,10 @@ class Tags:
         """Take over the ``Tags`` of a request."""
         self._tags.setdefault(resource_arn, {}).update({tag["Key"]: tag["Value"] for tag in p.get("Tags", ())})
 
+    def of(self, resource_arn: str) -> dict[str, str]:
+        """Return a resource's tags by key."""
+        return dict(self._tags.get(resource_arn, {}))
+
     def forget(self, resource_arn: str) -> None:
         """Forget the tags of a resource that is gone."""
         self._tags.pop(resource_arn, None)

@@ -43,6 +43,11 @@ watched: dict[str, float] = {}
 are shorter by that, and they are evaluated whenever they are described, so that silence counts too."""
 
 
+changed: dict[str, float] = {}
+"""When a template gave an existing alarm, by name, another configuration. The change leaves the state as it is
+(CloudWatch API reference, PutMetricAlarm); the next evaluation comes a period later."""
+
+
 def register() -> None:
     """Replace ministack's record of a template's alarm, and its evaluation of alarms."""
     cloudwatch._describe_alarms = _evaluate_watched_before(cloudwatch._describe_alarms)
@@ -52,6 +57,9 @@ def register() -> None:
 
 def _with_metric_math(record: Callable[[str, Parameters], Parameters]) -> Callable[[str, Parameters], Parameters]:
     def record_alarm(name: str, properties: Parameters) -> Parameters:
+        changed.pop(name, None)
+        if name in cloudwatch._alarms:
+            changed[name] = time.time()
         metrics = properties.get("Metrics")
         if not metrics:
             made = record(name, properties)
@@ -72,12 +80,13 @@ def _leave_others(evaluate_otherwise: Callable[[Parameters], None]) -> Callable[
     """Evaluate alarms on a threshold; leave to ministack those on an anomaly band."""
 
     def evaluate(alarm: Parameters) -> None:
+        name, now = alarm["AlarmName"], time.time()
+        scale = watched.get(name, 1.0)
         if alarm.get("ComparisonOperator") not in COMPARISONS:
             evaluate_otherwise(alarm)
-        elif (state := state_of(alarm, time.time(), watched.get(alarm["AlarmName"], 1.0))) not in (
-            None,
-            alarm["StateValue"],
-        ):
+        elif now < changed.get(name, 0.0) + _period(alarm) / scale:
+            return
+        elif (state := state_of(alarm, now, scale)) not in (None, alarm["StateValue"]):
             old, reason = alarm["StateValue"], f"Threshold Crossed: {alarm['EvaluationPeriods']} periods evaluated."
             alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
             cloudwatch._record_history(alarm["AlarmName"], old, state, reason)
@@ -118,10 +127,14 @@ def state_of(alarm: Parameters, now: float, scale: float = 1.0) -> str | None:
 
 
 def _windows(alarm: Parameters, now: float, periods: int, scale: float) -> Iterator[tuple[float, float]]:
-    stats = [query["MetricStat"]["Period"] for query in alarm.get("Metrics", ()) if "MetricStat" in query]
-    period = max(stats, default=alarm.get("Period", 60)) / scale
+    period = _period(alarm) / scale
     for index in range(periods):
         yield now - (index + 1) * period, now - index * period
+
+
+def _period(alarm: Parameters) -> float:
+    stats = [query["MetricStat"]["Period"] for query in alarm.get("Metrics", ()) if "MetricStat" in query]
+    return float(max(stats, default=alarm.get("Period", 60)))
 
 
 def value(alarm: Parameters, start: float, end: float) -> float | None:

@@ -6,7 +6,8 @@ Which property replaces and which updates in place: CloudFormation template refe
 from ministack.services.cloudformation import provisioners
 
 from local.core.json_service import JsonService, Parameters
-from local.ministack.cloudformation import Created, ResourceType
+from local.ministack.cloudformation import Created, ResourceType, converted
+from local.sagemaker.endpoint.endpoint import Endpoint
 from local.sagemaker.service import SageMaker
 
 NAME_LENGTH = 63
@@ -92,12 +93,21 @@ class _Endpoint(_Named):
         running = self.service.endpoints.get(name)
         if running is not None:
             running.settled.wait()  # autoscaling may be at work
-        redeployed = old.get("DeploymentConfig") != new.get("DeploymentConfig")
-        if running is None or running.config_name != new["EndpointConfigName"] or redeployed:
+        if running is None or running.config_name != new["EndpointConfigName"] or self._redeploys(running, new):
             updating = {key: value for key, value in new.items() if key != "Tags"}
             self.call("UpdateEndpoint", {**updating, "EndpointName": name})
             self._wait(physical_id)
         return physical_id, self.attributes(physical_id)
+
+    def _redeploys(self, running: Endpoint, new: Parameters) -> bool:
+        """Tell whether the deployment policy differs from the one in effect; that runs a whole deployment.
+
+        Source: hashicorp/terraform-provider-aws 49069. A failed update's rollback finds the policy of before in effect.
+        """
+        shape = self.service.model.operation_model("UpdateEndpoint").input_shape
+        members = getattr(shape, "members", {})
+        policy = converted(members["DeploymentConfig"], new.get("DeploymentConfig", {}))
+        return bool((running.applied_config or {}) != policy)
 
     def delete(self, physical_id: str, properties: Parameters) -> None:
         endpoint = self.service.endpoints.get(self.name_of(physical_id))

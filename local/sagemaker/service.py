@@ -1,6 +1,7 @@
 """SageMaker's control plane: models, endpoint configurations, endpoints."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from local.core.errors import InstanceError, NotFoundError, validation_error
 from local.core.json_service import JsonService, Parameters, page
 from local.core.names import arn
 from local.core.tags import Tags
+from local.ministack import notifications
 from local.sagemaker.endpoint.blue_green import BlueGreen
 from local.sagemaker.endpoint.endpoint import Deployment, Endpoint
 from local.sagemaker.endpoint.fleet import Fleet
@@ -21,7 +23,12 @@ from local.sagemaker.notebooks import Notebooks
 log = logging.getLogger(__name__)
 
 RETAINABLE = frozenset({"DesiredInstanceCount", "DesiredWeight"})
-"""Variant properties that RetainAllVariantProperties keeps (API reference, VariantProperty; data capture apart)."""
+"""Variant properties that RetainAllVariantProperties keeps. The API reference, VariantProperty, has a third,
+DataCaptureConfig, "not currently supported": capture always follows the configuration."""
+
+SILENT_ROLLBACK = "local:silent-rollback"
+"""Tag of an endpoint. An update that fails then ends InService on the old configuration without a FailureReason, as
+an auto-rollback can (hashicorp/terraform-provider-aws 48997, 46663; aws-controllers-k8s/sagemaker-controller PR 7)."""
 
 T = TypeVar("T")
 
@@ -84,7 +91,7 @@ class SageMaker(JsonService):
         return _listing(self._models.values(), p, "Models", ("ModelName", "ModelArn", "CreationTime"))
 
     def delete_model(self, p: Parameters) -> None:
-        """Delete a model; endpoints that run it go on."""
+        """Delete a model; endpoints that run it go on, without new instances."""
         self.tags.forget(self._model(p["ModelName"])["ModelArn"])
         del self._models[p["ModelName"]]
 
@@ -123,7 +130,7 @@ class SageMaker(JsonService):
         return _listing(self._configs.values(), p, "EndpointConfigs", fields)
 
     def delete_endpoint_config(self, p: Parameters) -> None:
-        """Delete an endpoint configuration; endpoints that run it go on."""
+        """Delete an endpoint configuration; endpoints that run it go on, without new instances."""
         self.tags.forget(self._config(p["EndpointConfigName"])["EndpointConfigArn"])
         del self._configs[p["EndpointConfigName"]]
 
@@ -133,7 +140,7 @@ class SageMaker(JsonService):
         """Start an endpoint in the background."""
         name = p["EndpointName"]
         deployment = self._deployment(p["EndpointConfigName"])
-        endpoint = Endpoint(name, self._make_fleet, self._updates, config_name=deployment.name)
+        endpoint = Endpoint(name, self._make_fleet, self._updates, _announce, config_name=deployment.name)
         self._check_policy(endpoint, deployment, frozenset(), p.get("DeploymentConfig"))
         if name in self.endpoints:
             raise validation_error(f'Cannot create already existing endpoint "{endpoint.arn}".')
@@ -149,12 +156,15 @@ class SageMaker(JsonService):
         deployment = self._deployment(p["EndpointConfigName"])
         endpoint.require_idle()
         self._refuse_to_break_scaling(endpoint, deployment)
-        excluded = {entry["VariantPropertyType"] for entry in p.get("ExcludeRetainedVariantProperties", ())}
-        retained = frozenset(RETAINABLE - excluded if p.get("RetainAllVariantProperties") else ())
+        retained = _retained(p)
         config = endpoint.deployment_config if p.get("RetainDeploymentConfig") else p.get("DeploymentConfig")
         self._check_policy(endpoint, deployment, retained, config)
         endpoint.deployment_config = config
-        endpoint.begin("Updating", lambda: endpoint.deploy(deployment, retained))
+        endpoint.begin(
+            "Updating",
+            lambda: endpoint.deploy(deployment, retained),
+            fails_silently=lambda: SILENT_ROLLBACK in self.tags.of(endpoint.arn),
+        )
         return {"EndpointArn": endpoint.arn}
 
     def update_endpoint_weights_and_capacities(self, p: Parameters) -> Parameters:
@@ -219,12 +229,34 @@ class SageMaker(JsonService):
         names = [variant["ModelName"] for variant in config["ProductionVariants"]]
         return Deployment(config, {name: self._model(name) for name in names})
 
-    def _make_fleet(self, config: Mapping[str, Any], spec: InstanceSpec) -> Fleet:
+    def _make_fleet(self, config: Mapping[str, Any], spec: InstanceSpec, deployment: Deployment) -> Fleet:
         strategy = config.get("RoutingConfig", {}).get("RoutingStrategy")
-        return Fleet(
-            lambda: Instance(spec, self._account, self._instances, self._logs),
-            least_outstanding=strategy == "LEAST_OUTSTANDING_REQUESTS",
-        )
+
+        def make() -> Instance:
+            self._require_present(deployment)
+            return Instance(spec, self._account, self._instances, self._logs)
+
+        return Fleet(make, least_outstanding=strategy == "LEAST_OUTSTANDING_REQUESTS")
+
+    def _require_present(self, deployment: Deployment) -> None:
+        """Refuse to start an instance whose configuration or model has been deleted.
+
+        Source: SageMaker API reference, UpdateEndpoint ("You must not delete an EndpointConfig in use by an endpoint
+        that is live"); ministryofjustice/analytical-platform 10195 quotes AWS's notice on models and roles.
+
+        Raises
+        ------
+        InstanceError
+            One of them is gone.
+        """
+        try:
+            kept = self._deployment(deployment.name)
+        except NotFoundError as error:
+            raise InstanceError(str(error)) from error
+        if kept != deployment:
+            raise InstanceError(
+                f"Endpoint configuration {deployment.name} or a model of it was deleted and made again."
+            )
 
     def _check_policy(
         self,
@@ -259,6 +291,36 @@ class SageMaker(JsonService):
                 except InstanceError as error:
                     log.warning("endpoint %s: replacement failed: %s", endpoint.name, error)
                     rest[endpoint.name] = time.monotonic() + HEAL_PAUSE_SECONDS
+
+
+def _announce(endpoint: Endpoint) -> None:
+    """Publish an endpoint's state (SageMaker guide, "Events that Amazon SageMaker AI sends to Amazon EventBridge")."""
+    described = endpoint.describe()
+    detail = {
+        "EndpointName": endpoint.name,
+        "EndpointArn": endpoint.arn,
+        "EndpointConfigName": endpoint.config_name,
+        "ProductionVariants": [
+            {key: variant[key] for key in ("VariantName", "DesiredWeight", "DesiredInstanceCount")}
+            for variant in described["ProductionVariants"]
+        ],
+        "EndpointStatus": re.sub("(?<=[a-z])(?=[A-Z])", "_", endpoint.status).upper(),
+        "CreationTime": endpoint.created * 1000,
+        "LastModifiedTime": endpoint.modified * 1000,
+        "Tags": {},
+    }
+    notifications.publish_event("aws.sagemaker", "SageMaker Endpoint State Change", endpoint.arn, detail)
+
+
+def _retained(p: Parameters) -> frozenset[str]:
+    """Return the variant properties that an update keeps (the words of the refusals are our own)."""
+    retains, excluded = p.get("RetainAllVariantProperties", False), p.get("ExcludeRetainedVariantProperties", ())
+    kinds = {entry["VariantPropertyType"] for entry in excluded}
+    if excluded and not retains:
+        raise validation_error("ExcludeRetainedVariantProperties requires RetainAllVariantProperties to be true.")
+    if unsupported := kinds - RETAINABLE:
+        raise validation_error(f"VariantPropertyType {', '.join(sorted(unsupported))} is not currently supported.")
+    return RETAINABLE - kinds if retains else frozenset()
 
 
 def _find(store: Mapping[str, T], name: str, what: str, resource: str) -> T:

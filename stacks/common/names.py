@@ -33,6 +33,11 @@ def alarm_topic_arn(scope: Construct, environment: str) -> str:
     )
 
 
+def state_rule_name(environment: str) -> str:
+    """Return the name of the rule on the endpoint's state, which the alarm topic lets in."""
+    return f"kennel-{environment}-endpoint-state"
+
+
 def failure_queue_name(environment: str) -> str:
     """Return the name of the queue that keeps the asynchronous invocations that failed."""
     return f"kennel-{environment}-failures"

@@ -17,6 +17,8 @@ SCHEMA = 1
 """Of the manifests that are read; which version of Kennel wrote one does not matter."""
 TRAIN = "run `./kennel fit --data DIR` to make one"
 NO_MODEL = f"{TRAIN}; `-c model=none` deploys the stacks that train one on AWS"
+NAMED_BY_HASH = re.compile(r"(?:.*/)?(?P<sha256>[0-9a-f]{64})\.tar\.gz")
+"""The key of an artifact that the CDK or `./kennel launch` uploaded."""
 S3_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>\S+\.tar\.gz)")
 
 
@@ -57,6 +59,28 @@ class _Manifest(_Fields):
 
 
 @dataclass(frozen=True)
+class Location:
+    """Where an artifact lies in S3."""
+
+    bucket: str
+    key: str
+
+
+def locate(url: str) -> Location:
+    """Read an artifact's address.
+
+    Raises
+    ------
+    ConfigurationError
+        It is none.
+    """
+    match = S3_URI.fullmatch(url)
+    if not match:
+        raise ConfigurationError(f"{shown(url)}: not an artifact's address; use s3://BUCKET/KEY.tar.gz")
+    return Location(match["bucket"], match["key"])
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A ``model.tar.gz`` that passed the quality gate.
 
@@ -66,23 +90,26 @@ class Artifact:
         The hex digest of the archive.
     path
         The archive on disk, for the CDK to upload; None where it lies in S3.
+    manifest
+        Its manifest on disk, for the CDK to upload beside it; None where it lies in S3.
     bucket, key
         Where it lies in S3 already; None where the CDK uploads it.
     """
 
     sha256: str
     path: Path | None = None
+    manifest: Path | None = None
     bucket: str | None = None
     key: str | None = None
 
 
-def load_artifact(manifest: Path = MANIFEST, *, minimum_accuracy: float, location: str | None = None) -> Artifact:
+def load_artifact(given: Path | None = None, *, minimum_accuracy: float, location: str | None = None) -> Artifact:
     """Read a manifest and prove the artifact that it names.
 
     Parameters
     ----------
-    manifest
-        The manifest that training wrote beside the artifact.
+    given
+        The manifest that training wrote beside the artifact; by default, `MANIFEST`.
     minimum_accuracy
         The least accuracy on the test split with which a model is deployed.
     location
@@ -93,6 +120,7 @@ def load_artifact(manifest: Path = MANIFEST, *, minimum_accuracy: float, locatio
     ConfigurationError
         There is no manifest or artifact, the two do not belong together, or the model is below the gate.
     """
+    manifest = MANIFEST if given is None else given
     fields = _read(manifest)
     if fields.metrics.test is None:
         raise ConfigurationError(
@@ -107,10 +135,10 @@ def load_artifact(manifest: Path = MANIFEST, *, minimum_accuracy: float, locatio
         )
     where = fields.artifact.location if location is None else location
     if where.startswith("s3://"):
-        match = S3_URI.fullmatch(where)
-        if not match:
-            raise ConfigurationError(f"{shown(where)}: not an artifact's address; use s3://BUCKET/KEY.tar.gz")
-        return Artifact(fields.artifact.sha256, bucket=match["bucket"], key=match["key"])
+        found = locate(where)
+        if location is not None:
+            _refuse_another(found.key, fields.artifact, given, location)
+        return Artifact(fields.artifact.sha256, bucket=found.bucket, key=found.key)
     path = manifest.parent / where if location is None else Path(location)
     named = f"the artifact that {shown(manifest) if location is None else '-c model'} names"
     try:
@@ -125,7 +153,25 @@ def load_artifact(manifest: Path = MANIFEST, *, minimum_accuracy: float, locatio
             f"{shown(path)}: sha256 {digest[:12]}... is not the {fields.artifact.sha256[:12]}... of {shown(manifest)}: "
             f"the two do not belong together; {TRAIN}"
         )
-    return Artifact(digest, path=path)
+    return Artifact(digest, path=path, manifest=manifest)
+
+
+def _refuse_another(key: str, declared: _File, given: Path | None, location: str) -> None:
+    """Refuse the manifest of another artifact than the one at an address, as far as can be known without a network.
+
+    A key that Kennel chose contains the hash. With another key, the artifact has to be the one that the manifest names,
+    or the manifest has to be given: the default is that of the last training. `./kennel rollback` proves every pair.
+    """
+    named = NAMED_BY_HASH.fullmatch(key)
+    if named and named["sha256"] == declared.sha256:
+        return
+    elsewhere = declared.location.startswith("s3://") and declared.location != location
+    if named or elsewhere or (given is None and declared.location != location):
+        raise ConfigurationError(
+            f"{shown(MANIFEST if given is None else given)}: it is of the artifact {declared.sha256[:12]}..., which is "
+            f"not known to be the one at {shown(location)}: `make rollback ENVIRONMENT=... MODEL=s3://...` takes "
+            "the manifest that lies beside an artifact"
+        )
 
 
 def _read(manifest: Path) -> _Manifest:

@@ -2,9 +2,13 @@
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from stacks.settings.deployment import ALARM_BREACHES, ALARM_PERIOD_SECONDS, ALARM_PERIODS, GuardrailSettings
+from stacks.common import names
+from stacks.settings import Settings
+from stacks.settings.deployment import ALARM_BREACHES, ALARM_PERIOD_SECONDS, ALARM_PERIODS
 
 MICROSECONDS_PER_MILLISECOND = 1000
 """ModelLatency is in microseconds (SageMaker guide, "Amazon SageMaker AI metrics in Amazon CloudWatch")."""
@@ -20,6 +24,17 @@ class Guardrails(Construct):
     canary's errors nor, when it is itself the fault, takes back the update that mends it (SageMaker guide,
     "Auto-Rollback Configuration and Monitoring"). Minutes without traffic are no fault.
 
+    Each configuration has alarms of its own, whose names end in its identity. An alarm that is changed keeps its state
+    (CloudWatch API reference, PutMetricAlarm), so that the alarms of a bad configuration, still in ALARM, would roll
+    back the update that replaces it.
+
+    Parameters
+    ----------
+    identity
+        A text that differs between any two configurations, and is the same for the same one.
+    topic
+        Notified when an alarm goes to ALARM; None for nobody.
+
     Attributes
     ----------
     alarms
@@ -31,36 +46,43 @@ class Guardrails(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        settings: GuardrailSettings,
-        endpoint_name: str,
+        settings: Settings,
         variant_name: str,
         config_name: str,
+        identity: str,
+        topic: sns.ITopic | None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._dimensions = {
-            "EndpointName": endpoint_name,
+            "EndpointName": settings.endpoint_name,
             "VariantName": variant_name,
             "EndpointConfigName": config_name,
         }
+        # The topic lets alarms of this name's prefix publish.
+        self._name = names.alarm_name(settings.environment, f"guardrail-{variant_name}")
+        self._identity = identity
+        self._runbook = f"{settings.monitoring.runbook_url}#guardrail"
+        self._action = actions.SnsAction(topic) if topic else None
+        limits = settings.endpoint.guardrails
         self.alarms = [
             self._alarm(
                 "ServerErrors",
                 self._metric("Invocation5XXErrors", SHARE),
-                settings.server_error_percentage / 100,
-                f"more than {settings.server_error_percentage:g} % of invocations end in a 5XX",
+                limits.server_error_percentage / 100,
+                f"more than {limits.server_error_percentage:g} % of invocations end in a 5XX",
             ),
             self._alarm(
                 "ModelErrors",
                 # Also 4XX, broken connections, malformed answers and time-outs: a model that refuses every photo.
                 self._metric("InvocationModelErrors", SHARE),
-                settings.model_error_percentage / 100,
-                f"more than {settings.model_error_percentage:g} % of invocations end in anything but a 2XX",
+                limits.model_error_percentage / 100,
+                f"more than {limits.model_error_percentage:g} % of invocations end in anything but a 2XX",
             ),
             self._alarm(
                 "Latency",
                 self._metric("ModelLatency", "p99"),
-                settings.latency_p99_milliseconds * MICROSECONDS_PER_MILLISECOND,
-                f"one invocation in a hundred takes the model more than {settings.latency_p99_milliseconds} ms",
+                limits.latency_p99_milliseconds * MICROSECONDS_PER_MILLISECOND,
+                f"one invocation in a hundred takes the model more than {limits.latency_p99_milliseconds} ms",
             ),
         ]
 
@@ -74,10 +96,12 @@ class Guardrails(Construct):
         )
 
     def _alarm(self, construct_id: str, metric: cloudwatch.IMetric, threshold: float, says: str) -> cloudwatch.Alarm:
-        return cloudwatch.Alarm(
+        alarm = cloudwatch.Alarm(
             self,
-            construct_id,
-            alarm_description=f"The endpoint's new fleet: {says}; an update in progress is rolled back.",
+            f"{construct_id}{self._identity}",
+            alarm_name=f"{self._name}-{construct_id}-{self._identity}",
+            alarm_description=f"The fleet of the newest configuration: {says}. If an update is in progress, SageMaker "
+            f"rolls it back. Runbook: {self._runbook}",
             metric=metric,
             threshold=threshold,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
@@ -85,3 +109,6 @@ class Guardrails(Construct):
             datapoints_to_alarm=ALARM_BREACHES,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
+        if self._action:
+            alarm.add_alarm_action(self._action)
+        return alarm

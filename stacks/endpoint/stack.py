@@ -1,22 +1,27 @@
 """EndpointStack: the model behind an endpoint that scales with its traffic and takes bad updates back."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnDeletionPolicy, CfnOutput, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks import policies
 from stacks.common import names
-from stacks.endpoint.artifact import Artifact, load_artifact
+from stacks.endpoint.artifact import Artifact, Location, load_artifact
 from stacks.endpoint.deployment import deployment_config
 from stacks.endpoint.guardrails import Guardrails
+from stacks.endpoint.log_retention import LogRetention
 from stacks.endpoint.model import HostedModel
 from stacks.endpoint.scaling import VariantScaling, scaling_role
+from stacks.endpoint.state_rule import StateRule
 from stacks.settings import Settings
 from stacks.settings.instances import has_local_storage
 from stacks.settings.variants import Variant
@@ -28,7 +33,14 @@ class EndpointStack(Stack):
     """A SageMaker endpoint: its variants with their models, and what scales, guards and captures them."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: Settings, artifact: Artifact, **kwargs: Any
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: Settings,
+        artifact: Artifact,
+        live: Location | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
         variants, shadow = settings.endpoint.production_variants, settings.endpoint.shadow_variant
@@ -39,6 +51,8 @@ class EndpointStack(Stack):
                 settings=settings,
                 variant=variant,
                 artifact=_artifact(settings, variant, artifact),
+                # It is the environment's artifact of before; a variant's own has a manifest of its own.
+                live=live if variant.manifest is None else None,
             )
             for variant in [*variants, *([shadow] if shadow else [])]
         }
@@ -50,22 +64,29 @@ class EndpointStack(Stack):
             data_capture_config=self._capture(settings),
             kms_key_id=_volume_key(settings),
         )
-        alarms = [] if settings.endpoint.serverless else self._guard(settings, config)
+        # After an auto-rollback the endpoint serves the old configuration.
+        config.cfn_options.update_replace_policy = CfnDeletionPolicy.RETAIN
+        config.cfn_options.deletion_policy = CfnDeletionPolicy.DELETE
+        topic = None
+        if settings.monitoring.alarms:
+            topic = sns.Topic.from_topic_arn(self, "AlarmTopic", names.alarm_topic_arn(self, settings.environment))
+        alarms = [] if settings.endpoint.serverless else self._guard(settings, config, models.values(), topic)
         endpoint = sagemaker.CfnEndpoint(
             self,
             "Endpoint",
             endpoint_name=settings.endpoint_name,
             endpoint_config_name=config.attr_endpoint_config_name,
-            # An update keeps the scaled-out instance count; weights and capture are the settings'.
-            retain_all_variant_properties=True,
-            exclude_retained_variant_properties=[
-                sagemaker.CfnEndpoint.VariantPropertyProperty(variant_property_type=kind)
-                for kind in ("DesiredWeight", "DataCaptureConfig")
-            ],
+            **({} if settings.endpoint.serverless else _retained()),
             deployment_config=deployment_config(settings.endpoint, alarms) if alarms else None,
         )
         if alarms:
             self._allow_rollback([model.role for model in models.values()], alarms, endpoint)
+        if topic:
+            state = StateRule(
+                self, "State", settings=settings, config_name=config.attr_endpoint_config_name, topic=topic
+            )
+            endpoint.node.add_dependency(state.rule)
+        LogRetention(self, "LogRetention", settings=settings, after=endpoint)
         if settings.endpoint.scales:
             role = scaling_role(self)
             for variant in variants:
@@ -98,19 +119,39 @@ class EndpointStack(Stack):
             ),
         )
 
-    def _guard(self, settings: Settings, config: sagemaker.CfnEndpointConfig) -> list[cloudwatch.Alarm]:
+    def _guard(
+        self,
+        settings: Settings,
+        config: sagemaker.CfnEndpointConfig,
+        models: Iterable[HostedModel],
+        topic: sns.ITopic | None,
+    ) -> list[cloudwatch.Alarm]:
+        identity = self._identify(config, models)
         return [
             alarm
             for variant in settings.endpoint.production_variants
             for alarm in Guardrails(
                 self,
                 f"{variant.name}Guardrails",
-                settings=settings.endpoint.guardrails,
-                endpoint_name=settings.endpoint_name,
+                settings=settings,
                 variant_name=variant.name,
                 config_name=config.attr_endpoint_config_name,
+                identity=identity,
+                topic=topic,
             ).alarms
         ]
+
+    def _identify(self, config: sagemaker.CfnEndpointConfig, models: Iterable[HostedModel]) -> str:
+        """Return a short hash of everything whose change makes CloudFormation replace the configuration."""
+        declared = [
+            config.production_variants,
+            config.shadow_production_variants,
+            config.data_capture_config,
+            config.kms_key_id,
+            *([hosted.model.primary_container, hosted.model.enable_network_isolation] for hosted in models),
+        ]
+        text = json.dumps(self.resolve(declared), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def _allow_rollback(
         self, roles: Sequence[iam.Role], alarms: Sequence[cloudwatch.Alarm], endpoint: sagemaker.CfnEndpoint
@@ -131,6 +172,17 @@ def _artifact(settings: Settings, variant: Variant, artifact: Artifact) -> Artif
     if variant.manifest is None:
         return artifact
     return load_artifact(Path(variant.manifest), minimum_accuracy=settings.model.minimum_accuracy)
+
+
+def _retained() -> dict[str, Any]:
+    """Return what an update keeps of a fleet: its scaled-out instance count; weights are the settings'.
+
+    Capture comes with each configuration: ``DataCaptureConfig`` is "not currently supported" here (SageMaker API
+    reference, VariantProperty). CloudFormation documents both properties for updates only. A template cannot tell an
+    update from a creation, and CreateEndpoint, which a creation calls, takes neither.
+    """
+    weight = sagemaker.CfnEndpoint.VariantPropertyProperty(variant_property_type="DesiredWeight")
+    return {"retain_all_variant_properties": True, "exclude_retained_variant_properties": [weight]}
 
 
 def _volume_key(settings: Settings) -> str | None:

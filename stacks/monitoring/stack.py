@@ -70,6 +70,7 @@ class MonitoringStack(Stack):
         statements = []
         if settings.monitoring.alarms:
             statements.append(policies.tell_of_alarms(self, settings.environment))
+            statements.append(policies.tell_of_state(self, settings.environment))
         if settings.monitoring.monthly_budget_usd:
             statements.append(policies.tell_of_budget(self, settings.environment))
         document = iam.PolicyDocument(statements=statements)

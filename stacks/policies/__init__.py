@@ -12,6 +12,8 @@ from stacks.policies.function import (
     write_function_logs,
 )
 from stacks.policies.hosting import (
+    encrypt_endpoint_logs,
+    keep_endpoint_logs,
     log_in_to_ecr,
     publish_instance_metrics,
     pull_image,
@@ -22,17 +24,19 @@ from stacks.policies.hosting import (
 )
 from stacks.policies.network import create_network_interfaces, describe_network, manage_network_interfaces
 from stacks.policies.notebook import stop_notebook, write_notebook_logs
-from stacks.policies.notifications import tell_of_alarms, tell_of_budget
+from stacks.policies.notifications import tell_of_alarms, tell_of_budget, tell_of_state
 from stacks.policies.training_instance import open_session_channels, register_instance, write_instance_logs
 from stacks.policies.training_job import encrypt_job_output, publish_training_metrics, write_training_job_logs
-from stacks.policies.trust import sagemaker_principal
+from stacks.policies.trust import sagemaker_principal, scheduler_principal
 
 __all__ = [
     "create_network_interfaces",
     "delete_checkpoints",
     "describe_network",
+    "encrypt_endpoint_logs",
     "encrypt_job_output",
     "invoke_endpoint",
+    "keep_endpoint_logs",
     "list_prefixes",
     "log_in_to_ecr",
     "manage_network_interfaces",
@@ -45,11 +49,13 @@ __all__ = [
     "read_objects",
     "register_instance",
     "sagemaker_principal",
+    "scheduler_principal",
     "send_failures",
     "send_traces",
     "stop_notebook",
     "tell_of_alarms",
     "tell_of_budget",
+    "tell_of_state",
     "use_key",
     "use_queue_key",
     "write_capture",

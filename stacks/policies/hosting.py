@@ -3,6 +3,7 @@
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from stacks.policies.arns import log_group_arn
 from stacks.policies.sagemaker_logs import write_sagemaker_logs
 
 ENDPOINTS_NAMESPACE = "/aws/sagemaker/Endpoints"
@@ -37,6 +38,21 @@ def write_endpoint_logs(scope: Construct, endpoint_name: str) -> iam.PolicyState
     Source: SageMaker guide, "Log groups and streams that Amazon SageMaker AI sends to CloudWatch Logs".
     """
     return write_sagemaker_logs(scope, "WriteEndpointLogs", f"{ENDPOINTS_NAMESPACE}/{endpoint_name}")
+
+
+def keep_endpoint_logs(scope: Construct, endpoint_name: str) -> iam.PolicyStatement:
+    """Set the retention of the endpoint's own log group (CloudWatch Logs API reference, PutRetentionPolicy)."""
+    return _on_endpoint_logs(scope, "KeepEndpointLogs", "logs:PutRetentionPolicy", endpoint_name)
+
+
+def encrypt_endpoint_logs(scope: Construct, endpoint_name: str) -> iam.PolicyStatement:
+    """Set the key of the endpoint's own log group (CloudWatch Logs API reference, AssociateKmsKey)."""
+    return _on_endpoint_logs(scope, "EncryptEndpointLogs", "logs:AssociateKmsKey", endpoint_name)
+
+
+def _on_endpoint_logs(scope: Construct, sid: str, action: str, endpoint_name: str) -> iam.PolicyStatement:
+    group = log_group_arn(scope, f"{ENDPOINTS_NAMESPACE}/{endpoint_name}")
+    return iam.PolicyStatement(sid=sid, actions=[action], resources=[group, f"{group}:*"])
 
 
 def publish_instance_metrics() -> iam.PolicyStatement:

@@ -4,7 +4,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from stacks.common.names import alarm_arns, alarm_topic_arn
+from stacks.common.names import alarm_arns, alarm_topic_arn, state_rule_name
 
 
 def tell_of_alarms(scope: Construct, environment: str) -> iam.PolicyStatement:
@@ -21,6 +21,23 @@ def tell_of_alarms(scope: Construct, environment: str) -> iam.PolicyStatement:
             "StringEquals": {"aws:SourceAccount": Stack.of(scope).account},
             "ArnLike": {"aws:SourceArn": alarm_arns(scope, environment)},
         },
+    )
+
+
+def tell_of_state(scope: Construct, environment: str) -> iam.PolicyStatement:
+    """Let the rule on the endpoint's state, and no other, publish to the alarm topic.
+
+    Sources: EventBridge guide, "Using resource-based policies" (Amazon SNS permissions) and "Using IAM policy
+    conditions" (``aws:SourceArn`` is the rule's).
+    """
+    stack = Stack.of(scope)
+    rule = stack.format_arn(service="events", resource="rule", resource_name=state_rule_name(environment))
+    return iam.PolicyStatement(
+        sid="TellOfState",
+        principals=[iam.ServicePrincipal("events.amazonaws.com")],
+        actions=["sns:Publish"],
+        resources=[alarm_topic_arn(scope, environment)],
+        conditions={"StringEquals": {"aws:SourceAccount": stack.account}, "ArnEquals": {"aws:SourceArn": rule}},
     )
 
 

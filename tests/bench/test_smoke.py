@@ -27,6 +27,13 @@ BENCHES = sorted(file.stem for file in (ROOT / "bench").glob("*.py") if has_main
 N = r"[\d.]+"
 
 TINY: dict[str, tuple[str, list[str]]] = {
+    "architectures": (
+        "squeezenet1_1 mobilenet_v3_small --side 32 --epochs 1 --photos 1",
+        [
+            rf"  squeezenet1_1 +momentum none +{N} \(statistics as they are\)  {N} as they are  \d+ s.*",
+            rf"  mobilenet_v3_small +momentum 0\.01 +{N} \(statistics computed again\)  {N} as they are  \d+ s.*",
+        ],
+    ),
     "distributed": (
         "1 --photos 8 --side 32",
         [

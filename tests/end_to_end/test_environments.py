@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -72,6 +73,8 @@ def environment(
     environment = Environment(dataclasses.replace(bootstrapped, settings=request.param), project, first)
     if request.param == "dev":  # off in the settings of both; one with it, one without
         environment.change("training.notebook", "enabled", True)
+    else:
+        environment.change("endpoint", "capture_percentage", 100)  # a tenth would be left to chance
     environment.roll_out(first)
     yield environment
     for name in environment.remaining():  # where a test has failed
@@ -189,6 +192,31 @@ def check_endpoint(environment: Environment) -> None:
 
 def test_the_endpoint_is_as_set(environment: Environment) -> None:
     check_endpoint(environment)
+
+
+def test_every_answer_is_captured_with_its_id_and_without_its_photo(environment: Environment, photos: Path) -> None:
+    aws, settings = environment.aws, environment.settings["endpoint"]
+    place = {"Bucket": f"{aws.name}-123456789012-us-east-1", "Prefix": f"capture/{aws.name}/AllTraffic/"}
+    images = [base64.b64encode(photo.read_bytes()).decode() for photo in sorted((photos / "test").glob("*/*.png"))[:3]]
+    ids = {aws.predict({"image": image})["body"]["inference_id"] for image in images}
+
+    def files() -> list[str]:
+        keys = [item["Key"] for item in aws.s3.list_objects_v2(**place).get("Contents", [])]
+        return [aws.s3.get_object(Bucket=place["Bucket"], Key=key)["Body"].read().decode() for key in keys]
+
+    def found() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for file in files() for line in file.splitlines()]
+        return [line for line in lines if line["eventMetadata"]["inferenceId"] in ids]
+
+    if not settings["capture_percentage"]:
+        assert files() == []
+        return
+    assert settings["capture"] == "answers"
+    assert len(eventually(lambda: len(found()) == 3 and found())) == len(ids)
+    for line in found():
+        assert line["captureData"].keys() == {"endpointOutput"}
+        assert json.loads(line["captureData"]["endpointOutput"]["data"])["predictions"]
+    assert not any(image[:100] in file for image in images for file in files())
 
 
 def check_api(environment: Environment) -> None:

@@ -70,7 +70,7 @@ def test_a_model_that_fails_photos_is_rolled_back_by_its_alarms(
     assert after["EndpointStatus"] == "InService"
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
     assert "CloudWatch alarm(s) in state ALARM" in after["FailureReason"]
-    assert "Guardrails" in after["FailureReason"]
+    assert "-guardrail-AllTraffic-" in after["FailureReason"]
     assert after["FailureReason"] in printed
     assert len(traffic.failures) == failed > 0
     assert all("Received server error (500)" in failure for failure in traffic.failures)

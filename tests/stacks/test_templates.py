@@ -52,7 +52,10 @@ def test_a_new_artifact_makes_a_new_model_of_the_same_endpoint(
     )
     for kind in ("Endpoint", "EndpointConfig", "Model"):
         assert resources(before, f"AWS::SageMaker::{kind}").keys() == resources(after, f"AWS::SageMaker::{kind}").keys()
-    assert one(resources(before, "AWS::SageMaker::Endpoint")) == one(resources(after, "AWS::SageMaker::Endpoint"))
+    first, second = (one(resources(template, "AWS::SageMaker::Endpoint")) for template in (before, after))
+    rollback = [endpoint["DeploymentConfig"].pop("AutoRollbackConfiguration") for endpoint in (first, second)]
+    assert first == second
+    assert rollback[0] != rollback[1], "an alarm keeps its state when it gets another configuration"
     models = [one(resources(template, "AWS::SageMaker::Model"))["PrimaryContainer"] for template in (before, after)]
     assert models[0]["ModelDataUrl"] != models[1]["ModelDataUrl"]
     assert models[0]["Environment"] != models[1]["Environment"]

@@ -128,9 +128,9 @@ def learn(task: Task, stop: Stop) -> Learned:
     if len(outcome.history) < chosen.schedule.epochs:
         say("Early end", f"after epoch {len(outcome.history)} of {chosen.schedule.epochs}: --patience is at its end")
     say("Best", f"epoch {outcome.epoch}, validation accuracy {validation.accuracy:.4f}; {validation.by_class}")
+    warn(no_better(validation.accuracy, validation.confusion.sum(1).tolist()))
     # A tuning job takes a metric's last value: this is of the weights that were kept, not of the last epoch's.
     console.print(f"valid_accuracy={validation.accuracy:.4f}", markup=False)
-    warn(no_better(validation.accuracy, validation.confusion.sum(1).tolist()))
     return Learned(recipe, outcome, temperature, validation, test)
 
 

@@ -74,7 +74,8 @@ def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
     else:
         say("Result", "there was no test split: nothing is known of the model's accuracy, and it cannot be deployed")
     say("Artifact", manifest["artifact"]["location"])
-    say("", f"{target} names it: the next `make deploy ENVIRONMENT={site.environment}` serves it")
+    if test:
+        say("", f"{target} names it: the next `make deploy ENVIRONMENT={site.environment}` serves it")
     return target
 
 

@@ -84,6 +84,16 @@ class BlueGreen:
         if names := _alarm_names(config):
             self._alarms.require(names, roles)
 
+    def start(self, config: Mapping[str, Any]) -> None:
+        """Refuse to begin a deployment while one of its alarms is in ALARM: AWS does not document when it first looks.
+
+        Raises
+        ------
+        DeploymentError
+            An alarm rings.
+        """
+        self._look(_alarm_names(config), math.inf)
+
     def shift(
         self,
         config: Mapping[str, Any],
@@ -93,8 +103,7 @@ class BlueGreen:
     ) -> None:
         """Shift the traffic to healthy new fleets.
 
-        An alarm that rings already ends the deployment before any traffic is shifted: AWS ends one whose alarm the old
-        fleet trips, and does not document the moment.
+        An alarm that rings by then ends the deployment before any traffic is shifted.
 
         Parameters
         ----------

@@ -30,10 +30,7 @@ REASON_LENGTH = 1024
 
 @dataclass(frozen=True)
 class Deployment:
-    """An endpoint configuration with the models that it names, as they were when it was deployed.
-
-    SageMaker keeps instances running and replaceable after the model or the configuration has been deleted.
-    """
+    """An endpoint configuration with the models that it names, as they were when it was deployed."""
 
     config: Mapping[str, Any]
     models: Mapping[str, Mapping[str, Any]]
@@ -56,18 +53,27 @@ class Endpoint:
     Parameters
     ----------
     make_fleet
-        Makes the fleet of a variant from its configuration and what its instances start from.
+        Makes the fleet of a variant from its configuration, what its instances start from, and its deployment.
     updates
         Carries out deployment policies.
+    notify
+        Called whenever the status has changed.
+    deployment_config, applied_config
+        The deployment policy of the last update, and of the last one that succeeded.
+    capture
+        The ``DataCaptureConfig`` in effect.
     """
 
     name: str
-    make_fleet: Callable[[Mapping[str, Any], InstanceSpec], Fleet]
+    make_fleet: Callable[[Mapping[str, Any], InstanceSpec, Deployment], Fleet]
     updates: BlueGreen
+    notify: Callable[["Endpoint"], None] = lambda endpoint: None
     status: str = "Creating"
     config_name: str = ""
     failure: str | None = None
     deployment_config: Mapping[str, Any] | None = None
+    applied_config: Mapping[str, Any] | None = None
+    capture: Mapping[str, Any] | None = None
     variants: dict[str, Variant] = field(default_factory=dict)
     pending: Pending | None = None
     created: float = field(default_factory=time.time)
@@ -94,6 +100,14 @@ class Endpoint:
             answer["FailureReason"] = self.failure[:REASON_LENGTH]
         if pending := self.pending:
             answer["PendingDeploymentSummary"] = pending.describe()
+        if capture := self.capture:
+            answer["DataCaptureConfig"] = {
+                "EnableCapture": capture.get("EnableCapture", False),
+                "CaptureStatus": "Started" if capture.get("EnableCapture") else "Stopped",
+                "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+                "DestinationS3Uri": capture["DestinationS3Uri"],
+                "KmsKeyId": capture.get("KmsKeyId", ""),
+            }
         if self.deployment_config:
             answer["LastDeploymentConfig"] = dict(self.deployment_config)
         return answer
@@ -134,14 +148,22 @@ class Endpoint:
         groups = [self.variants, pending.variants] if pending else [self.variants]
         return sum(len(variants[name].fleet.serving) for variants in groups if name in variants)
 
-    def begin(self, status: str, change: Callable[[], None]) -> None:
-        """Set a status and make a change in the background; `settled` is set when it is over."""
+    def begin(
+        self, status: str, change: Callable[[], None], fails_silently: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Set a status and make a change in the background; `settled` is set when it is over.
+
+        Parameters
+        ----------
+        fails_silently
+            Tells whether a failure leaves no FailureReason.
+        """
 
         def run() -> None:
             try:
                 change()
             except (InstanceError, DeploymentError) as error:
-                self.failure = str(error)
+                self.failure = None if fails_silently() else str(error)
                 log.warning("endpoint %s: %s", self.name, error)
             except Exception:
                 self.failure = "The embedded AWS failed; its log has the traceback."
@@ -149,10 +171,12 @@ class Endpoint:
             finally:
                 self.status = "InService" if self.variants else "Failed"
                 self.modified = time.time()
+                self.notify(self)
                 self.settled.set()
 
         self.settled.clear()
         self.status, self.failure = status, None
+        self.notify(self)
         threading.Thread(target=run, name=f"endpoint-{self.name}", daemon=True).start()
 
     def deploy(self, deployment: Deployment, retained: frozenset[str]) -> None:
@@ -173,6 +197,8 @@ class Endpoint:
             fleets go on serving.
         """
         started = time.monotonic()
+        if self.variants:
+            self.updates.start(self.deployment_config or {})
         new = Pending(deployment.name)
         try:
             for config in deployment.config["ProductionVariants"]:
@@ -193,6 +219,7 @@ class Endpoint:
         for variant in new.variants.values():
             variant.fleet.active = None
         old, self.variants, self.config_name = self.variants, new.variants, deployment.name
+        self.applied_config, self.capture = self.deployment_config, deployment.config.get("DataCaptureConfig")
         self.pending = None
         for variant in old.values():
             variant.fleet.stop()
@@ -222,7 +249,7 @@ class Endpoint:
             image=model["PrimaryContainer"].get("Image", ""),
             weight=config.get("InitialVariantWeight", 1.0),
             desired=self._desired(config, retained),
-            fleet=self.make_fleet(config, spec),
+            fleet=self.make_fleet(config, spec, deployment),
             role=model["ExecutionRoleArn"],
             capture=deployment.config.get("DataCaptureConfig"),
         )

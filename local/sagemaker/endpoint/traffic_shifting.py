@@ -43,9 +43,8 @@ def stages(policy: Mapping[str, Any], counts: Mapping[str, int]) -> list[Stage]:
     """Return the stages of an update.
 
     Between two shifts of traffic lies ``WaitIntervalInSeconds``; after the last, until the old fleet is terminated,
-    ``TerminationWaitInSeconds``. A step is a number of instances: a percentage is rounded down, to 1 at least, so
-    that it never exceeds its half of the fleet; of one instance there is no half, it is shifted at once (AWS documents
-    neither).
+    ``TerminationWaitInSeconds``. A step is a number of instances: a percentage is rounded down, to 1 at
+    least (AWS does not document the rounding). It is at most half of the fleet; one instance cannot be divided.
 
     Parameters
     ----------
@@ -75,8 +74,8 @@ def stages(policy: Mapping[str, Any], counts: Mapping[str, int]) -> list[Stage]:
 def _ladder(kind: str, routing: Mapping[str, Any], count: int) -> list[int]:
     """Return how many of a variant's instances are active, stage by stage, the last time all of them."""
     match kind:
-        case "CANARY" if (step := _step("CanarySize", routing, count)) < count:
-            return [step, count]
+        case "CANARY":
+            return [_step("CanarySize", routing, count), count]
         case "LINEAR":
             return [*range(step := _step("LinearStepSize", routing, count), count, step), count]
         case _:
@@ -91,7 +90,7 @@ def _step(member: str, routing: Mapping[str, Any], count: int) -> int:
     step = max(1, count * size["Value"] // 100) if percent else int(size["Value"])
     smallest = SMALLEST_LINEAR_STEP_PERCENT if member == "LinearStepSize" else 0
     share = size["Value"] if percent else 100 * step / count
-    if not smallest <= share <= LARGEST_STEP_PERCENT:
+    if not smallest <= share <= LARGEST_STEP_PERCENT or 100 * step / count > LARGEST_STEP_PERCENT:
         bounds = f"{smallest}-{LARGEST_STEP_PERCENT}%" if smallest else f"at most {LARGEST_STEP_PERCENT}%"
         raise PolicyError(
             f"{member} of {size['Value']} ({size['Type']}) must be {bounds} of the variant's {count} instance(s)."

@@ -101,6 +101,32 @@ def test_a_given_location_replaces_the_manifests_own(manifest: Path) -> None:
     assert artifact.bucket == "other-bucket"
 
 
+@pytest.mark.parametrize(
+    ("named", "location"),
+    [
+        ("model.tar.gz", f"s3://bucket/models/{'0' * 64}.tar.gz"),
+        ("s3://bucket/models/7/model.tar.gz", "s3://bucket/models/8/model.tar.gz"),
+    ],
+)
+def test_the_manifest_of_another_artifact_is_refused_as_far_as_the_address_tells(
+    manifest: Path, named: str, location: str
+) -> None:
+    edit(manifest, "artifact", location=named)
+    with pytest.raises(ConfigurationError, match=r"not known to be the one at s3://bucket/models/.*make rollback"):
+        load_artifact(manifest, minimum_accuracy=0.9, location=location)
+
+
+def test_the_manifest_of_the_last_training_is_not_taken_for_any_artifact(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stacks.endpoint.artifact.MANIFEST", manifest)
+    with pytest.raises(ConfigurationError, match=r"not known to be the one at s3://bucket/model\.tar\.gz"):
+        load_artifact(minimum_accuracy=0.9, location="s3://bucket/model.tar.gz")
+    sha256 = json.loads(manifest.read_text())["artifact"]["sha256"]
+    key = f"models/{sha256}.tar.gz"
+    assert load_artifact(minimum_accuracy=0.9, location=f"s3://bucket/{key}").key == key
+
+
 @pytest.mark.parametrize("location", ["s3://b/model.tar.gz", "s3://bucket/model.zip", "s3://bucket"])
 def test_an_address_that_is_no_archive_in_s3_is_refused(manifest: Path, location: str) -> None:
     with pytest.raises(ConfigurationError, match=r"use s3://BUCKET/KEY\.tar\.gz"):

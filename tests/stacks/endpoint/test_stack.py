@@ -10,8 +10,9 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
+from ministack.services import eventbridge
 
-from stacks.endpoint.artifact import Artifact
+from stacks.endpoint.artifact import Artifact, Location, load_artifact
 from stacks.endpoint.stack import EndpointStack
 from stacks.settings import Settings
 from stacks.settings.endpoint import EndpointSettings
@@ -26,13 +27,29 @@ Synthesise = Callable[..., Resource]
 
 @pytest.fixture
 def synthesise_endpoint(dev: Settings, in_project: None) -> Synthesise:
-    def synthesise(*, kms_key_arn: str | None = None, **changes: Any) -> Resource:
+    def synthesise(
+        *,
+        kms_key_arn: str | None = None,
+        artifact: Artifact = ARTIFACT,
+        live: Location | None = None,
+        alarms: bool = True,
+        log_kms_key_arn: str | None = None,
+        **changes: Any,
+    ) -> Resource:
         table = dev.endpoint.model_dump()
         for key, value in changes.items():
             table[key] = table[key] | value if isinstance(table[key], dict) else value
         storage = dev.storage.model_copy(update={"kms_key_arn": kms_key_arn})
-        settings = dev.model_copy(update={"endpoint": EndpointSettings.model_validate(table), "storage": storage})
-        stack = EndpointStack(cdk.App(), "Endpoint", settings=settings, artifact=ARTIFACT)
+        monitoring = dev.monitoring.model_copy(update={"alarms": alarms})
+        settings = dev.model_copy(
+            update={
+                "endpoint": EndpointSettings.model_validate(table),
+                "storage": storage,
+                "monitoring": monitoring,
+                "api": dev.api.model_copy(update={"log_kms_key_arn": log_kms_key_arn}),
+            }
+        )
+        stack = EndpointStack(cdk.App(), "Endpoint", settings=settings, artifact=artifact, live=live)
         return dict(Template.from_stack(stack).to_json())
 
     return synthesise
@@ -210,6 +227,36 @@ def test_alarms_watch_the_new_fleet_of_each_variant_only(synthesise_endpoint: Sy
     assert len(one(template, "SageMaker::Endpoint")["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]) == 6
 
 
+def test_each_configuration_has_alarms_of_its_own(synthesise_endpoint: Synthesise) -> None:
+    def alarms(**changes: Any) -> set[str]:
+        found = of_type(synthesise_endpoint(**changes), "CloudWatch::Alarm")
+        names = {alarm["Properties"]["AlarmName"] for alarm in found.values()}
+        assert len(names) == len(found) == 3
+        assert all(name.startswith("kennel-dev-guardrail-AllTraffic-") for name in names)
+        return names | set(found)
+
+    first = alarms()
+    assert alarms() == first
+    assert alarms(guardrails={"latency_p99_milliseconds": 3000}) == first
+    for other in (
+        {"artifact": Artifact("1" * 64, bucket="models-bucket", key="8/model.tar.gz")},
+        {"instance_type": "ml.c7i.xlarge"},
+        {"capture_percentage": 10, "capture": "answers"},
+        {"network_isolation": False},
+    ):
+        assert not alarms(**other) & first
+
+
+def test_alarms_notify_the_alarm_topic(synthesise_endpoint: Synthesise) -> None:
+    for alarm in of_type(synthesise_endpoint(), "CloudWatch::Alarm").values():
+        (action,) = alarm["Properties"]["AlarmActions"]
+        assert text(action) == "arn:?:sns:?:?:kennel-dev-alarms"
+        assert alarm["Properties"]["AlarmDescription"].endswith("#guardrail")
+    silent = of_type(synthesise_endpoint(alarms=False), "CloudWatch::Alarm")
+    assert len(silent) == 3
+    assert not any("AlarmActions" in alarm["Properties"] for alarm in silent.values())
+
+
 def test_sagemaker_may_see_the_alarms_before_the_endpoint_is_made(synthesise_endpoint: Synthesise) -> None:
     template = synthesise_endpoint()
     (read,) = statements(template, "ReadAlarms")
@@ -219,6 +266,121 @@ def test_sagemaker_may_see_the_alarms_before_the_endpoint_is_made(synthesise_end
     (endpoint,) = of_type(template, "SageMaker::Endpoint").values()
     policy = next(name for name in of_type(template, "IAM::Policy") if name.startswith("Rollback"))
     assert policy in endpoint["DependsOn"]
+
+
+# An update that SageMaker takes back
+
+
+def read_by_role(template: Resource) -> list[str]:
+    return [text(statement["Resource"]).partition(":::")[2] for statement in statements(template, "ReadArtifact")]
+
+
+def artifact_of(number: int, **where: Any) -> Artifact:
+    return Artifact(f"{number:064}", **(where or {"bucket": "models-bucket", "key": f"{number}/model.tar.gz"}))
+
+
+def test_an_update_keeps_the_old_model_and_configuration_and_their_deletion_does_not(
+    synthesise_endpoint: Synthesise,
+) -> None:
+    template = synthesise_endpoint()
+    for kind in ("Model", "EndpointConfig"):
+        (item,) = of_type(template, f"SageMaker::{kind}").values()
+        assert (item["UpdateReplacePolicy"], item["DeletionPolicy"]) == ("Retain", "Delete")
+
+
+def test_after_ten_updates_the_role_reads_the_current_and_the_live_artifact(synthesise_endpoint: Synthesise) -> None:
+    live = None
+    for number in range(10):
+        template = synthesise_endpoint(artifact=artifact_of(number), live=live)
+        expected = [f"models-bucket/{n}/model.tar.gz" for n in (number, number - 1) if n >= 0]
+        assert read_by_role(template) == expected
+        live = Location("models-bucket", f"{number}/model.tar.gz")
+
+
+def test_a_redeployment_removes_the_old_artifacts_policy_and_nothing_else(
+    synthesise_endpoint: Synthesise, tmp_path: Path
+) -> None:
+    (tmp_path / "model.tar.gz").write_bytes(b"a model")
+    uploaded = {"path": tmp_path / "model.tar.gz"}
+    bucket = "cdk-hnb659fds-assets-123456789012-eu-central-1"
+    before = synthesise_endpoint(artifact=artifact_of(1, **uploaded))["Resources"]
+    update = synthesise_endpoint(
+        artifact=artifact_of(2, **uploaded), live=Location(bucket, f"{1:064}.tar.gz"), kms_key_arn=KEY
+    )["Resources"]
+    again, once_more = (
+        synthesise_endpoint(
+            artifact=artifact_of(2, **uploaded), live=Location(bucket, f"{2:064}.tar.gz"), kms_key_arn=KEY
+        )["Resources"]
+        for _ in range(2)
+    )
+    gone = {name for name in update if name not in again}
+    assert again == {name: item for name, item in update.items() if name not in gone} == once_more
+    (policy,) = gone
+    assert update[policy] == before[policy]  # the running fleet never lacks it
+    assert update[policy]["Type"] == "AWS::IAM::Policy"
+
+
+def test_an_artifact_elsewhere_in_s3_is_another_policy(synthesise_endpoint: Synthesise) -> None:
+    def policies(**changes: Any) -> set[str]:
+        return {name for name in of_type(synthesise_endpoint(**changes), "IAM::Policy") if "Access" in name}
+
+    moved = Artifact(ARTIFACT.sha256, bucket="models-bucket", key="elsewhere/model.tar.gz")
+    assert not policies() & policies(artifact=moved)
+
+
+def test_the_live_artifact_is_read_by_the_roles_of_variants_without_a_manifest_of_their_own(
+    synthesise_endpoint: Synthesise, tmp_path: Path, write_artifact: Callable[..., Path]
+) -> None:
+    own = {"name": "Own", "weight": 1, "manifest": str(write_artifact(tmp_path, b"own"))}
+    template = synthesise_endpoint(
+        variants=[{"name": "Shared", "weight": 1}, own], live=Location("models-bucket", "6/model.tar.gz")
+    )
+    read = [resource for resource in read_by_role(template) if resource.startswith("models-bucket")]
+    assert read == ["models-bucket/7/model.tar.gz", "models-bucket/6/model.tar.gz"]
+
+
+def event(status: str, config: str, endpoint: str = "kennel-dev") -> Resource:
+    detail = {"EndpointName": endpoint, "EndpointConfigName": config, "EndpointStatus": status}
+    return {
+        "Source": "aws.sagemaker",
+        "DetailType": "SageMaker Endpoint State Change",
+        "Detail": json.dumps(detail),
+        "Resources": [f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{endpoint}"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "notifies"),
+    [
+        (event("UPDATING", "old"), False),
+        (event("IN_SERVICE", "old"), True),
+        (event("IN_SERVICE", "declared"), False),
+        (event("FAILED", "declared"), True),
+        (event("ROLLING_BACK", "declared"), True),
+        (event("DELETING", "declared"), False),
+        (event("FAILED", "declared", endpoint="another"), False),
+    ],
+)
+def test_a_rule_notifies_of_a_failed_endpoint_and_of_one_that_serves_another_configuration(
+    synthesise_endpoint: Synthesise, state: Resource, notifies: bool
+) -> None:
+    template = synthesise_endpoint()
+    (config,) = of_type(template, "SageMaker::EndpointConfig")
+    pattern = json.dumps(one(template, "Events::Rule")["EventPattern"])
+    declared = json.dumps({"Fn::GetAtt": [config, "EndpointConfigName"]})
+    assert declared in pattern
+    assert eventbridge._matches_pattern(pattern.replace(declared, '"declared"'), state) is notifies
+
+
+def test_the_rule_knows_a_new_configuration_before_the_endpoint_gets_it(synthesise_endpoint: Synthesise) -> None:
+    template = synthesise_endpoint()
+    ((name, rule),) = of_type(template, "Events::Rule").items()
+    (endpoint,) = of_type(template, "SageMaker::Endpoint").values()
+    assert name in endpoint["DependsOn"]
+    (target,) = rule["Properties"]["Targets"]
+    assert text(target["Arn"]) == "arn:?:sns:?:?:kennel-dev-alarms"
+    assert "#endpoint-state" in json.dumps(target["InputTransformer"])
+    assert not of_type(synthesise_endpoint(alarms=False), "Events::Rule")
 
 
 # Deployment policy
@@ -258,11 +420,11 @@ def test_an_update_moves_traffic_as_the_fleet_allows(
     assert policy["MaximumExecutionTimeoutInSeconds"] == 1800
 
 
-def test_an_update_keeps_the_instance_count_but_not_weights_or_capture(synthesise_endpoint: Synthesise) -> None:
+def test_an_update_keeps_the_instance_count_but_not_weights(synthesise_endpoint: Synthesise) -> None:
     endpoint = one(synthesise_endpoint(), "SageMaker::Endpoint")
     assert endpoint["RetainAllVariantProperties"] is True
     excluded = [entry["VariantPropertyType"] for entry in endpoint["ExcludeRetainedVariantProperties"]]
-    assert excluded == ["DesiredWeight", "DataCaptureConfig"]
+    assert excluded == ["DesiredWeight"]  # DataCaptureConfig is "not currently supported"
 
 
 # Variants
@@ -355,7 +517,8 @@ def test_serverless_has_no_instances_no_scaling_no_guardrails_and_no_isolation(
     assert variant.keys() == {"VariantName", "ModelName", "InitialVariantWeight", "ServerlessConfig"}
     assert variant["ServerlessConfig"] == {"MemorySizeInMB": 4096, "MaxConcurrency": 10, "ProvisionedConcurrency": 2}
     assert one(template, "SageMaker::Model")["EnableNetworkIsolation"] is False
-    assert "DeploymentConfig" not in one(template, "SageMaker::Endpoint")
+    for update in ("DeploymentConfig", "RetainAllVariantProperties", "ExcludeRetainedVariantProperties"):
+        assert update not in one(template, "SageMaker::Endpoint")
     for kind in ("ApplicationAutoScaling::ScalableTarget", "CloudWatch::Alarm"):
         assert not of_type(template, kind)
     assert not statements(template, "ReadAlarms")
@@ -406,6 +569,36 @@ def test_the_key_of_the_bucket_is_used_for_what_lies_in_it(
     assert capture.get("KmsKeyId") == (KEY if percentage else None)
 
 
+# Log
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_the_log_group_that_sagemaker_makes_gets_retention_and_key(
+    synthesise_endpoint: Synthesise, dev: Settings, key: str | None
+) -> None:
+    template = synthesise_endpoint(log_kms_key_arn=key)
+    group = {"LogGroupName": "/aws/sagemaker/Endpoints/kennel-dev"}
+    expected: Resource = {"putRetentionPolicy": {**group, "RetentionInDays": dev.api.log_retention_days}}
+    if key:
+        expected["associateKmsKey"] = {**group, "KmsKeyId": key}
+    found = {}
+    (endpoint,) = of_type(template, "SageMaker::Endpoint")
+    for schedule in of_type(template, "Scheduler::Schedule").values():
+        target = schedule["Properties"]["Target"]
+        prefix, _, action = text(target["Arn"]).rpartition(":")
+        assert prefix == "arn:?:scheduler:::aws-sdk:cloudwatchlogs"
+        found[action] = json.loads(target["Input"])
+        assert schedule["DependsOn"] == [endpoint]  # its containers make the group
+    assert found == expected
+    arn = "arn:?:logs:?:?:log-group:/aws/sagemaker/Endpoints/kennel-dev"
+    (keep,) = statements(template, "KeepEndpointLogs")
+    encrypt = statements(template, "EncryptEndpointLogs")
+    assert len(encrypt) == bool(key)
+    for statement in (keep, *encrypt):
+        assert [text(resource) for resource in statement["Resource"]] == [arn, f"{arn}:*"]
+    assert not of_type(template, "Logs::LogGroup")
+
+
 # Scaling
 
 
@@ -443,3 +636,33 @@ def test_bounds_change_by_the_clock(synthesise_endpoint: Synthesise) -> None:
             "ScalableTargetAction": {"MinCapacity": 2, "MaxCapacity": 3},
         }
     ]
+
+
+def test_the_same_bytes_at_another_address_have_a_policy_of_their_own(dev: Settings, in_project: None) -> None:
+    """Else the policy of the running fleet would change under it."""
+    policies = []
+    for bucket in ("models-bucket", "other-bucket"):
+        artifact = Artifact("0" * 64, bucket=bucket, key="7/model.tar.gz")
+        stack = EndpointStack(cdk.App(), "Endpoint", settings=dev, artifact=artifact)
+        policies.append(
+            {name for name in of_type(dict(Template.from_stack(stack).to_json()), "IAM::Policy") if "Access" in name}
+        )
+    assert not policies[0] & policies[1]
+
+
+def test_the_manifest_is_uploaded_beside_the_artifact(
+    dev: Settings, in_project: None, write_artifact: Any, tmp_path: Path
+) -> None:
+    manifest = write_artifact(tmp_path)
+    artifact = load_artifact(manifest, minimum_accuracy=0.9)
+    app = cdk.App(outdir=str(tmp_path / "cdk.out"))
+    stack = EndpointStack(app, "Endpoint", settings=dev, artifact=artifact)
+    app.synth()
+    assets = json.loads((tmp_path / "cdk.out" / f"{stack.artifact_id}.assets.json").read_text())["files"].values()
+    placed = {
+        destination["objectKey"]: tmp_path / "cdk.out" / asset["source"]["path"]
+        for asset in assets
+        for destination in asset["destinations"].values()
+    }
+    assert placed[f"{artifact.sha256}.json"].read_bytes() == manifest.read_bytes()
+    assert f"{artifact.sha256}.tar.gz" in placed

@@ -62,6 +62,7 @@ def _interfaces(path: str) -> Accepted:
 
 HOST = "KennelEndpoint-{environment}/*Hosting/Role/Resource"
 HOST_ACCESS = "KennelEndpoint-{environment}/*Hosting/Access*/Resource"
+LOG_RETENTION = "KennelEndpoint-{environment}/LogRetention/Role/Resource"
 JOB = "KennelTraining-{environment}/JobRole/Resource"
 NOTEBOOK = "KennelTraining-{environment}/Notebook"
 INSTANCE = "KennelTraining-{environment}/Instance/Role/Resource"
@@ -71,13 +72,14 @@ ACCEPTED = (
     Accepted(
         "KennelStorage-dev/Bucket/Resource",
         "AwsSolutions-S1",
-        "storage.access_log_days is not set in dev, as the log's bucket would outlive `cdk destroy`.",
+        "storage.access_log_days is not set in dev, as the log's bucket would outlive `make destroy`.",
     ),
     _wildcard(
         HOST, "*", "cloudwatch:PutMetricData supports no resource; a condition holds it to SageMaker's namespace."
     ),
     _wildcard(HOST_ACCESS, "*", "ecr:GetAuthorizationToken supports no narrower resource."),
     _streams(HOST, "/aws/sagemaker/Endpoints/kennel-{environment}"),
+    _streams(LOG_RETENTION, "/aws/sagemaker/Endpoints/kennel-{environment}"),
     _folder(HOST, "capture", "SageMaker makes up the keys under which it captures requests."),
     _wildcard(
         JOB,

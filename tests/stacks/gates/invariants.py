@@ -224,9 +224,11 @@ def cooldowns_can_bind(stack: Stack) -> Iterator[str]:
 
 
 def an_update_keeps_the_scaled_out_fleet(stack: Stack) -> Iterator[str]:
-    """Without it, an update under load falls back to the initial instance count (CreateEndpoint API)."""
+    """Without it, an update under load falls back to the initial instance count; a serverless one has no count."""
+    configs = [config for _, config in stack.of_type("AWS::SageMaker::EndpointConfig")]
+    counts = not any("ServerlessConfig" in variant for config in configs for variant in config["ProductionVariants"])
     for name, endpoint in stack.of_type("AWS::SageMaker::Endpoint"):
-        if endpoint.get("RetainAllVariantProperties") is not True:
+        if endpoint.get("RetainAllVariantProperties", False) is not counts:
             yield f"{name}: RetainAllVariantProperties"
 
 

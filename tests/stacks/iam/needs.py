@@ -4,6 +4,7 @@ A need looks at everything but IAM in a template and returns the resources that 
 what asked for them goes away, so does the need, and a statement that is left behind fails the test.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -106,6 +107,16 @@ def _rollback_alarms(view: View) -> Iterator[str]:
             yield f"{alarm['AlarmName'][:-1]}.Arn}}"
 
 
+def _groups_given_by_schedules(view: View, member: str) -> set[str]:
+    """Return the log groups that the role's schedules give a retention or a key."""
+    groups = []
+    for schedule in view.of("AWS::Scheduler::Schedule"):
+        target = schedule.get("Target", {})
+        if target.get("RoleArn") == view.role and member in target["Input"]:
+            groups.append(json.loads(target["Input"])["LogGroupName"])
+    return _group_and_streams(groups)
+
+
 def _captures(view: View) -> Iterator[str]:
     for config in view.of("AWS::SageMaker::EndpointConfig"):
         capture = config.get("DataCaptureConfig", {})
@@ -194,6 +205,10 @@ HOSTING: dict[str, Need] = {
 NEEDS: dict[str, dict[str, Need]] = {
     "Endpoint-AllTrafficHostingRole": HOSTING,
     "Endpoint-NextHostingRole": HOSTING,
+    "Endpoint-LogRetentionRole": {
+        "KeepEndpointLogs": lambda view: _groups_given_by_schedules(view, "RetentionInDays"),
+        "EncryptEndpointLogs": lambda view: _groups_given_by_schedules(view, "KmsKeyId"),
+    },
     "Api-Role": {
         "InvokeEndpoint": lambda view: {
             f"{PARTITION}:sagemaker:{PLACE}:endpoint/{function['Environment']['Variables']['ENDPOINT_NAME']}"

@@ -45,6 +45,9 @@ OPTIONS: dict[str, list[Option]] = {
     "UseKey": [KEY, both(KEY, CAPTURE), both(KEY, ELSEWHERE)],
     "UseQueueKey": [KEY],
     "EncryptJobOutput": [KEY],
+    "EncryptEndpointLogs": [
+        ("`api.log_kms_key_arn` is set", lambda settings: settings.api.log_kms_key_arn is not None)
+    ],
     "WriteCapture": [CAPTURE],
     "DescribeNetwork": [NETWORK],
     "CreateNetworkInterfaces": [NETWORK],

@@ -23,6 +23,7 @@ Template = dict[str, Any]
 Statement = dict[str, Any]
 
 LOGICAL_ID_HASH = re.compile(r"[0-9A-F]{8}$")
+IDENTITY = re.compile(r"(Guardrails[A-Za-z]+)[0-9a-f]{8}[0-9A-F]{8}\b")
 PRESENT, TRUE = "${present}", "${true}"
 # Operators whose values are a language, by the family that compares in the same way.
 LITERAL = {"StringEquals": "String", "Bool": "Bool"}
@@ -77,9 +78,9 @@ def render(value: Any) -> str:
     if rest:
         raise PolicyError(f"not an intrinsic function: {json.dumps(value)}")
     if kind == "Ref":
-        return f"${{{argument}}}"
+        return f"${{{without_identity(argument)}}}"
     if kind == "Fn::GetAtt":
-        return f"${{{argument if isinstance(argument, str) else '.'.join(argument)}}}"
+        return f"${{{without_identity(argument if isinstance(argument, str) else '.'.join(argument))}}}"
     if kind == "Fn::Join" and isinstance(argument[1], list):
         return str(argument[0]).join(map(render, argument[1]))
     if kind == "Fn::Sub":
@@ -93,6 +94,11 @@ def render(value: Any) -> str:
         name, first, second = (re.sub(r"[${}]", "", render(part)) for part in argument)
         return f"${{{name}[{first}].{second}}}"
     return "${" + re.sub(r"[${}]", "", json.dumps(value, sort_keys=True)) + "}"
+
+
+def without_identity(logical_id: str) -> str:
+    """Return a logical id without what tells one endpoint configuration's alarms from another's."""
+    return IDENTITY.sub(r"\g<1>00000000", logical_id)
 
 
 def texts(value: Any) -> list[str]:

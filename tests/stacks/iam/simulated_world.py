@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tests.stacks.iam.policy_model import Template, render
+from tests.stacks.iam.policy_model import Template, render, without_identity
 
 REGION, OTHER_REGION = "us-east-1", "eu-west-1"
 ACCOUNT, OTHER_ACCOUNT = "123456789012", "111122223333"
@@ -29,6 +29,7 @@ class World:
 
     def __init__(self, template: Template) -> None:
         self.template = template
+        self.resources = {without_identity(name): item for name, item in template["Resources"].items()}
 
     def text(self, canonical: str) -> str:
         """Return a canonical text with every ``${...}`` replaced."""
@@ -50,7 +51,7 @@ class World:
         if mapped := re.fullmatch(r"(\w+)\[AWS::Region\]\.(\w+)", token):
             return str(self.template["Mappings"][mapped[1]][REGION][mapped[2]])
         logical_id, _, attribute = token.partition(".")
-        resource = self.template["Resources"].get(logical_id, {"Type": "unknown"})
+        resource = self.resources.get(logical_id, {"Type": "unknown"})
         properties = resource.get("Properties", {})
         kinds = ("BucketName", "QueueName", "TopicName", "AlarmName", "FunctionName", "LogGroupName", "RoleName")
         named = next((properties[kind] for kind in kinds if isinstance(properties.get(kind), str | dict)), None)

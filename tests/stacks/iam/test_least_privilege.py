@@ -32,6 +32,8 @@ WILDCARDS: dict[tuple[str, str], dict[str, str]] = {
     ("Endpoint-NextHostingRole", "PublishInstanceMetrics"): {"*": f"{NO_RESOURCE}; the namespace narrows it"},
     ("Endpoint-NextHostingRole", "WriteEndpointLogs"): {":log-group:/aws/sagemaker/Endpoints/{kennel}:*": STREAMS},
     ("Endpoint-NextHostingRole", "WriteCapture"): {":s3:::{bucket}/capture/*": PREFIX},
+    ("Endpoint-LogRetentionRole", "KeepEndpointLogs"): {":log-group:/aws/sagemaker/Endpoints/{kennel}:*": STREAMS},
+    ("Endpoint-LogRetentionRole", "EncryptEndpointLogs"): {":log-group:/aws/sagemaker/Endpoints/{kennel}:*": STREAMS},
     ("Api-Role", "WriteFunctionLogs"): {":log-group:/aws/lambda/{kennel}:*": STREAMS},
     ("Api-Role", "SendTraces"): {"*": NO_RESOURCE},
     ("Training-JobRole", "trust"): {":sagemaker:${AWS::Region}:${AWS::AccountId}:*": CONFUSED},
@@ -228,13 +230,19 @@ def test_no_need_is_stale(environments: list[str], granted: Callable[[str], Gran
     assert sids == {(role, sid) for role, needs in NEEDS.items() for sid in needs}
 
 
-SPEAKERS = {"TellOfAlarms": "AWS::CloudWatch::Alarm", "TellOfBudget": "AWS::Budgets::Budget"}
+SPEAKERS = {
+    "TellOfAlarms": "AWS::CloudWatch::Alarm",
+    "TellOfState": "AWS::Events::Rule",
+    "TellOfBudget": "AWS::Budgets::Budget",
+}
 """Who publishes to the topic, by the statement that lets it."""
 
 
 def test_the_topic_lets_in_only_what_its_template_has(environment: str, templates: Callable[[str], Templates]) -> None:
     template = templates(environment)["Monitoring"]
     kinds = {item["Type"] for item in template["Resources"].values()}
+    # The rule is the endpoint's: it names the configuration.
+    kinds |= {item["Type"] for item in templates(environment)["Endpoint"]["Resources"].values()} & {"AWS::Events::Rule"}
     policy = access("Monitoring", template)["Monitoring-TopicPolicy"]
     let_in = {statement["Sid"] for statement in policy.permissions if statement["Effect"] == "Allow"}
     assert let_in == {sid for sid, kind in SPEAKERS.items() if kind in kinds}

@@ -276,10 +276,21 @@ def test_alarms_speak_to_the_topic_and_link_to_their_section_of_the_runbook(
 
 def test_the_runbook_has_a_section_for_each_alarm_and_no_other() -> None:
     sections = re.findall(r"^## (.+)$", (ROOT / "docs/runbook.md").read_text(), flags=re.MULTILINE)
-    assert sorted(sections) == sorted([*CASES, "Budget", CHANGE, "The topic's key"])
+    assert sorted(sections) == sorted(
+        [
+            *CASES,
+            "guardrail",
+            "endpoint-state",
+            "Budget",
+            "Rolling back to a previous model",
+            CHANGE,
+            "Raising the minimum to two instances",
+            "The topic's key",
+        ]
+    )
 
 
-def test_the_topic_takes_messages_over_tls_from_this_accounts_alarms_and_budgets_only(
+def test_the_topic_takes_messages_over_tls_from_this_accounts_alarms_budgets_and_rule_only(
     monitoring: Callable[[str], Template],
 ) -> None:
     (policy,) = of_type(monitoring("prod"), "AWS::SNS::TopicPolicy")
@@ -288,7 +299,9 @@ def test_the_topic_takes_messages_over_tls_from_this_accounts_alarms_and_budgets
     assert deny["Principal"] == "*"
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     allowed = {s["Principal"]["Service"]: s for s in statements if s["Effect"] == "Allow"}
-    assert set(allowed) == {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
+    assert set(allowed) == {"cloudwatch.amazonaws.com", "budgets.amazonaws.com", "events.amazonaws.com"}
+    (rule,) = allowed["events.amazonaws.com"]["Condition"]["ArnEquals"].values()
+    assert rule["Fn::Join"][1][-1] == ":rule/kennel-prod-endpoint-state"
     for service, ends in (("cloudwatch", ":alarm:kennel-prod-*"), ("budgets", ":budget/*")):
         statement = allowed[f"{service}.amazonaws.com"]
         assert statement["Action"] == "sns:Publish"

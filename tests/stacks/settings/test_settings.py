@@ -41,6 +41,7 @@ def test_an_unchanged_copy_is_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
+        ("termination_protection", "no", "valid boolean"),
         ("minimum_accuracy", 1.2, "less than or equal to 1"),
         ("capture_days", 0, "greater than or equal to 1"),
         ("retain", "yes", "valid boolean"),
@@ -185,3 +186,19 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
 def test_graviton_is_recognised_by_the_instance_type(tmp_path: Path, instance_type: str, architecture: str) -> None:
     changed(tmp_path, instance_type=instance_type, container="image")
     assert load_settings("dev", tmp_path).endpoint.architecture == architecture
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('id = "12345678901"', "account.id = '12345678901': use the 12 digits"),
+        ("id = 123456789012", "account.id = 123456789012: "),
+        ('region = "Frankfurt"', "account.region = 'Frankfurt': use the name of an AWS region"),
+        ('region = "eu-central-1a"', "account.region = 'eu-central-1a': use the name of an AWS region"),
+    ],
+)
+def test_an_environment_is_bound_to_an_account_and_a_region_of_aws(tmp_path: Path, line: str, says: str) -> None:
+    text = (SETTINGS / "dev.toml").read_text()
+    (tmp_path / "dev.toml").write_text(text.replace("[account]\n", f"[account]\n{line}\n"))
+    with pytest.raises(ConfigurationError, match=re.escape(says)):
+        load_settings("dev", tmp_path)

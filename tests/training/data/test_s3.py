@@ -111,6 +111,30 @@ def test_a_class_with_objects_and_no_photo_is_named(bucket: Any, downloads: list
     assert downloads == []
 
 
+def test_classes_that_are_not_divided_are_brought_as_they_are(bucket: Any) -> None:
+    there = contents(fetch(f"{ADDRESS}/train", None))
+    assert there.keys() == {"cat/1.jpg", "cat/2.jpg", "dog/a b+ü.png"}
+    put(bucket, "train/bird/1.heic", "x")
+    with pytest.raises(TrainingError, match=f"s3://{BUCKET}/data/dogs/train/bird/ has 1 file .* and no photo"):
+        fetch(f"{ADDRESS}/train", None)
+
+
+def test_a_test_split_that_is_not_asked_for_is_not_missed(bucket: Any) -> None:
+    for name in ("cat/1.jpg", "cat/2.jpg", "dog/a b+ü.png"):
+        bucket.delete_object(Bucket=BUCKET, Key=f"data/dogs/test/{name}")
+    assert len(contents(fetch(ADDRESS, ("train", "valid")))) == 6
+
+
+def test_photos_that_lie_otherwise_get_a_hint(bucket: Any, run: Run) -> None:
+    for prefix, hint in {
+        "data": f"they lie one folder deeper; give --data s3://{BUCKET}/data/dogs",
+        "data/dogs/train": f"it is itself the split train; give --data s3://{BUCKET}/data/dogs, which",
+    }.items():
+        status, _, errors = run("check", "--data", f"s3://{BUCKET}/{prefix}")
+        assert (status, errors.count("\n")) == (2, 1)
+        assert hint in errors
+
+
 def test_only_what_is_new_or_changed_is_downloaded_and_what_is_gone_goes(bucket: Any, downloads: list[str]) -> None:
     before = fetch(ADDRESS)
     assert len(downloads) == 9

@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 
 from training.common.errors import TrainingError
+from training.fit.learning import _settings
 from training.fit.options import Options, plan
+from training.fit.schedule import Schedule
 
 
 def chosen(**options: Any) -> Any:
@@ -33,3 +35,11 @@ def test_photos_vary_in_full_mode_and_where_they_have_several_views() -> None:
 def test_options_that_do_not_fit_each_other_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         chosen(**options)
+
+
+def test_a_checkpoint_of_the_version_before_is_of_the_same_settings() -> None:
+    """It knows neither of class weights nor of patience."""
+    newer = {"class_weights", "patience"}
+    assert not newer & _settings(Schedule(1, 8, 0.1, 0)).keys()
+    asked = _settings(Schedule(1, 8, 0.1, 0, class_weights="balanced", patience=3))
+    assert {name: asked[name] for name in newer} == {"class_weights": "balanced", "patience": 3}

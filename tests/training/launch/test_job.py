@@ -37,7 +37,9 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     return made
 
 
-def fits(monkeypatch: pytest.MonkeyPatch, status: int = 0, says: str = "") -> list[dict[str, str]]:
+def fits(
+    monkeypatch: pytest.MonkeyPatch, status: int = 0, says: str = "", *, report: bool = True
+) -> list[dict[str, str]]:
     """Let ``fit`` write an artifact and end so; return the environments that it sees."""
     seen = []
 
@@ -49,7 +51,8 @@ def fits(monkeypatch: pytest.MonkeyPatch, status: int = 0, says: str = "") -> li
         manifest = {"schema": 1, "artifact": {"location": "model.tar.gz"}, "metrics": metrics}
         (out / "model.tar.gz").write_bytes(b"artifact")
         (out / "model.safetensors").write_bytes(b"weights")
-        (out / "report.html").write_bytes(b"page")
+        if report:
+            (out / "report.html").write_bytes(b"page")
         (out / "model.json").write_text(json.dumps(manifest))
         if says:
             print(says, file=sys.stderr)
@@ -74,6 +77,15 @@ def test_the_artifact_goes_under_its_hash_and_its_manifest_under_the_jobs_name(
     assert left == {"model.json", "model.safetensors", "report.html"}, (
         "SageMaker would pack the artifact into another archive"
     )
+
+
+def test_a_fit_without_a_test_split_delivers_without_a_report(
+    environment: dict[str, str], s3: FakeS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits(monkeypatch, report=False)
+    assert job.run(environment) == 0
+    assert "training/runs/job/model.json" in s3.objects
+    assert "training/runs/job/report.html" not in s3.objects
 
 
 def test_one_process_of_several_delivers(

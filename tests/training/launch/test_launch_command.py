@@ -1,6 +1,7 @@
 """The command line of ``launch``: what it asks AWS for, and what it refuses before it does."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.training.launch.fakes import SITE, FakeS3, error
+from training.commands.search_options import fit_parser
 from training.common.aws import Aws
 from training.launch.order import MAX_NAME, new_name
 from training.launch.run import Look
@@ -85,6 +87,37 @@ def test_a_launch_sends_fits_options_that_were_given(
     left = json.loads((tmp_path / "build" / "launch.json").read_bytes())["runs"]
     assert left == [{"name": request["TrainingJobName"], "kind": "training", "environment": "dev"}]
     assert f"--attach {request['TrainingJobName']}" in output
+
+
+def test_what_decides_the_training_and_its_splits_goes_to_the_job(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path
+) -> None:
+    options = ["--split", "0.5,0.25,0.25", "--no-test", "--class-weights", "balanced", "--patience", "3", "--detach"]
+    status, _, errors = run("launch", "--data", data / "train", "--out", tmp_path / "build", *options)
+    assert (status, errors) == (0, "")
+    (request,) = sagemaker.requests
+    own = {name: value for name, value in request["HyperParameters"].items() if not name.startswith("sagemaker_")}
+    assert own == {"split": "0.5,0.25,0.25", "no-test": "True", "class-weights": "balanced", "patience": "3"}
+    parsed = vars(fit_parser().parse_args([f"--{name}={value}" for name, value in own.items()]))
+    assert (parsed["split"], parsed["no_test"], parsed["patience"]) == ((0.5, 0.25, 0.25), True, 3)
+    photos = [key for key in s3.objects if key.startswith("data/")]
+    assert len(photos) == 24
+    assert not any("/train/" in key for key in photos)
+
+
+def test_without_a_test_split_two_splits_are_uploaded_and_no_report_is_waited_for(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(data / "test")
+    artifact = {"location": SITE.uri("models/abc.tar.gz"), "sha256": "abc", "size": 1}
+    manifest = {"schema": 1, "artifact": artifact, "metrics": {"test": None}}
+    monkeypatch.setattr("training.launch.order.new_name", lambda _: "job")
+    s3.objects |= {"training/runs/job/model.json": json.dumps(manifest).encode()}
+    status, output, errors = run("launch", "--data", data, "--out", tmp_path / "build", "--no-test")
+    assert (status, errors) == (0, "")
+    assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == manifest
+    assert "it cannot be deployed" in output
+    assert "make deploy" not in output
 
 
 def test_a_job_that_completes_leaves_its_manifest(

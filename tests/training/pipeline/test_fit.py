@@ -349,6 +349,7 @@ def test_sagemakers_environment_takes_the_place_of_arguments(fitted: Path, tmp_p
         "batch_norm": "train",
         "class_weights": "none",
         "patience": None,
+        "batch_norm_statistics": "one pass over train before each validation",
         "weight_decay": 0.05,
         "best_epoch": 1,
         "image_size": 32,

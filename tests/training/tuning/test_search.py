@@ -26,7 +26,7 @@ def learn(options: Options, report: Report) -> Outcome:
     epochs = tuple(epoch(number, options.lr / (2 if number == 4 else 1)) for number in range(1, 5))
     for each in epochs:
         report(each)
-    return Outcome(3, torch.empty(0), torch.empty(0), epochs)
+    return Outcome(3, torch.empty(0), torch.arange(2), epochs)  # two photos of two classes
 
 
 def search(asked: Request, train: Callable[..., Any] = learn) -> tuple[dict[str, Any], dict[str, int], int]:
@@ -42,7 +42,11 @@ def test_what_cannot_be_trained_fails_and_the_search_goes_on(tmp_path: Path, cap
     assert counts["complete"] >= 2
     assert 0.001 <= params["lr"] <= 0.01
     assert best_epoch == 3
-    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("Trial ")]
+    told = capfd.readouterr().out.splitlines()
+    warnings = [line for line in told if line.startswith("Warning ")]
+    assert len(warnings) == counts["complete"]
+    assert "is no better than naming the commonest class" in warnings[0]
+    lines = [line for line in told if line.startswith("Trial ")]
     assert len(lines) == 12
     assert lines[0].startswith("Trial 1/12  lr 0.001, batch-size ")
     assert sum("failed: training diverged" in line for line in lines) == counts["failed"]

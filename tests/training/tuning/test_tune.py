@@ -75,6 +75,18 @@ def test_the_best_trial_is_fitted_again_tested_once_and_packed(arguments: list[s
     assert output.index("Trial 3/3") < output.index("test_accuracy=")
 
 
+def test_a_search_divides_class_folders_and_does_without_a_test_split(
+    fitted: Path, arguments: list[str], run: Run, fits: list[tuple[Options, Mapping[str, Any]]]
+) -> None:
+    arguments[arguments.index("--data") + 1] = str(fitted / "data" / "train")
+    split = ["--split", "0.5,0.25,0.25", "--no-test", "--class-weights", "balanced", "--patience", "2"]
+    status, _, errors = run(*arguments, *split, "--trials", "1")
+    assert (status, errors) == (0, "")
+    ((options, _),) = fits
+    assert options.folders.keys() == {"train", "valid"}
+    assert (options.split, options.class_weights, options.patience) == ((0.5, 0.25, 0.25), "balanced", 2)
+
+
 def test_killed_at_any_moment_and_started_again_it_tries_what_it_would_have_tried(
     arguments: list[str], tmp_path: Path, run: Run, fits: list[tuple[Options, Mapping[str, Any]]]
 ) -> None:

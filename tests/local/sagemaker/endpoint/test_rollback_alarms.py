@@ -23,16 +23,17 @@ ALARMS = {
 """The kinds of alarm that the stacks guard an update with (`stacks/endpoint/guardrails.py`)."""
 
 
-def template(endpoint: str, artifact: str, wait: int, kind: str = "5xx") -> dict[str, Any]:
+def template(endpoint: str, artifact: str, wait: int, kind: str = "5xx", identity: str = "") -> dict[str, Any]:
     """Return an endpoint with a canary of one instance in three, guarded by an alarm on its new fleet."""
     resources = endpoint_resources(endpoint, artifact, instances=INSTANCES)
-    name = f"{endpoint}-{kind}"
+    name = f"{endpoint}-{kind}{identity}"
     dimensions = {
         "EndpointName": endpoint,
         "VariantName": "AllTraffic",
         "EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]},
     }
-    resources["Alarm"] = {
+    logical_id = f"Alarm{identity}"
+    resources[logical_id] = {
         "Type": "AWS::CloudWatch::Alarm",
         "Properties": {
             "AlarmName": name,
@@ -49,7 +50,7 @@ def template(endpoint: str, artifact: str, wait: int, kind: str = "5xx") -> dict
     statements = resources["HostingRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     arn = f"arn:aws:cloudwatch:us-east-1:123456789012:alarm:{name}"
     statements.append({"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": arn})
-    resources["Endpoint"]["DependsOn"] = ["Alarm"]
+    resources["Endpoint"]["DependsOn"] = [logical_id]
     resources["Endpoint"]["Properties"]["DeploymentConfig"] = {
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": {
@@ -158,7 +159,9 @@ def test_a_model_that_fails_requests_is_rolled_back_by_its_alarm_and_a_good_one_
         assert all("Received server error (500)" in failure for failure in traffic.failures)
         assert {answer["model"] for answer in traffic.answers} == {"one"}
         assert f"{endpoint}-5xx" in describe(aws, endpoint)["FailureReason"]
-        begin(aws, endpoint, template(endpoint, "two", 60))
+        history = aws.cloudwatch.describe_alarm_history(AlarmName=f"{endpoint}-5xx")["AlarmHistoryItems"]
+        assert any("to ALARM" in item["HistorySummary"] for item in history)
+        begin(aws, endpoint, template(endpoint, "two", 60, identity="Two"))
         assert aws.settled(endpoint) == "UPDATE_COMPLETE", aws.reasons(endpoint)
         answered = len(traffic.answers)
         eventually(lambda: len(traffic.answers) > answered + 50)
@@ -166,8 +169,21 @@ def test_a_model_that_fails_requests_is_rolled_back_by_its_alarm_and_a_good_one_
     assert {answer["model"] for answer in traffic.answers[answered + 5 :]} == {"two"}
     pids = {answer["pid"] for answer in traffic.answers[answered + 5 :]}
     assert len(pids) == INSTANCES
-    history = aws.cloudwatch.describe_alarm_history(AlarmName=f"{endpoint}-5xx")["AlarmHistoryItems"]
-    assert any("to ALARM" in item["HistorySummary"] for item in history)
+
+
+def test_an_alarm_of_the_old_configuration_stops_an_update_only_if_the_new_one_shares_it(
+    aws: Aws, endpoint: str
+) -> None:
+    aws.cloudwatch.set_alarm_state(AlarmName=f"{endpoint}-5xx", StateValue="ALARM", StateReason="a bad model is live")
+    assert aws.deploy(endpoint, template(endpoint, "two", 60)) == "UPDATE_ROLLBACK_COMPLETE"
+    assert f"in state ALARM: {endpoint}-5xx." in aws.reasons(endpoint)
+    assert ask(aws, endpoint)["model"] == "one"
+    aws.cloudwatch.set_alarm_state(AlarmName=f"{endpoint}-5xx", StateValue="ALARM", StateReason="a bad model is live")
+    fresh = template(endpoint, "two", 60, identity="Two")
+    assert aws.deploy(endpoint, fresh) == "UPDATE_COMPLETE", aws.reasons(endpoint)
+    assert ask(aws, endpoint)["model"] == "two"
+    names = [alarm["AlarmName"] for alarm in aws.cloudwatch.describe_alarms(AlarmNamePrefix=endpoint)["MetricAlarms"]]
+    assert names == [f"{endpoint}-5xxTwo"]
 
 
 @pytest.mark.parametrize(("artifact", "kind"), [("failing", "5xx"), ("refusing", "errors"), ("slow", "latency")])

@@ -1,0 +1,74 @@
+"""Events of our services on EventBridge, and the topic policies without which SNS takes no delivery.
+
+ministack publishes to a topic for EventBridge and for CloudWatch whatever the topic's policy says. On AWS the policy
+must let the service in (EventBridge guide, "Using resource-based policies"; CloudWatch guide, "Notifying users on
+alarm changes"); otherwise the notification is lost without an error.
+"""
+
+import contextvars
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core import iam_evaluator, responses
+from ministack.services import cloudwatch, eventbridge, sns
+
+from local.core.names import ACCOUNT, REGION
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+
+def register() -> None:
+    """Check topic policies before ministack's deliveries."""
+    eventbridge._invoke_target = _if_the_topic_lets_rules_in(eventbridge._invoke_target)
+    cloudwatch._dispatch_alarm_actions = _to_topics_that_let_alarms_in(cloudwatch._dispatch_alarm_actions)
+
+
+def publish_event(source: str, detail_type: str, resource: str, detail: Record) -> None:
+    """Put an event of an AWS service on the account's default bus; callable from any thread."""
+    entry = {"Source": source, "DetailType": detail_type, "Resources": [resource], "Detail": json.dumps(detail)}
+
+    def put() -> None:
+        responses.set_request_account_id(ACCOUNT)
+        responses.set_request_region(REGION)
+        eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+    try:
+        contextvars.copy_context().run(put)
+    except Exception:  # an event that nobody gets must not end what it is about
+        log.exception("event %s of %s", detail_type, resource)
+
+
+def _if_the_topic_lets_rules_in(invoke: Callable[..., None]) -> Callable[..., None]:
+    def check_and_invoke(target: Record, event: Record, rule: Record, view: Any = None) -> None:
+        if _lets_in(target.get("Arn", ""), "events.amazonaws.com", rule["Arn"]):
+            invoke(target, event, rule, view)
+
+    return check_and_invoke
+
+
+def _to_topics_that_let_alarms_in(dispatch: Callable[..., None]) -> Callable[..., None]:
+    def check_and_dispatch(alarm: Record, *state: str) -> None:
+        allowed = {
+            kind: [arn for arn in alarm.get(kind) or [] if _lets_in(arn, "cloudwatch.amazonaws.com", alarm["AlarmArn"])]
+            for kind in ("AlarmActions", "OKActions", "InsufficientDataActions")
+        }
+        dispatch({**alarm, **allowed}, *state)
+
+    return check_and_dispatch
+
+
+def _lets_in(target: str, service: str, source: str) -> bool:
+    """Return whether a topic takes what a service publishes; any other target decides for itself."""
+    if not target.startswith("arn:aws:sns:"):
+        return True
+    # AWS's services publish over TLS, whatever connection led to it here.
+    context = contextvars.copy_context()
+    context.run(iam_evaluator._request_origin.set, ("127.0.0.1", True))
+    if context.run(sns.topic_policy_allows, target, service, source, ACCOUNT):
+        return True
+    log.warning("%s does not let %s publish for %s", target, service, source)
+    return False

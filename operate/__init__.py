@@ -1,0 +1,1 @@
+"""Commands that change an environment on AWS: deploy, roll back, sleep, wake, destroy."""

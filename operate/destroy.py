@@ -1,0 +1,149 @@
+"""Delete an environment, with what updates retained of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from operate import stack as stacks
+from operate.account import Account, code_of
+from operate.console import confirm, say
+from operate.environment import Environment
+from operate.errors import OperateError
+from operate.retained import remove, retained
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+
+BATCH = 1000
+"""Objects of one request. Source: S3 API reference, DeleteObjects."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of the StorageStack."""
+
+    name: str
+    kept: bool
+
+
+def destroy(account: Account, environment: Environment, *, production: bool, yes: bool) -> None:
+    """Delete the stacks, the objects of their buckets, the endpoint's log, and the models that updates retained.
+
+    A bucket that the stack retains (``[storage] retain``) is kept with its objects.
+
+    Raises
+    ------
+    OperateError
+        The environment is protected, the answer is not yes, or something could not be deleted.
+    """
+    stacks.refuse_protected(account, environment, production=production, verb="destroying it")
+    found = stacks.present(account, environment)
+    buckets = list(_buckets(account, environment, found))
+    logs = _has_logs(account, environment)
+    things = retained(account, environment)
+    if not (found or things or logs):
+        say(f"There is nothing of {environment.name} in {account}.")
+        return
+    say(f"Destroying {environment.name} in {account} deletes")
+    for item in found:
+        say(f"  stack      {item['StackName']}")
+    for bucket in buckets:
+        if not bucket.kept:
+            count, size = _content(account, bucket.name)
+            say(f"  objects    {bucket.name}: {count:,} objects and versions, {size / 1e6:,.1f} MB")
+    if logs:
+        say(f"  log group  {environment.log_group}")
+    for thing in things:
+        say(f"  {thing.kind:<9}  {thing.name}, which an update retained")
+    for bucket in buckets:
+        if bucket.kept:
+            say(f"and keeps the bucket {bucket.name}, which the settings retain.")
+    confirm(f"Delete all of this in account {account.id}?", yes=yes)
+    last = environment.stack("Storage")
+    endpoint = environment.stack("Endpoint")
+    stacks.delete(account, [item for item in found if item["StackName"] not in (endpoint, last)])
+    stacks.delete(account, [item for item in found if item["StackName"] == endpoint])
+    # The endpoint captured into the bucket until now.
+    for bucket in buckets:
+        if not bucket.kept:
+            _empty(account, bucket.name)
+    stacks.delete(account, [item for item in found if item["StackName"] == last])
+    if logs:
+        _delete_logs(account, environment)
+    failed = remove(account, retained(account, environment))
+    if failed:
+        for thing, reason in failed.items():
+            say(f"Left over: {thing.kind} {thing.name} ({reason})")
+            say(f"  delete it with: {thing.command}")
+        raise OperateError(f"{len(failed)} of the models and configurations left over: the commands above delete them")
+    say(f"Nothing of {environment.name} is left in {account}" + _kept(buckets) + ".")
+
+
+def _kept(buckets: list[Bucket]) -> str:
+    names = [bucket.name for bucket in buckets if bucket.kept]
+    return f" but {', '.join(names)}" if names else ""
+
+
+def _buckets(account: Account, environment: Environment, found: "list[StackTypeDef]") -> Iterator[Bucket]:
+    """Yield the buckets of the StorageStack; its template, not today's settings, says which are kept."""
+    name = environment.stack("Storage")
+    if name not in [item["StackName"] for item in found]:
+        return
+    declared: dict[str, Any] = stacks.template_of(account, name)["Resources"]
+    pages = account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+    for page in pages:
+        for item in page["StackResourceSummaries"]:
+            if item["ResourceType"] != "AWS::S3::Bucket" or not item.get("PhysicalResourceId"):
+                continue
+            policy = declared.get(item["LogicalResourceId"], {}).get("DeletionPolicy", "Delete")
+            if item["ResourceStatus"] != "DELETE_COMPLETE":
+                yield Bucket(item["PhysicalResourceId"], kept=policy != "Delete")
+
+
+def _versions(account: Account, bucket: str) -> Iterator[list[dict[str, Any]]]:
+    try:
+        for page in account.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            yield [dict(item) for item in (*page.get("Versions", []), *page.get("DeleteMarkers", []))]
+    except ClientError as error:
+        if code_of(error) != "NoSuchBucket":
+            raise
+
+
+def _content(account: Account, bucket: str) -> tuple[int, int]:
+    """Return how many objects, versions and delete markers a bucket has, and their bytes."""
+    items = [item for page in _versions(account, bucket) for item in page]
+    return len(items), sum(int(item.get("Size", 0)) for item in items)
+
+
+def _empty(account: Account, bucket: str) -> None:
+    """Delete every version of every object.
+
+    Raises
+    ------
+    OperateError
+        S3 refuses to delete one.
+    """
+    for page in _versions(account, bucket):
+        for start in range(0, len(page), BATCH):
+            objects: Any = [
+                {"Key": item["Key"], "VersionId": item["VersionId"]} for item in page[start : start + BATCH]
+            ]
+            answer = account.s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+            for error in answer.get("Errors", []):
+                raise OperateError(f"s3://{bucket}/{error.get('Key')}: cannot be deleted: {error.get('Message')}")
+
+
+def _has_logs(account: Account, environment: Environment) -> bool:
+    name = environment.log_group
+    groups = account.logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    return any(group.get("logGroupName") == name for group in groups)
+
+
+def _delete_logs(account: Account, environment: Environment) -> None:
+    try:
+        account.logs.delete_log_group(logGroupName=environment.log_group)
+    except ClientError as error:
+        if code_of(error) != "ResourceNotFoundException":  # a stack had it
+            raise
