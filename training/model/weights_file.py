@@ -187,7 +187,7 @@ def _choose(content: dict[Any, Any], key: str | None, path: Path, notes: list[st
     if parts:
         taken, *others = parts
         if others:
-            notes.append(f"those of {taken}; `./kennel package --weights-key {others[0]}` takes those of {others[0]}")
+            notes.append(f"those of {taken}; `package` takes those of {others[0]} by --weights-key {others[0]}")
         elif taken in AVERAGED:
             notes.append(f"those of {taken}, the only ones")
         return parts[taken]
