@@ -87,10 +87,12 @@ class Environment:
         config = aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
         (variant,) = config["ProductionVariants"]
         model = aws.sagemaker.describe_model(ModelName=variant["ModelName"])
-        resource = {"ServiceNamespace": "sagemaker"}
+        resource = f"endpoint/{aws.name}/variant/{variant['VariantName']}"
         scaling = aws.application_autoscaling
-        (target,) = scaling.describe_scalable_targets(**resource)["ScalableTargets"]
-        (policy,) = scaling.describe_scaling_policies(**resource)["ScalingPolicies"]
+        listed = scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[resource])
+        (target,) = listed["ScalableTargets"]
+        listed = scaling.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=resource)
+        (policy,) = listed["ScalingPolicies"]
         return {
             "arn": endpoint["EndpointArn"],
             "created": endpoint["CreationTime"],
