@@ -3,12 +3,17 @@
 Which property replaces and which updates in place: CloudFormation template reference of each type.
 """
 
+import uuid
+
 from ministack.services.cloudformation import provisioners
 
 from local.core.json_service import JsonService, Parameters
 from local.ministack.cloudformation import Created, ResourceType, converted
 from local.sagemaker.endpoint.endpoint import Endpoint
 from local.sagemaker.service import SageMaker
+
+SUFFIX_LENGTH = 13
+"""What CloudFormation appends to the names that it makes."""
 
 NAME_LENGTH = 63
 """Longest name of a SageMaker resource (API reference, CreateModel and others)."""
@@ -26,6 +31,12 @@ def types(sagemaker: SageMaker) -> dict[str, ResourceType]:
         "AWS::SageMaker::NotebookInstance": _Notebook(sagemaker),
         "AWS::SageMaker::NotebookInstanceLifecycleConfig": _LifecycleConfig(sagemaker),
     }
+
+
+def _new_name(stack: str, logical_id: str) -> str:
+    """Return a name that no resource has had: its stack may be new, and what an older one retained still there."""
+    like: str = provisioners._physical_name(stack, logical_id, max_len=NAME_LENGTH)
+    return like[:-SUFFIX_LENGTH] + uuid.uuid4().hex[:SUFFIX_LENGTH].upper()
 
 
 class _Named(ResourceType):
@@ -47,7 +58,7 @@ class _Named(ResourceType):
         return {self.name_property: self.name_of(physical_id), "Id": physical_id}
 
     def create(self, logical_id: str, properties: Parameters, stack: str) -> Created:
-        name = properties.get(self.name_property) or provisioners._physical_name(stack, logical_id, max_len=NAME_LENGTH)
+        name = properties.get(self.name_property) or _new_name(stack, logical_id)
         answer = self.call(f"Create{self.kind}", {**properties, self.name_property: name})
         physical_id = str(answer[f"{self.kind}Arn"])
         return physical_id, self.attributes(physical_id)

@@ -19,6 +19,7 @@ from tests.end_to_end.environment import Environment
 
 ROLES = {
     "hosting": ("Endpoint", "AllTrafficHostingRole"),
+    "log retention": ("Endpoint", "LogRetentionRole"),
     "function": ("Api", "Role"),
     "jobs": ("Training", "JobRole"),
     "instances": ("Training", "InstanceRole"),
@@ -132,6 +133,7 @@ def allowed(environment: Environment) -> dict[str, set[str]]:
             "Pull ray",
             *({"Put capture"} if capture else ()),
         },
+        "log retention": set(),  # of one group that is none of the tries
         "function": {"Invoke the endpoint", "Report a failure", *_logs(f"/aws/lambda/{name}", creates=False)},
         "jobs": {
             *trains,
