@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 CHANGELOG = ROOT / "CHANGELOG.md"
 """Tells of the past, in its words."""
 
-PAGES = [*({*ROOT.glob("*.md")} - {CHANGELOG}), *(ROOT / "docs").glob("*.md"), ROOT / "local/README.md"]
+PAGES = [*({*ROOT.glob("*.md")} - {CHANGELOG}), *(ROOT / "docs").glob("*.md"), ROOT / "docs/local.md"]
 SETTINGS = [*(ROOT / "settings").rglob("*.toml"), *(ROOT / "cost").glob("*.toml")]
 PROGRAMS = [ROOT / "app.py", ROOT / "predict.py"] + [
     file
@@ -43,7 +43,7 @@ OLD = {
 }
 """How commands were spelled once, or are elsewhere, and how they are spelled here."""
 
-OWN_ENVIRONMENT = "README.md"
+OWN_ENVIRONMENT = "docs/stacks.md"
 """Has ``npx cdk``, for environments of one's own without ``./kennel``."""
 
 CDK = {
@@ -232,7 +232,7 @@ def test_every_command_is_printed_somewhere() -> None:
     """Else the search has gone blind."""
     seen = {rest.split(" ")[0] for _, program, rest in PRINTED if program == "kennel"}
     assert set(PARSERS) <= seen
-    assert {"README.md", "Makefile", "local/README.md", "docs/training.md"} <= {file for file, _, _ in PRINTED}
+    assert {"README.md", "Makefile", "docs/local.md", "docs/training.md"} <= {file for file, _, _ in PRINTED}
 
 
 @pytest.mark.parametrize(
