@@ -24,7 +24,7 @@ help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-22s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, which ./kennel uses
+setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, the ones that `./kennel` uses
 
 # ---- the main job on the embedded AWS
 
