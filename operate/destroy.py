@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from operate import stack as stacks
-from operate.account import Account, code_of
+from operate.account import Account, if_there
 from operate.console import confirm, say
 from operate.environment import Environment
 from operate.errors import OperateError
@@ -147,12 +145,9 @@ def _buckets(account: Account, environment: Environment, found: "list[StackTypeD
 
 
 def _versions(account: Account, bucket: str) -> Iterator[list[dict[str, Any]]]:
-    try:
+    with if_there("NoSuchBucket"):
         for page in account.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             yield [dict(item) for item in (*page.get("Versions", []), *page.get("DeleteMarkers", []))]
-    except ClientError as error:
-        if code_of(error) != "NoSuchBucket":
-            raise
 
 
 def _content(account: Account, bucket: str) -> tuple[int, int]:
@@ -186,8 +181,5 @@ def _has_log(account: Account, environment: Environment) -> bool:
 
 
 def _delete_log(account: Account, environment: Environment) -> None:
-    try:
+    with if_there("ResourceNotFoundException"):  # a stack had it
         account.logs.delete_log_group(logGroupName=environment.log_group)
-    except ClientError as error:
-        if code_of(error) != "ResourceNotFoundException":  # a stack had it
-            raise

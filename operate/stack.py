@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from operate.account import Account, code_of, message_of
+from operate.account import Account, if_there, message_of
 from operate.console import say
 from operate.environment import NOUNS, Environment
 from operate.errors import OperateError
@@ -30,13 +30,10 @@ Resources = dict[str, Any]
 
 def describe(account: Account, stack: str) -> "StackTypeDef | None":
     """Return a stack by its name or id; None if there is none."""
-    try:
+    with if_there("ValidationError"):
         (found,) = account.cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        if code_of(error) == "ValidationError":
-            return None
-        raise
-    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+        return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+    return None
 
 
 def present(account: Account, environment: Environment) -> "list[StackTypeDef]":
