@@ -175,6 +175,13 @@ def context_of(
 def found_manifest(account: Account, address: Address, given: Path | None) -> Manifest:
     """Return an artifact's manifest: the given one, or the one beside it; and prove that they belong together.
 
+    Parameters
+    ----------
+    account, address
+        The artifact, and where it is.
+    given
+        A manifest on disk; None for the one beside the artifact.
+
     Raises
     ------
     OperateError

@@ -53,6 +53,15 @@ def destroy(account: Account, environment: Environment, *, production: bool, yes
 
     A bucket that the stack retains (``[storage] retain``) is kept with its objects.
 
+    Parameters
+    ----------
+    account, environment
+        What is destroyed, and where.
+    production
+        Whether an environment with termination protection may be destroyed.
+    yes
+        Whether the question was answered with yes on the command line.
+
     Raises
     ------
     OperateError

@@ -123,7 +123,13 @@ def verdict(account: Account, environment: Environment) -> str:
 
 
 def resources(account: Account, stack: str, kind: str) -> list[str]:
-    """Return the physical ids of a stack's resources of a type; none if there is no such stack."""
+    """Return the physical ids of a stack's resources of a type; none if there is no such stack.
+
+    Parameters
+    ----------
+    kind
+        A CloudFormation type, such as ``AWS::SageMaker::Model``.
+    """
     with if_there("ValidationError"):
         pages = account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
         return [

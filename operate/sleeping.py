@@ -46,6 +46,17 @@ def sleep(account: Account, environment: Environment, *, manifest: Path | None, 
 
     Interrupted, it resumes when it runs again.
 
+    Parameters
+    ----------
+    account, environment
+        What is put to sleep, and where.
+    manifest
+        The manifest of the artifact that serves; None for the one beside the artifact.
+    production
+        Whether an environment with termination protection may be put to sleep.
+    yes
+        Whether the question was answered with yes on the command line.
+
     Raises
     ------
     OperateError
@@ -77,6 +88,15 @@ def sleep(account: Account, environment: Environment, *, manifest: Path | None, 
 
 def wake(account: Account, environment: Environment, *, production: bool, yes: bool) -> None:
     """Deploy the environment with the artifact that served when it was put to sleep.
+
+    Parameters
+    ----------
+    account, environment
+        What wakes, and where.
+    production
+        Whether an environment with termination protection may be changed.
+    yes
+        Whether changes of permissions need no yes.
 
     Raises
     ------

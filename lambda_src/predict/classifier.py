@@ -37,7 +37,13 @@ class Record:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        """Note how long a step takes, also one that fails."""
+        """Note how long a step takes, also one that fails.
+
+        Parameters
+        ----------
+        step
+            The step's key in ``milliseconds``.
+        """
         start = time.perf_counter()
         try:
             yield
@@ -68,6 +74,10 @@ class Classifier:
 
         Parameters
         ----------
+        event
+            What Lambda passes on, not yet checked.
+        record
+            Filled in on the way, also where a step fails.
         request_id
             The id that Lambda gave the request. A retry of an asynchronous invocation has the same.
 

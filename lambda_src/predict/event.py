@@ -42,6 +42,13 @@ class Request:
 def read_event(event: object, max_bytes: int) -> Request:
     """Read an event of either kind.
 
+    Parameters
+    ----------
+    event
+        What Lambda passes on: any JSON value.
+    max_bytes
+        Bytes of the largest photo that is taken, after base64 is decoded.
+
     Raises
     ------
     Problem

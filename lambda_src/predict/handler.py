@@ -40,7 +40,13 @@ def handle(event: object, context: object) -> Answer:
 
 
 def respond(event: object, request_id: str, classifier: Classifier) -> Answer:
-    """Answer an event, whatever happens, and log one line about it."""
+    """Answer an event, whatever happens, and log one line about it.
+
+    Parameters
+    ----------
+    request_id
+        The id that Lambda gave the request, for the log and for errors.
+    """
     record = Record()
     problem: Problem | None = None
     bug: Exception | None = None

@@ -30,7 +30,15 @@ Config = sagemaker.CfnEndpointConfig
 
 
 class EndpointStack(Stack):
-    """A SageMaker endpoint: its variants with their models, and what scales, guards and captures them."""
+    """A SageMaker endpoint: its variants with their models, and what scales, guards and captures them.
+
+    Parameters
+    ----------
+    artifact
+        What the variants without a manifest of their own serve.
+    live
+        Where the artifact lies that the endpoint serves at the time of the deployment; None if it is not known.
+    """
 
     def __init__(
         self,

@@ -48,6 +48,11 @@ class Photo:
 def check_size(size: int, limit: int) -> None:
     """Refuse ``size`` bytes over ``limit``.
 
+    Parameters
+    ----------
+    size, limit
+        Bytes.
+
     Raises
     ------
     Problem

@@ -76,6 +76,11 @@ class Url:
     def follow(self, location: str) -> Self:
         """Return where a redirect from here leads.
 
+        Parameters
+        ----------
+        location
+            The ``Location`` header as `http.client` decodes it: an absolute or a relative URL.
+
         Raises
         ------
         Problem
