@@ -38,7 +38,7 @@ def deploy(account: Account, environment: Environment, *, model: str | None, man
 
 
 def rollback(account: Account, environment: Environment, *, model: str, manifest: Path | None, yes: bool) -> None:
-    """Deploy the endpoint's stack, and no other, with an artifact of before."""
+    """Deploy the endpoint's stack only, with a previous artifact."""
     deploy_address(
         account, environment, Address.parse(model), manifest, stacks=[environment.stack("Endpoint")], yes=yes
     )
@@ -68,7 +68,7 @@ def roll_out(
     stacks: Sequence[str] = (),
     yes: bool,
 ) -> None:
-    """Synthesise, deploy, and compare what serves with what the stack declares.
+    """Synthesise, deploy, and compare the live model with the model that the stack declares.
 
     Raises
     ------
