@@ -240,7 +240,7 @@ def test_of_weights_and_their_average_one_is_chosen_and_named(average: str, tmp_
     path = saved({"model": STATE, average: averaged})(tmp_path)
     found = read_weights(path, tmp_path)
     assert found.state["fc.bias"].equal(STATE["fc.bias"])
-    assert found.notes == (f"those of model; `package` takes those of {average} by --weights-key {average}",)
+    assert found.notes == (f"those of model; --weights-key {average} takes those of {average}",)
     found = read_weights(path, tmp_path, average)
     assert found.state["fc.bias"].equal(OTHER["fc.bias"])
     assert found.notes == (f"those of {average}", "the average that AveragedModel kept")
