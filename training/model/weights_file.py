@@ -100,25 +100,9 @@ def _unpack(archive: Path, work: Path) -> Path:
     """Take the only file of weights out of an archive."""
     try:
         with tarfile.open(archive) as tar:
-            fitting = []
-            for member in tar:
-                if member.name.removeprefix("./") == "model.onnx":
-                    raise TrainingError(
-                        f"{archive} is packaged already; `./kennel verify {archive}` checks it, and "
-                        "model.safetensors beside it has the weights"
-                    )
-                hidden = Path(member.name).name.startswith(".")  # as macOS adds them
-                if member.isreg() and not hidden and member.name.endswith((SAFE, *PICKLED)):
-                    fitting.append(member)
-            if len(fitting) != 1:
-                names = f" ({fitting[0].name}, {fitting[1].name})" if fitting else ""
-                raise TrainingError(f"{archive} holds {len(fitting)} files of weights{names}; it must be one")
-            if fitting[0].size > MOST_BYTES:
-                raise TrainingError(
-                    f"{archive}: {fitting[0].name} has {fitting[0].size / 1e9:.1f} GB; no classifier has"
-                )
-            target = work / Path(fitting[0].name).name
-            content = tar.extractfile(fitting[0])
+            member = _weights_in(tar, archive)
+            target = work / Path(member.name).name
+            content = tar.extractfile(member)
             assert content is not None  # noqa: S101 a regular file has content
             with target.open("wb") as file:
                 while block := content.read(1 << 20):
@@ -126,6 +110,48 @@ def _unpack(archive: Path, work: Path) -> Path:
             return target
     except (tarfile.TarError, EOFError, OSError) as error:
         raise TrainingError(f"{archive} is not an archive that can be read ({_first_line(error)})") from error
+
+
+def _weights_in(tar: tarfile.TarFile, archive: Path) -> tarfile.TarInfo:
+    """Return the only file of weights in an archive."""
+    members = {member.name.removeprefix("./"): member for member in tar}
+    if "model.onnx" in members:
+        raise TrainingError(_packaged(archive) if "model.json" in members else _of_a_graph(archive))
+    fitting = [
+        member
+        for name, member in members.items()
+        if member.isreg() and name.endswith((SAFE, *PICKLED)) and not Path(name).name.startswith(".")  # macOS adds them
+    ]
+    if not fitting:
+        raise TrainingError(
+            f"{archive} has no file of weights ({', '.join((*PICKLED, SAFE))}); give the file that "
+            "torch.save(model.state_dict(), 'weights.pth') writes, or an archive with it"
+        )
+    if len(fitting) > 1:
+        raise TrainingError(
+            f"{archive} has {len(fitting)} files of weights, such as {fitting[0].name} and {fitting[1].name}; unpack "
+            "it, and give one of them"
+        )
+    if fitting[0].size > MOST_BYTES:
+        raise TrainingError(f"{archive}: {fitting[0].name} has {fitting[0].size / 1e9:.1f} GB; no classifier has")
+    return fitting[0]
+
+
+def _packaged(archive: Path) -> str:
+    weights = archive.with_name("model.safetensors")
+    again = (
+        f"`./kennel package --from {weights}` packs the weights beside it again"
+        if weights.is_file()
+        else "to pack it again, give the model.safetensors that was written beside it"
+    )
+    return f"{archive} is packaged already, it is an artifact of Kennel: `./kennel verify {archive}` checks it; {again}"
+
+
+def _of_a_graph(archive: Path) -> str:
+    return (
+        f"{archive} has a graph, model.onnx, and `package` reads weights of PyTorch: give the file that "
+        "torch.save(model.state_dict(), 'weights.pth') writes of the model that the graph comes from"
+    )
 
 
 def _safe(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
