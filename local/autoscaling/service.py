@@ -7,14 +7,20 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from local.autoscaling.scalable import PROVISIONED_CONCURRENCY, VARIANT, Scalable, TargetKey, kind_of
+from local.autoscaling.scalable import (
+    PROVISIONED_CONCURRENCY,
+    VARIANT,
+    Scalable,
+    ScalableTargets,
+    TargetKey,
+    kind_of,
+)
 from local.autoscaling.scheduled_actions import ScheduledActions
 from local.autoscaling.target_tracking import HIGH_POINTS, LOW_POINTS, LOW_RATIO, Policy, TargetTracking
 from local.core.account import Account
-from local.core.errors import NotFoundError, validation_error
+from local.core.errors import NotFoundError, ServiceError, validation_error
 from local.core.json_service import JsonService, Parameters, page
 from local.core.names import ACCOUNT, REGION
-from local.sagemaker.service import SageMaker
 
 ALARM_PREFIX = "TargetTracking-"
 
@@ -38,26 +44,38 @@ class ScalingPolicy:
         return [alarm["AlarmName"] for alarm in self.shown["Alarms"]]
 
 
+def describe_variant(sagemaker: JsonService, endpoint: str, variant: str) -> Parameters | None:
+    """Return a variant's summary in DescribeEndpoint, with the ``EndpointStatus``; None if there is no such variant."""
+    try:
+        described = sagemaker.call("DescribeEndpoint", {"EndpointName": endpoint})
+    except ServiceError:
+        return None
+    status = {"EndpointStatus": described["EndpointStatus"]}
+    summaries = described["ProductionVariants"]
+    return next(({**status, **summary} for summary in summaries if summary["VariantName"] == variant), None)
+
+
 class ApplicationAutoScaling(JsonService):
     """Scalable targets and policies of endpoint variants and of functions' provisioned concurrency.
 
     Parameters
     ----------
+    targets
+        The scalable targets, which SageMaker reads, too.
     sagemaker
-        Knows the variants.
+        Describes the variants.
     account
         Makes the policies' alarms in CloudWatch and the service-linked roles in IAM, and knows the functions.
     """
 
-    def __init__(self, sagemaker: SageMaker, account: Account) -> None:
-        self.targets: dict[TargetKey, Parameters] = {}
+    def __init__(self, targets: ScalableTargets, sagemaker: JsonService, account: Account) -> None:
+        self.targets = targets
         self._schedule = ScheduledActions(self.targets)
         super().__init__("application-autoscaling", self._schedule)
         self.policies: dict[tuple[TargetKey, str], ScalingPolicy] = {}
         self._activities: list[Parameters] = []
         self._sagemaker = sagemaker
         self._account = account
-        sagemaker.is_scaled = lambda endpoint, variant: _key_of(endpoint, variant) in self.targets
 
     def register_scalable_target(self, p: Parameters) -> Parameters:
         """Register a resource, or change its bounds."""
@@ -245,8 +263,7 @@ class ApplicationAutoScaling(JsonService):
             raise validation_error(f"Unable to assume IAM role: {arn}") from None
 
     def _is_variant(self, endpoint: str, variant: str) -> bool:
-        known = self._sagemaker.endpoints.get(endpoint)
-        return known is not None and variant in known.variants
+        return describe_variant(self._sagemaker, endpoint, variant) is not None
 
     def _is_alias(self, function: str, alias: str) -> bool:
         functions = self._account.client("lambda")
@@ -302,10 +319,6 @@ class ApplicationAutoScaling(JsonService):
 
 def _key(p: Parameters) -> TargetKey:
     return p["ServiceNamespace"], p["ResourceId"], p["ScalableDimension"]
-
-
-def _key_of(endpoint: str, variant: str) -> TargetKey:
-    return "sagemaker", f"endpoint/{endpoint}/variant/{variant}", VARIANT.dimension
 
 
 def _not_found(what: str, key: TargetKey) -> NotFoundError:

@@ -20,6 +20,7 @@ from ministack import app
 from ministack.core import tls
 
 from local.autoscaling.loop import Autoscaler
+from local.autoscaling.scalable import ScalableTargets
 from local.autoscaling.service import ApplicationAutoScaling
 from local.autoscaling.target_tracking import POINT_SECONDS
 from local.container.logs import ContainerLogs
@@ -30,7 +31,8 @@ from local.ec2 import image, network
 from local.ec2.service import Ec2Instances
 from local.host import cloudformation, hooks
 from local.host.state import Running, State, write_atomically
-from local.ministack import alarms, budget, iam, lambda_, notifications, properties, s3, schedules
+from local.ministack import budget, iam, lambda_, notifications, properties, s3, schedules
+from local.ministack.alarms import AlarmEvaluation
 from local.sagemaker.capture import DataCapture
 from local.sagemaker.endpoint.blue_green import BlueGreen
 from local.sagemaker.endpoint.rollback_alarms import RollbackAlarms
@@ -103,13 +105,15 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     stop = threading.Event()
     metrics, logs, capture = InvocationMetrics(), ContainerLogs(account), DataCapture(account)
     clock = ScaledClock(time_scale)
-    updates = BlueGreen(clock, RollbackAlarms(account, time_scale))
-    sagemaker = SageMaker(account, state.temporary / "instances", logs, updates)
+    alarms, targets = AlarmEvaluation(), ScalableTargets()
+    updates = BlueGreen(clock, RollbackAlarms(account, alarms, time_scale))
+    sagemaker = SageMaker(account, state.temporary / "instances", logs, updates, targets.has_variant)
     jobs = TrainingJobs(account, logs, sagemaker.tags, state.temporary / "training", training_python, time_scale)
     sagemaker.add(jobs)
     sagemaker.add(TuningJobs(jobs, sagemaker.tags))
-    scaling = ApplicationAutoScaling(sagemaker, account)
-    for gaps in (s3, lambda_, alarms, notifications, properties, iam, budget, image, network):
+    scaling = ApplicationAutoScaling(targets, sagemaker, account)
+    alarms.register()
+    for gaps in (s3, lambda_, notifications, properties, iam, budget, image, network):
         gaps.register()
     schedules.register(account)
     hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics, capture), scaling)

@@ -110,6 +110,13 @@ class ResourceType(ABC):
                 f"{error} (Service: {self.service.name}, Status Code: {error.status}, Error Code: {error.code})"
             ) from error
 
+    def find(self, operation: str, parameters: Parameters) -> Parameters:
+        """Call a Describe operation; return {} where the resource does not exist."""
+        try:
+            return self.service.call(operation, parameters)
+        except NotFoundError:
+            return {}
+
     def delete_quietly(self, operation: str, parameters: Parameters) -> None:
         """Delete what may be gone already."""
         try:
