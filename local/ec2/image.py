@@ -5,11 +5,11 @@ from typing import Any
 from ministack.services import ssm
 from ministack.services.cloudformation import provisioners
 
+from local.core.caller import Caller
 from local.core.errors import ServiceError
 from local.core.json_service import Parameters
 from local.core.names import ACCOUNT, REGION
-from local.ec2.permissions import Caller
-from local.ministack.cloudformation import Created
+from local.ministack.cloudformation import Created, failed_event
 
 RESOLVE = "resolve:ssm:"
 TEMPLATE = "AWS::EC2::LaunchTemplate"
@@ -37,15 +37,11 @@ def register() -> None:
 def _check(properties: Parameters) -> None:
     image = str(properties.get("LaunchTemplateData", {}).get("ImageId", ""))
     if image.startswith(RESOLVE):
-        try:
+        with failed_event("AmazonEC2", "; "):
             _value(image.removeprefix(RESOLVE))
-        except ServiceError as error:
-            raise ValueError(
-                f"{error} (Service: AmazonEC2; Status Code: {error.status}; Error Code: {error.code})"
-            ) from error
 
 
-def resolved(p: dict[str, str], caller: Caller) -> dict[str, str]:
+def resolve_image(p: dict[str, str], caller: Caller) -> dict[str, str]:
     """Return RunInstances' parameters with an image's id.
 
     Whoever uses the launch template needs ``ssm:GetParameters`` (Amazon EC2 Auto Scaling guide, "Use AWS Systems

@@ -9,8 +9,8 @@ from ministack.core import iam_actions
 from ministack.services import cloudwatch
 
 from local.autoscaling.service import ALARM_PREFIX, ApplicationAutoScaling
+from local.core.caller import Caller
 from local.core.json_service import Response
-from local.core.pass_role import may_not_pass
 from local.ministack import iam
 from local.sagemaker.runtime import PATH, SageMakerRuntime
 from local.sagemaker.service import SageMaker
@@ -122,7 +122,7 @@ def _check_pass_role(handle: Handler) -> Handler:
     ) -> Response:
         member = PASSED_ROLES.get(headers.get("x-amz-target", "").removeprefix("SageMaker."))
         role = _member(body, *member) if member else None
-        if role and (message := may_not_pass(role, "sagemaker.amazonaws.com", headers, query)):
+        if role and (message := Caller(headers, query).denial_to_pass(role, "sagemaker.amazonaws.com")):
             return _denial(message)
         return await handle(method, path, headers, body, query)
 

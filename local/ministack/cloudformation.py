@@ -1,7 +1,8 @@
 """CloudFormation types over the operations of our own services, in ministack's tables."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ministack.services.cloudformation import provisioners, stacks
@@ -71,6 +72,29 @@ def converted(shape: Any, value: Any) -> Any:
             return str(value)
 
 
+@contextmanager
+def failed_event(service: str, separator: str = ", ") -> Iterator[None]:
+    """Raise a service's refusal as the reason of a failed CloudFormation event.
+
+    Parameters
+    ----------
+    service
+        The service's name in the reason.
+    separator
+        What stands between its details: older resource handlers of CloudFormation write semicolons.
+
+    Raises
+    ------
+    ValueError
+        The service refuses.
+    """
+    try:
+        yield
+    except ServiceError as error:
+        details = (f"Service: {service}", f"Status Code: {error.status}", f"Error Code: {error.code}")
+        raise ValueError(f"{error} ({separator.join(details)})") from error
+
+
 class ResourceType(ABC):
     """What the types share: calls whose errors read as CloudFormation's."""
 
@@ -101,14 +125,11 @@ class ResourceType(ABC):
             The service refuses the request.
         """
         shape = self.service.model.operation_model(operation).input_shape
-        try:
-            return self.service.call(operation, converted(shape, properties))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"Invalid property value: {error}") from error
-        except ServiceError as error:
-            raise ValueError(
-                f"{error} (Service: {self.service.name}, Status Code: {error.status}, Error Code: {error.code})"
-            ) from error
+        with failed_event(self.service.name):
+            try:
+                return self.service.call(operation, converted(shape, properties))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"Invalid property value: {error}") from error
 
     def find(self, operation: str, parameters: Parameters) -> Parameters:
         """Call a Describe operation; return {} where the resource does not exist."""

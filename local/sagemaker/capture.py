@@ -17,10 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local.core.account import Account
-from local.core.errors import ServiceError
+from local.core.aws_errors import CALL_FAILED_AS_ROLE
+from local.core.s3_objects import upload_object
 from local.sagemaker.endpoint.variant import Variant
 
 log = logging.getLogger(__name__)
@@ -104,22 +103,16 @@ class DataCapture:
         for place, lines in recorded.items():
             try:
                 self._put(place, lines)
-            except (ClientError, BotoCoreError, ServiceError) as error:
+            except CALL_FAILED_AS_ROLE as error:
                 log.warning("capture of %s: %d line(s) not written: %s", place.folder, len(lines), error)
 
     def _put(self, place: _Place, lines: list[str]) -> None:
         if place.role not in self._clients:
             credentials = self._account.assume(place.role, "sagemaker", "SageMaker")
             self._clients[place.role] = self._account.client("s3", credentials)
-        bucket, _, prefix = place.destination.removeprefix("s3://").partition("/")
         name = f"{time.strftime('%M-%S', time.gmtime())}-{uuid.uuid4()}.jsonl"
-        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place.key} if place.key else {}
-        self._clients[place.role].put_object(
-            Bucket=bucket,
-            Key="/".join(part for part in (prefix, place.folder, name) if part),
-            Body="".join(f"{line}\n" for line in lines).encode(),
-            **encryption,
-        )
+        content = "".join(f"{line}\n" for line in lines).encode()
+        upload_object(self._clients[place.role], f"{place.destination}/{place.folder}/{name}", content, place.key)
 
 
 def _event(config: Mapping[str, Any], exchange: Exchange, moment: str) -> dict[str, Any]:

@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from local.core.aws_errors import CALL_FAILED
 from local.sagemaker.training.host import LOG_GROUP
 
 log = logging.getLogger(__name__)
@@ -62,5 +61,5 @@ class JobMetrics:
             metrics = [{**datum, "Dimensions": dimensions} for datum in data[start : start + MAX_DATA]]
             try:
                 cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=metrics)
-            except (ClientError, BotoCoreError) as error:
+            except CALL_FAILED as error:
                 log.warning("metrics of training job %s are lost: %s", job, error)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from local.core.aws_errors import translated
 from local.core.errors import JobError
-from local.sagemaker.training.channels import split_uri
+from local.core.s3_objects import upload_object
 
 FAST = 1
 """Level of gzip: a tenth of the default's time for a few percent more bytes of weights."""
@@ -56,32 +57,39 @@ def upload_outputs(s3: Any, job: Mapping[str, Any], models: list[Path], outputs:
 
     Where two hosts wrote the same file, the first host's is taken.
 
+    Parameters
+    ----------
+    s3
+        Client that holds the job's role.
+    job
+        ``CreateTrainingJob``'s parameters.
+    models, outputs
+        ``/opt/ml/model`` and ``/opt/ml/output/data`` of each host.
+
     Raises
     ------
     JobError
         The role may not write.
     """
-    packed = job["OutputDataConfig"].get("CompressionType", "GZIP") == "GZIP"
-    key = job["OutputDataConfig"].get("KmsKeyId")
-    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
     for uri, folders in ((model_uri(job), models), (output_uri(job, "output.tar.gz"), outputs)):
-        files = _merged(folders)
-        if not files:
-            continue
-        try:
-            if packed or uri.endswith(".tar.gz"):
-                with tempfile.TemporaryFile() as archive:
-                    _pack(files, archive)
-                    _put(s3, uri, archive, encryption)
-            else:
-                for name, path in files.items():
-                    with path.open("rb") as file:
-                        _put(s3, f"{uri}{name}", file, encryption)
-        except (ClientError, BotoCoreError) as error:
-            raise JobError(
-                f"ClientError: Artifact upload failed:Failed to upload to {uri}. Please ensure that the role "
-                f'"{job["RoleArn"]}" has "s3:PutObject" permissions there. {error}'
-            ) from error
+        failure = (
+            f"ClientError: Artifact upload failed:Failed to upload to {uri}. Please ensure that the role "
+            f'"{job["RoleArn"]}" has "s3:PutObject" permissions there.'
+        )
+        _upload(s3, uri, _merged(folders), job["OutputDataConfig"].get("KmsKeyId"), failure)
+
+
+def _upload(s3: Any, uri: str, files: Mapping[str, Path], kms_key: str | None, failure: str) -> None:
+    """Upload files as one archive, or one by one where the address is a folder's."""
+    with translated(lambda words: JobError(f"{failure} {words}")):
+        if uri.endswith("/"):
+            for name, path in files.items():
+                with path.open("rb") as file:
+                    upload_object(s3, f"{uri}{name}", file, kms_key)
+        elif files:
+            with tempfile.TemporaryFile() as archive:
+                _pack(files, archive)
+                upload_object(s3, uri, archive, kms_key)
 
 
 def _merged(folders: list[Path]) -> dict[str, Path]:
@@ -98,8 +106,3 @@ def _pack(files: Mapping[str, Path], archive: IO[bytes]) -> None:
         for name, path in files.items():
             tar.add(path, name)
     archive.seek(0)
-
-
-def _put(s3: Any, uri: str, content: IO[bytes], encryption: Mapping[str, str]) -> None:
-    bucket, key = split_uri(uri)
-    s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from local.core.account import Account
 from local.core.errors import validation_error
 from local.core.names import REGION
-from local.sagemaker.training.channels import list_objects, split_uri
+from local.core.s3_objects import list_objects, split_uri
 from local.sagemaker.training.host import BASE
 
 NEEDED = ("AlgorithmSpecification", "OutputDataConfig", "ResourceConfig", "RoleArn", "StoppingCondition")

@@ -1,14 +1,13 @@
 """SageMaker's operations on hyperparameter tuning jobs."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from local.core.errors import ServiceError, validation_error
 from local.core.json_service import Parameters
 from local.core.listing import listed
 from local.core.tags import Tags
 from local.sagemaker.tuning.job import Launcher, TuningJob
-from local.sagemaker.tuning.search import grid_size, problems
+from local.sagemaker.tuning.search import find_range_problems, grid_size
 
 KIND = "HyperParameterTuningJob"
 SUMMARY = (
@@ -24,7 +23,19 @@ SUMMARY = (
     "ResourceLimits",
 )
 NOT_SIMULATED = ("TrainingJobDefinitions", "WarmStartConfig", "Autotune")
+NEEDED = ("TrainingJobDefinition",)
 NEEDED_IN_CONFIG = (f"{KIND}Objective", "ParameterRanges")
+NOT_SIMULATED_IN_CONFIG: tuple[tuple[Callable[[Parameters], bool], str], ...] = (
+    (lambda config: config["Strategy"] == "Hyperband", "the embedded AWS does not simulate strategy Hyperband"),
+    (
+        lambda config: config.get("TrainingJobEarlyStoppingType", "Off") != "Off",
+        "the embedded AWS does not stop training jobs early",
+    ),
+    (
+        lambda config: "TuningJobCompletionCriteria" in config,
+        "the embedded AWS does not simulate TuningJobCompletionCriteria",
+    ),
+)
 
 
 class TuningJobs:
@@ -52,8 +63,8 @@ class TuningJobs:
                 "Tuning job names must be unique within an AWS account and region, and a tuning job with this name "
                 f"already exists ({self._jobs[name].arn})",
             )
-        if found := list(_problems(p)):
-            raise validation_error(f"The tuning job cannot be run: {'; '.join(found)}.")
+        if problems := list(_find_problems(p)):
+            raise validation_error(f"The tuning job cannot be run: {'; '.join(problems)}.")
         job = TuningJob(p, self._launcher)
         self._launcher.check(job.training_request(f"{name}-000", {}))
         self._jobs[name] = job
@@ -94,33 +105,35 @@ class TuningJobs:
         return self._jobs[name]
 
 
-def _problems(p: Parameters) -> Iterator[str]:
+def _find_problems(p: Parameters) -> Iterator[str]:
     """Yield what is wrong with a request, apart from its training jobs."""
-    config: dict[str, Any] = p[f"{KIND}Config"]
+    config: Parameters = p[f"{KIND}Config"]
     missing = [member for member in NEEDED_IN_CONFIG if member not in config]
-    if "TrainingJobDefinition" not in p:
-        missing.append("TrainingJobDefinition")
+    missing += [member for member in NEEDED if member not in p]
     yield from (f"the embedded AWS does not simulate {member}" for member in NOT_SIMULATED if member in p)
     yield from (f"{member} is required" for member in missing)
     if missing:
         return
-    definition, strategy = p["TrainingJobDefinition"], config["Strategy"]
-    if strategy == "Hyperband":
-        yield "the embedded AWS does not simulate strategy Hyperband"
-    if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
-        yield "the embedded AWS does not stop training jobs early"
-    if "TuningJobCompletionCriteria" in config:
-        yield "the embedded AWS does not simulate TuningJobCompletionCriteria"
+    definition: Parameters = p["TrainingJobDefinition"]
+    yield from (problem for is_asked, problem in NOT_SIMULATED_IN_CONFIG if is_asked(config))
     if "ResourceConfig" not in definition:
         yield "the embedded AWS needs ResourceConfig in TrainingJobDefinition"
+    yield from _find_objective_problems(config[f"{KIND}Objective"]["MetricName"], definition)
+    static = definition.get("StaticHyperParameters", {})
+    yield from find_range_problems(config["ParameterRanges"], config["Strategy"], static)
+    yield from _find_limit_problems(config)
+
+
+def _find_objective_problems(objective: str, definition: Parameters) -> Iterator[str]:
     metrics = [metric["Name"] for metric in definition["AlgorithmSpecification"].get("MetricDefinitions", ())]
-    objective = config[f"{KIND}Objective"]["MetricName"]
     if objective not in metrics:
         yield f"the objective metric {objective} is not among the metric definitions ({', '.join(metrics) or 'none'})"
-    ranges, limits = config["ParameterRanges"], config["ResourceLimits"]
-    yield from problems(ranges, strategy, definition.get("StaticHyperParameters", {}))
+
+
+def _find_limit_problems(config: Parameters) -> Iterator[str]:
+    limits, combinations = config["ResourceLimits"], grid_size(config["ParameterRanges"])
     jobs = limits.get("MaxNumberOfTrainingJobs")
     if jobs is not None and limits["MaxParallelTrainingJobs"] > jobs:
         yield "MaxParallelTrainingJobs is above MaxNumberOfTrainingJobs"
-    if strategy == "Grid" and jobs not in (None, grid_size(ranges)):
-        yield f"with strategy Grid, MaxNumberOfTrainingJobs is the number of combinations, {grid_size(ranges)}"
+    if config["Strategy"] == "Grid" and jobs not in (None, combinations):
+        yield f"with strategy Grid, MaxNumberOfTrainingJobs is the number of combinations, {combinations}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker.tuning.search import candidates, grid_size, problems
+from local.sagemaker.tuning.search import candidates, find_range_problems, grid_size
 
 
 def continuous(low: str, high: str, scaling: str = "Linear", name: str = "lr") -> dict[str, Any]:
@@ -74,10 +74,15 @@ def test_a_grid_is_every_combination_once() -> None:
     ],
 )
 def test_ranges_that_cannot_be_searched_are_named(ranges: dict[str, Any], strategy: str, words: str) -> None:
-    assert words in "; ".join(problems(ranges, strategy, {"seed": "1"}))
+    assert words in "; ".join(find_range_problems(ranges, strategy, {"seed": "1"}))
 
 
 def test_good_ranges_have_no_problems() -> None:
     assert (
-        list(problems({**continuous("0.1", "1", "Logarithmic"), **integer("1", "2"), **CATEGORIES}, "Random", {})) == []
+        list(
+            find_range_problems(
+                {**continuous("0.1", "1", "Logarithmic"), **integer("1", "2"), **CATEGORIES}, "Random", {}
+            )
+        )
+        == []
     )
