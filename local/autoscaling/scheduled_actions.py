@@ -6,7 +6,7 @@ from collections.abc import Container
 
 from local.autoscaling.scalable import TargetKey
 from local.core.errors import NotFoundError, validation_error
-from local.core.json_service import Parameters, page
+from local.core.json_service import Parameters, cut_page
 from local.core.names import arn
 
 
@@ -32,11 +32,11 @@ class ScheduledActions:
                 f"No scalable target registered for service namespace: {key[0]}, resource ID: {key[1]}, scalable "
                 f"dimension: {key[2]}",
             )
-        known = self._actions.get((key, name), {})
+        recorded = self._actions.get((key, name), {})
         for member in ("Schedule", "ScalableTargetAction"):
-            if member not in p and member not in known:
+            if member not in p and member not in recorded:
                 raise validation_error(f"{member} must be specified for a new scheduled action.")
-        bounds = p.get("ScalableTargetAction", known.get("ScalableTargetAction"))
+        bounds = p.get("ScalableTargetAction", recorded.get("ScalableTargetAction"))
         if not bounds:
             raise validation_error("ScalableTargetAction must have MinCapacity or MaxCapacity.")
         if bounds.get("MinCapacity", 0) > bounds.get("MaxCapacity", float("inf")):
@@ -45,13 +45,13 @@ class ScheduledActions:
         self._actions[key, name] = {
             "ScheduledActionARN": arn("autoscaling", identifier),
             "CreationTime": time.time(),
-            **known,
+            **recorded,
             **p,
         }
 
     def describe_scheduled_actions(self, p: Parameters) -> Parameters:
         """List scheduled actions."""
-        found = [
+        actions = [
             action
             for ((namespace, resource, dimension), name), action in self._actions.items()
             if namespace == p["ServiceNamespace"]
@@ -59,7 +59,7 @@ class ScheduledActions:
             and dimension == p.get("ScalableDimension", dimension)
             and name in p.get("ScheduledActionNames", [name])
         ]
-        items, token = page(found, p)
+        items, token = cut_page(actions, p)
         return {"ScheduledActions": items, **token}
 
     def delete_scheduled_action(self, p: Parameters) -> None:

@@ -19,7 +19,7 @@ from local.autoscaling.scheduled_actions import ScheduledActions
 from local.autoscaling.target_tracking import HIGH_POINTS, LOW_POINTS, LOW_RATIO, Policy, TargetTracking
 from local.core.account import Account
 from local.core.errors import NotFoundError, ServiceError, validation_error
-from local.core.json_service import JsonService, Parameters, page
+from local.core.json_service import JsonService, Parameters, cut_page
 from local.core.names import ACCOUNT, REGION
 
 ALARM_PREFIX = "TargetTracking-"
@@ -45,7 +45,15 @@ class ScalingPolicy:
 
 
 def describe_variant(sagemaker: JsonService, endpoint: str, variant: str) -> Parameters | None:
-    """Return a variant's summary in DescribeEndpoint, with the ``EndpointStatus``; None if there is no such variant."""
+    """Return a variant's summary in DescribeEndpoint, with the ``EndpointStatus``; None if there is no such variant.
+
+    Parameters
+    ----------
+    sagemaker
+        The service.
+    endpoint, variant
+        Their names.
+    """
     try:
         described = sagemaker.call("DescribeEndpoint", {"EndpointName": endpoint})
     except ServiceError:
@@ -81,15 +89,15 @@ class ApplicationAutoScaling(JsonService):
         """Register a resource, or change its bounds."""
         key = _key(p)
         kind = self._require(key)
-        known = self.targets.get(key, {})
-        if not known and not {"MinCapacity", "MaxCapacity"} <= p.keys():
+        registered = self.targets.get(key, {})
+        if not registered and not {"MinCapacity", "MaxCapacity"} <= p.keys():
             raise validation_error("MinCapacity and MaxCapacity must be specified for a new scalable target.")
         target = {
             "ScalableTargetARN": (
                 f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/{uuid.uuid4().hex}"
             ),
             "CreationTime": time.time(),
-            **known,
+            **registered,
             **{name: value for name, value in p.items() if name not in ("Tags", "RoleARN")},
             "RoleARN": kind.role_arn,
         }
@@ -104,14 +112,14 @@ class ApplicationAutoScaling(JsonService):
 
     def describe_scalable_targets(self, p: Parameters) -> Parameters:
         """List scalable targets."""
-        found = [
+        targets = [
             target
             for (namespace, resource, dimension), target in self.targets.items()
             if namespace == p["ServiceNamespace"]
             and resource in p.get("ResourceIds", [resource])
             and dimension == p.get("ScalableDimension", dimension)
         ]
-        items, token = page(found, p)
+        items, token = cut_page(targets, p)
         return {"ScalableTargets": items, **token}
 
     def deregister_scalable_target(self, p: Parameters) -> None:
@@ -133,14 +141,14 @@ class ApplicationAutoScaling(JsonService):
         metric = config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
         kind = self._require(key)
         if p.get("PolicyType") != "TargetTrackingScaling" or metric not in kind.metrics:
-            known_metrics = " or ".join(kind.metrics)
-            raise validation_error(f"The embedded AWS knows TargetTrackingScaling on {known_metrics} only.")
-        known = self.policies.get((key, name))
+            metrics = " or ".join(kind.metrics)
+            raise validation_error(f"The embedded AWS knows TargetTrackingScaling on {metrics} only.")
+        before = self.policies.get((key, name))
         shown = {
             **p,
-            "CreationTime": known.shown["CreationTime"] if known else time.time(),
-            "PolicyARN": known.shown["PolicyARN"] if known else _policy_arn(key, name),
-            "Alarms": known.shown["Alarms"] if known else _alarms(key),
+            "CreationTime": before.shown["CreationTime"] if before else time.time(),
+            "PolicyARN": before.shown["PolicyARN"] if before else _policy_arn(key, name),
+            "Alarms": before.shown["Alarms"] if before else _alarms(key),
         }
         tracking = TargetTracking(
             Policy(
@@ -150,15 +158,15 @@ class ApplicationAutoScaling(JsonService):
                 disable_scale_in=config.get("DisableScaleIn", False),
             )
         )
-        if known:
-            tracking.points.extend(known.tracking.points)
+        if before:
+            tracking.points.extend(before.tracking.points)
         self.policies[key, name] = ScalingPolicy(shown, tracking)
         self._put_alarms(key, shown)
         return {"PolicyARN": shown["PolicyARN"], "Alarms": shown["Alarms"]}
 
     def describe_scaling_policies(self, p: Parameters) -> Parameters:
         """List policies."""
-        found = [
+        policies = [
             policy.shown
             for ((namespace, resource, dimension), name), policy in self.policies.items()
             if namespace == p["ServiceNamespace"]
@@ -166,7 +174,7 @@ class ApplicationAutoScaling(JsonService):
             and dimension == p.get("ScalableDimension", dimension)
             and name in p.get("PolicyNames", [name])
         ]
-        items, token = page(found, p)
+        items, token = cut_page(policies, p)
         return {"ScalingPolicies": items, **token}
 
     def delete_scaling_policy(self, p: Parameters) -> None:
@@ -178,13 +186,13 @@ class ApplicationAutoScaling(JsonService):
 
     def describe_scaling_activities(self, p: Parameters) -> Parameters:
         """List scaling activities, newest first."""
-        found = [
+        activities = [
             activity
             for activity in reversed(self._activities)
             if activity["ServiceNamespace"] == p["ServiceNamespace"]
             and activity["ResourceId"] == p.get("ResourceId", activity["ResourceId"])
         ]
-        items, token = page(found, p)
+        items, token = cut_page(activities, p)
         return {"ScalingActivities": items, **token}
 
     def list_tags_for_resource(self, p: Parameters) -> Parameters:
@@ -192,7 +200,19 @@ class ApplicationAutoScaling(JsonService):
         return {"Tags": {}}
 
     def record_activity(self, key: TargetKey, capacity: int, cause: str, failure: str | None) -> None:
-        """Remember a change of capacity that was made or tried."""
+        """Remember a change of capacity that was made or tried.
+
+        Parameters
+        ----------
+        key
+            The target.
+        capacity
+            The new capacity.
+        cause
+            What DescribeScalingActivities shows as the cause.
+        failure
+            Why it failed, None if it did not.
+        """
         namespace, resource, dimension = key
         text = f"Setting desired instance count to {capacity}."
         outcome = {
@@ -219,8 +239,8 @@ class ApplicationAutoScaling(JsonService):
         namespace, resource, dimension = key
         kind = kind_of(key)
         if kind is None:
-            known = " and ".join(other.dimension for other in (VARIANT, PROVISIONED_CONCURRENCY))
-            raise validation_error(f"The embedded AWS scales {known} only.")
+            dimensions = " and ".join(other.dimension for other in (VARIANT, PROVISIONED_CONCURRENCY))
+            raise validation_error(f"The embedded AWS scales {dimensions} only.")
         parts = kind.parts(resource)
         if parts is None:
             raise validation_error(f"Unsupported resource ID: {resource}")

@@ -75,8 +75,14 @@ class Account:
 
         Parameters
         ----------
+        role_arn
+            The role.
+        service
+            The service, without ``.amazonaws.com``.
+        session_name
+            What the session's ARN ends with.
         source
-            The service's resource that it does so for.
+            The service's resource that it does so for, as in the second half of its ARN.
 
         Raises
         ------

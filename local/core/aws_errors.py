@@ -15,7 +15,7 @@ CALL_FAILED_AS_ROLE = (*CALL_FAILED, ServiceError)
 
 
 @contextmanager
-def translated(translate: Callable[[str], Exception]) -> Iterator[None]:
+def translate_failures(translate: Callable[[str], Exception]) -> Iterator[None]:
     """Raise another error in place of a failed call.
 
     Parameters

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from local.core.errors import NotFoundError
-from local.core.json_service import Parameters, page
+from local.core.json_service import Parameters, cut_page
 from local.core.names import arn
 
 T = TypeVar("T")
@@ -50,5 +50,5 @@ def list_newest(records: Iterable[Parameters], p: Parameters, member: str, field
     """
     named = [record for record in records if p.get("NameContains", "") in record[fields[0]]]
     named.sort(key=lambda record: record["CreationTime"], reverse=True)
-    items, token = page([{field: record[field] for field in fields} for record in named], p)
+    items, token = cut_page([{field: record[field] for field in fields} for record in named], p)
     return {member: items, **token}

@@ -25,7 +25,13 @@ class Tags:
             self._tags.get(p["ResourceArn"], {}).pop(key, None)
 
     def add(self, resource_arn: str, p: Parameters) -> None:
-        """Take over the ``Tags`` of a request."""
+        """Take over the ``Tags`` of a request.
+
+        Parameters
+        ----------
+        p
+            The request's parameters.
+        """
         self._tags.setdefault(resource_arn, {}).update({tag["Key"]: tag["Value"] for tag in p.get("Tags", ())})
 
     def of(self, resource_arn: str) -> dict[str, str]:

@@ -47,6 +47,11 @@ def resolve_image(p: dict[str, str], caller: Caller) -> dict[str, str]:
     Whoever uses the launch template needs ``ssm:GetParameters`` (Amazon EC2 Auto Scaling guide, "Use AWS Systems
     Manager parameters instead of AMI IDs in launch templates"); the words of the refusal: kent8192/reinhardt-web 2027.
 
+    Parameters
+    ----------
+    p
+        RunInstances' parameters, merged with the launch template.
+
     Raises
     ------
     ServiceError

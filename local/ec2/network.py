@@ -25,30 +25,35 @@ def register() -> None:
     create, update = handlers["create"], handlers["update"]
 
     def create_there(logical_id: str, properties: Parameters, stack: str) -> Created:
-        made: Created = create(logical_id, _in_a_vpc(properties), stack)
+        made: Created = create(logical_id, _add_vpc(properties), stack)
         return made
 
     def update_there(physical_id: str, old: Parameters, new: Parameters, stack: str, *logical_id: str) -> Created:
         own = (ec2._security_groups.get(physical_id) or {}).get("VpcId")
         stays = own and "VpcId" not in old and "VpcId" not in new
-        moved = _in_a_vpc({**new, "VpcId": own} if stays and not new.get("SecurityGroupEgress") else new)
+        moved = _add_vpc({**new, "VpcId": own} if stays and not new.get("SecurityGroupEgress") else new)
         made: Created = update(physical_id, {**old, "VpcId": own}, moved, stack, *logical_id)
         return made
 
     handlers.update(create=create_there, update=update_there)
 
 
-def _in_a_vpc(properties: Parameters) -> Parameters:
+def _add_vpc(properties: Parameters) -> Parameters:
     """Return a template's security group with its VPC; a refusal reads as CloudFormation's event would."""
     if "VpcId" not in properties and properties.get("SecurityGroupEgress"):
         # awsdocs/aws-cloudformation-user-guide, pull request 1277
         raise ValueError("SecurityGroupEgress cannot be specified without VpcId")
     with failed_event("AmazonEC2", "; "):
-        return {**properties, "VpcId": vpc_of(properties.get("VpcId"))}
+        return {**properties, "VpcId": find_vpc(properties.get("VpcId"))}
 
 
-def vpc_of(asked: str | None) -> str:
+def find_vpc(asked: str | None) -> str:
     """Return the VPC that a request means: the one that it names, else the default one.
+
+    Parameters
+    ----------
+    asked
+        The id in the request, None where it names none.
 
     Raises
     ------
@@ -70,6 +75,11 @@ def choose_network(p: dict[str, str]) -> dict[str, str]:
 
     Sources: EC2 API reference, RunInstances ("If you don't specify a subnet ID, we choose a default subnet from your
     default VPC for you") and "Error codes"; QT-DevOps/DevOpsIssues 256 (a group of another VPC, and no subnet).
+
+    Parameters
+    ----------
+    p
+        RunInstances' parameters, merged with the launch template.
 
     Raises
     ------
@@ -105,7 +115,7 @@ def _subnet(asked: str | None) -> dict[str, Any]:
         if subnet is None:
             raise ServiceError("InvalidSubnetID.NotFound", f"The subnet ID '{asked}' does not exist")
         return subnet
-    vpc = vpc_of(None)
+    vpc = find_vpc(None)
     for subnet in ec2._subnets.values():
         if subnet["VpcId"] == vpc and subnet.get("DefaultForAz"):
             return dict(subnet)
@@ -137,7 +147,7 @@ def attach_interface(instance: str) -> str:
     return interface
 
 
-def release(instance: str) -> None:
+def release_resources(instance: str) -> None:
     """Remove the interface and the volumes of an instance that is terminated, as DeleteOnTermination says."""
     for interface in list(ec2._network_interfaces.values()):
         if (interface.get("Attachment") or {}).get("InstanceId") == instance:

@@ -86,8 +86,8 @@ class Ec2Instances:
             "DescribeInstances": self._describe_instances,
             "GetConsoleOutput": self._get_console_output,
             "DescribeSpotInstanceRequests": self._describe_spot_requests,
-            "DescribeNetworkInterfaces": self._describe_what_is_left,
-            "DescribeVolumes": self._describe_what_is_left,
+            "DescribeNetworkInterfaces": self._release_and_describe,
+            "DescribeVolumes": self._release_and_describe,
             "CreateSecurityGroup": self._create_security_group,
             **dict.fromkeys(ORDERS, self._order),
         }
@@ -110,16 +110,16 @@ class Ec2Instances:
         return await self._handle(request.method, request.path, request.headers, body, request.query)
 
     async def _create_security_group(self, request: _Request) -> Response:
-        return await self._forward(request, {**request.p, "VpcId": network.vpc_of(request.p.get("VpcId"))})
+        return await self._forward(request, {**request.p, "VpcId": network.find_vpc(request.p.get("VpcId"))})
 
     async def _describe_instances(self, request: _Request) -> Response:
         status, headers, answer = await self._forward(request)
         if status == 200:
-            answer = INSTANCE.sub(self._with_more, answer.decode()).encode()
+            answer = INSTANCE.sub(self._add_details, answer.decode()).encode()
         return status, headers, answer
 
-    async def _describe_what_is_left(self, request: _Request) -> Response:
-        self._release()
+    async def _release_and_describe(self, request: _Request) -> Response:
+        self._release_terminated()
         return await self._forward(request)
 
     async def _order(self, request: _Request) -> Response:
@@ -142,7 +142,7 @@ class Ec2Instances:
             return error  # type: ignore[no-any-return]
         caller = Caller(request.headers, request.query)
         p = network.choose_network(image.resolve_image(merge_template(request.p, template), caller))
-        is_spot = spot.is_asked(p)
+        is_spot = spot.is_spot(p)
         tagged = _check_permissions(caller, p, is_spot=is_spot)
         status, headers, answer = await self._forward(request, p)
         if status != 200:
@@ -203,18 +203,18 @@ class Ec2Instances:
         answer: Response = ec2._xml(200, "DescribeSpotInstanceRequestsResponse", inner)
         return answer
 
-    def _release(self) -> None:
+    def _release_terminated(self) -> None:
         """Remove what terminated instances leave no longer; they end in threads that see no account."""
         for instance, machine in self._machines.items():
             if machine.is_over and machine.is_terminated:
-                network.release(instance)
+                network.release_resources(instance)
 
     def _boot(self, instance: str, p: dict[str, str]) -> None:
         record = ec2._instances[instance]
         profile = (record.get("IamInstanceProfile") or {}).get("Arn")
         machine = Machine(
             instance,
-            _decoded(p.get("UserData", "")),
+            _decode(p.get("UserData", "")),
             role_of_profile(profile) if profile else None,
             p.get("InstanceInitiatedShutdownBehavior", "stop"),
             self._directory / instance,
@@ -231,10 +231,10 @@ class Ec2Instances:
         machines = [self._machines[instance] for instance in ids if instance in self._machines]
         return [machine for machine in machines if not machine.is_over]
 
-    def _with_more(self, described: re.Match[str]) -> str:
+    def _add_details(self, described: re.Match[str]) -> str:
         """Add the spot request, and why the instance ended."""
         request, machine = self._spot_requests.get(described[1]), self._machines.get(described[1])
-        more = request.of_instance if request else ""
+        more = request.instance_elements if request else ""
         if machine is not None and machine.reason is not None:
             words = REASONS[machine.reason]
             more += f"<stateReason><code>{machine.reason}</code><message>{words}</message></stateReason>"
@@ -265,7 +265,7 @@ def _structure(p: dict[str, str], name: str) -> dict[str, str]:
     return {key.removeprefix(f"{name}."): value for key, value in p.items() if key.startswith(f"{name}.")}
 
 
-def _decoded(user_data: str) -> bytes:
+def _decode(user_data: str) -> bytes:
     try:
         return base64.b64decode(user_data, validate=True)
     except binascii.Error:

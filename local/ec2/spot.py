@@ -15,7 +15,7 @@ SERVICE = "spot.amazonaws.com"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{SERVICE}/AWSServiceRoleForEC2Spot"
 
 
-def is_asked(p: dict[str, str]) -> bool:
+def is_spot(p: dict[str, str]) -> bool:
     """Return whether RunInstances asks for the spot market."""
     return p.get("InstanceMarketOptions.MarketType") == "spot"
 
@@ -69,7 +69,7 @@ class SpotRequest:
         )
 
     @property
-    def of_instance(self) -> str:
+    def instance_elements(self) -> str:
         """What DescribeInstances says of the instance."""
         lifecycle = "<instanceLifecycle>spot</instanceLifecycle>"
         return f"{lifecycle}<spotInstanceRequestId>{self.id}</spotInstanceRequestId>"

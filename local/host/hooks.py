@@ -47,7 +47,13 @@ PASSED_ROLES = {
 
 
 def register(sagemaker: SageMaker, runtime: SageMakerRuntime, scaling: ApplicationAutoScaling) -> None:
-    """Add the services to ministack's tables."""
+    """Add the services to ministack's tables.
+
+    Parameters
+    ----------
+    sagemaker, runtime, scaling
+        Their handlers answer the requests.
+    """
     app.SERVICE_HANDLERS["sagemaker"] = _check_pass_role(sagemaker.handle)
     app.SERVICE_HANDLERS["sagemaker-runtime"] = runtime.handle
     app.SERVICE_HANDLERS["application-autoscaling"] = scaling.handle
@@ -89,8 +95,8 @@ def _name_resource_before(extract: Callable[..., str]) -> Callable[..., str]:
             return f"{prefix}:endpoint/{match[1]}" if match else "*"
         if service == "sagemaker":
             return _sagemaker_resource(prefix, body)
-        if found := iam.resource_of(service, headers, body, region, account):
-            return found
+        if resource := iam.resource_of(service, headers, body, region, account):
+            return resource
         return extract(service, method, path, headers, body, query, region, account)
 
     return name_resource

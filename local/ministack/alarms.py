@@ -16,7 +16,7 @@ from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
 from local.core.json_service import Parameters, service_model
-from local.ministack.cloudformation import converted
+from local.ministack.cloudformation import convert
 
 QUERIES = service_model("cloudwatch").shape_for("MetricDataQueries")
 
@@ -54,8 +54,8 @@ class AlarmEvaluation:
     def register(self) -> None:
         """Replace ministack's record of a template's alarm, and its evaluation of alarms."""
         cloudwatch._describe_alarms = self._evaluate_watched_before(cloudwatch._describe_alarms)
-        provisioners._cw_metric_alarm_record = self._with_metric_math(provisioners._cw_metric_alarm_record)
-        cloudwatch._evaluate_alarm = self._leave_others(cloudwatch._evaluate_alarm)
+        provisioners._cw_metric_alarm_record = self._record_metric_math(provisioners._cw_metric_alarm_record)
+        cloudwatch._evaluate_alarm = self._evaluate_instead(cloudwatch._evaluate_alarm)
 
     @contextmanager
     def watched(self, names: Collection[str], scale: float) -> Iterator[None]:
@@ -75,7 +75,7 @@ class AlarmEvaluation:
             for name in names:
                 self._scales.pop(name, None)
 
-    def _with_metric_math(
+    def _record_metric_math(
         self, record: Callable[[str, Parameters], Parameters]
     ) -> Callable[[str, Parameters], Parameters]:
         def record_alarm(name: str, properties: Parameters) -> Parameters:
@@ -91,14 +91,14 @@ class AlarmEvaluation:
 
         return record_alarm
 
-    def _leave_others(self, evaluate_otherwise: Callable[[Parameters], None]) -> Callable[[Parameters], None]:
+    def _evaluate_instead(self, evaluate_otherwise: Callable[[Parameters], None]) -> Callable[[Parameters], None]:
         def evaluate(alarm: Parameters) -> None:
             name, now = alarm["AlarmName"], time.time()
             scale = self._scales.get(name, 1.0)
             if alarm.get("ComparisonOperator") not in COMPARISONS:
                 evaluate_otherwise(alarm)
             elif now >= self._changed.get(name, 0.0) + _period(alarm) / scale:
-                _enter(alarm, state_of(alarm, now, scale))
+                _enter(alarm, compute_state(alarm, now, scale))
 
         return evaluate
 
@@ -118,7 +118,7 @@ def _record_math(record: Callable[[str, Parameters], Parameters], name: str, pro
     alarm = record(name, {**own, "MetricName": "-", "Namespace": "-"})
     for member in ("MetricName", "Namespace", "Statistic", "Period", "Dimensions"):
         alarm.pop(member, None)
-    return {**alarm, "Metrics": converted(QUERIES, properties["Metrics"])}
+    return {**alarm, "Metrics": convert(QUERIES, properties["Metrics"])}
 
 
 def _enter(alarm: Parameters, state: str | None) -> None:
@@ -133,18 +133,22 @@ def _enter(alarm: Parameters, state: str | None) -> None:
     cloudwatch._evaluate_parent_alarms(alarm)
 
 
-def state_of(alarm: Parameters, now: float, scale: float = 1.0) -> str | None:
+def compute_state(alarm: Parameters, now: float, scale: float = 1.0) -> str | None:
     """Return the state of an alarm at a moment, None where it keeps the one that it has.
 
     Periods are counted back from now instead of from the full minute, so that nobody waits for a minute to end.
 
     Parameters
     ----------
+    alarm
+        ministack's record of it.
+    now
+        Seconds since 1970.
     scale
         How many of the alarm's seconds pass in a second of `now`.
     """
     periods = int(alarm["EvaluationPeriods"])
-    values = [value(alarm, start, end) for start, end in _windows(alarm, now, periods, scale)]
+    values = [compute_value(alarm, start, end) for start, end in _windows(alarm, now, periods, scale)]
     treatment = alarm.get("TreatMissingData", "missing")
     if all(point is None for point in values) and treatment not in ("breaching", "notBreaching"):
         return None if treatment == "ignore" else "INSUFFICIENT_DATA"
@@ -164,8 +168,13 @@ def _period(alarm: Parameters) -> float:
     return float(max(stats, default=alarm.get("Period", 60)))
 
 
-def value(alarm: Parameters, start: float, end: float) -> float | None:
+def compute_value(alarm: Parameters, start: float, end: float) -> float | None:
     """Return what an alarm compares in one period; None where there is no data.
+
+    Parameters
+    ----------
+    start, end
+        Of the period, in seconds since 1970.
 
     Raises
     ------

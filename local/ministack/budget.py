@@ -8,7 +8,7 @@ from ministack.services.cloudformation import provisioners
 
 from local.core.json_service import Parameters, service_model
 from local.core.names import ACCOUNT
-from local.ministack.cloudformation import Created, converted
+from local.ministack.cloudformation import Created, convert
 
 TYPE = "AWS::Budgets::Budget"
 NAME_LENGTH = 100
@@ -39,7 +39,7 @@ def _delete(physical_id: str, properties: Parameters) -> None:
 def _put(name: str, properties: Parameters) -> Created:
     request = {**properties, "AccountId": ACCOUNT, "Budget": {**properties["Budget"], "BudgetName": name}}
     answer: tuple[int, Any, bytes] = budgets._create_budget(
-        converted(MODEL.operation_model("CreateBudget").input_shape, request)
+        convert(MODEL.operation_model("CreateBudget").input_shape, request)
     )
     if answer[0] >= 400:
         raise ValueError(f"{TYPE}: {json.loads(answer[2]).get('message')}")

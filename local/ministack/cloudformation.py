@@ -33,8 +33,17 @@ def run_on_worker_threads(types: set[str]) -> None:
     stacks._runs_on_worker_thread = lambda name: name in types or blocks(name)
 
 
-def after(name: str, complete: Callable[[Created, Parameters, Parameters], Created]) -> None:
-    """Have `complete` finish what a type's handlers have done; given the old properties, {} on create, and the new."""
+def complete_after(name: str, complete: Callable[[Created, Parameters, Parameters], Created]) -> None:
+    """Finish what ministack's handlers of a type have done.
+
+    Parameters
+    ----------
+    name
+        The type, for example ``AWS::SNS::Topic``.
+    complete
+        Takes what the handler returned, the old properties, {} on create, and the new ones; returns what CloudFormation
+        is to see.
+    """
     handlers: dict[str, Any] = provisioners._RESOURCE_HANDLERS[name]
     create, update = handlers["create"], handlers["update"]
 
@@ -49,19 +58,26 @@ def after(name: str, complete: Callable[[Created, Parameters, Parameters], Creat
     handlers.update(create=create_and_complete, update=update_and_complete)
 
 
-def converted(shape: Any, value: Any) -> Any:
+def convert(shape: Any, value: Any) -> Any:
     """Return a template's value with the types of the API: CloudFormation takes numbers and booleans as strings.
 
     Members that the API does not know are left in place, for the API's own validation to name.
+
+    Parameters
+    ----------
+    shape
+        Of botocore's service model.
+    value
+        The template's, with the members of the shape.
     """
     match shape.type_name:
         case "structure":
-            known = shape.members
-            return {k: converted(known[k], v) if k in known else v for k, v in value.items()}
+            members = shape.members
+            return {k: convert(members[k], v) if k in members else v for k, v in value.items()}
         case "list":
-            return [converted(shape.member, item) for item in value]
+            return [convert(shape.member, item) for item in value]
         case "map":
-            return {k: converted(shape.value, v) for k, v in value.items()}
+            return {k: convert(shape.value, v) for k, v in value.items()}
         case "integer" | "long":
             return int(value)
         case "float" | "double":
@@ -127,7 +143,7 @@ class ResourceType(ABC):
         shape = self.service.model.operation_model(operation).input_shape
         with failed_event(self.service.name):
             try:
-                return self.service.call(operation, converted(shape, properties))
+                return self.service.call(operation, convert(shape, properties))
             except (TypeError, ValueError) as error:
                 raise ValueError(f"Invalid property value: {error}") from error
 

@@ -56,7 +56,17 @@ def _universal(account: Account, invoke: Callable[..., None]) -> Callable[..., N
 
 
 def call(account: Account, target: Record, service: str, operation: str) -> None:
-    """Call an operation with the rights of the target's role; a refusal is logged, as a failed invocation is on AWS."""
+    """Call an operation with the rights of the target's role; a refusal is logged, as a failed invocation is on AWS.
+
+    Parameters
+    ----------
+    account
+        Knows the role.
+    target
+        The schedule's, with ``RoleArn`` and ``Input``.
+    service, operation
+        As the target's ARN spells them.
+    """
     request = {name[0].lower() + name[1:]: value for name, value in json.loads(target.get("Input") or "{}").items()}
     try:
         role = account.assume(target["RoleArn"], "scheduler", "Scheduler", source="schedule-group/default")

@@ -9,7 +9,7 @@ import uuid
 from ministack.services.cloudformation import provisioners
 
 from local.core.json_service import JsonService, Parameters
-from local.ministack.cloudformation import Created, ResourceType, converted
+from local.ministack.cloudformation import Created, ResourceType, convert
 
 SUFFIX_LENGTH = 13
 """What CloudFormation appends to the names that it makes."""
@@ -124,7 +124,7 @@ class _Endpoint(_Named):
     def _policy(self, properties: Parameters) -> Parameters:
         shape = self.service.model.operation_model("UpdateEndpoint").input_shape
         members = getattr(shape, "members", {})
-        policy: Parameters = converted(members["DeploymentConfig"], properties.get("DeploymentConfig", {}))
+        policy: Parameters = convert(members["DeploymentConfig"], properties.get("DeploymentConfig", {}))
         return policy
 
     def delete(self, physical_id: str, properties: Parameters) -> None:

@@ -74,7 +74,7 @@ class SageMaker(JsonService):
         """Start an endpoint in the background."""
         name = p["EndpointName"]
         deployment = self._configurations.deployment(p["EndpointConfigName"])
-        endpoint = Endpoint(name, self._launcher, self._updates, _announce, config_name=deployment.name)
+        endpoint = Endpoint(name, self._launcher, self._updates, _publish_state, config_name=deployment.name)
         self._check_policy(endpoint, deployment, frozenset(), p.get("DeploymentConfig"))
         if name in self.endpoints:
             raise validation_error(f'Cannot create already existing endpoint "{endpoint.arn}".')
@@ -90,7 +90,7 @@ class SageMaker(JsonService):
         deployment = self._configurations.deployment(p["EndpointConfigName"])
         endpoint.require_idle()
         self._refuse_to_break_scaling(endpoint, deployment)
-        retained = _retained(p)
+        retained = _read_retained(p)
         config = endpoint.deployment_config if p.get("RetainDeploymentConfig") else p.get("DeploymentConfig")
         self._check_policy(endpoint, deployment, retained, config)
         endpoint.deployment_config = config
@@ -183,7 +183,7 @@ class SageMaker(JsonService):
                     rest[endpoint.name] = time.monotonic() + HEAL_PAUSE_SECONDS
 
 
-def _announce(endpoint: Endpoint, status: str) -> None:
+def _publish_state(endpoint: Endpoint, status: str) -> None:
     """Publish an endpoint's new state.
 
     Source: SageMaker guide, "Events that Amazon SageMaker AI sends to Amazon EventBridge".
@@ -205,7 +205,7 @@ def _announce(endpoint: Endpoint, status: str) -> None:
     notifications.publish_event("aws.sagemaker", "SageMaker Endpoint State Change", endpoint.arn, detail)
 
 
-def _retained(p: Parameters) -> frozenset[str]:
+def _read_retained(p: Parameters) -> frozenset[str]:
     """Return the variant properties that an update keeps (the words of the refusals are our own)."""
     retains, excluded = p.get("RetainAllVariantProperties", False), p.get("ExcludeRetainedVariantProperties", ())
     kinds = {entry["VariantPropertyType"] for entry in excluded}

@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
-from local.core.aws_errors import translated
+from local.core.aws_errors import translate_failures
 from local.core.errors import InstanceError
 from local.core.s3_objects import download_object, split_uri
 from local.sagemaker.endpoint.extraction import extract
@@ -22,6 +22,8 @@ def install_artifact(s3: Any, url: str, directory: Path, timeout: float) -> None
         Client that holds the model's execution role.
     url
         ``s3://bucket/key``.
+    directory
+        Which exists; the archive itself is kept beside it meanwhile.
     timeout
         Seconds for both, ``ModelDataDownloadTimeoutInSeconds``.
 
@@ -33,7 +35,7 @@ def install_artifact(s3: Any, url: str, directory: Path, timeout: float) -> None
     """
     deadline = time.monotonic() + timeout
     with tempfile.TemporaryFile(dir=directory.parent) as archive:
-        with translated(lambda words: InstanceError(_download_failure(url, words))):
+        with translate_failures(lambda words: InstanceError(_download_failure(url, words))):
             download_object(s3, *split_uri(url), archive, lambda: _check(deadline, url))
         archive.seek(0)
         try:

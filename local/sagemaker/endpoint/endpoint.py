@@ -14,7 +14,7 @@ from local.sagemaker.endpoint.blue_green import BlueGreen
 from local.sagemaker.endpoint.configurations import Deployment
 from local.sagemaker.endpoint.instance import InstanceSpec
 from local.sagemaker.endpoint.launcher import FleetLauncher
-from local.sagemaker.endpoint.variant import Pending, Variant
+from local.sagemaker.endpoint.variant import PendingDeployment, Variant
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Endpoint:
     deployment_config: Mapping[str, Any] | None = None
     capture: Mapping[str, Any] | None = None
     variants: dict[str, Variant] = field(default_factory=dict)
-    pending: Pending | None = None
+    pending: PendingDeployment | None = None
     created: float = field(default_factory=time.time)
     modified: float = field(default_factory=time.time)
 
@@ -104,7 +104,7 @@ class Endpoint:
         if self.status in ("Creating", "Updating", "Deleting"):
             raise validation_error(f'Cannot update in-progress endpoint "{self.arn}".')
 
-    def choose(self, name: str | None) -> Variant:
+    def choose_variant(self, name: str | None) -> Variant:
         """Choose the variant of a request: the one it targets, else by weight; in an update, old or new by share.
 
         Raises
@@ -118,10 +118,10 @@ class Endpoint:
         if name is None:
             weights = [variant.weight or 1e-9 for variant in variants.values()]
             return random.choices(list(variants.values()), weights)[0]  # noqa: S311
-        known = {**self.variants, **variants}
-        if name not in known:
+        targets = {**self.variants, **variants}
+        if name not in targets:
             raise ServiceError("ValidationError", f"Variant {name} not found for endpoint {self.name}.")
-        return known[name]
+        return targets[name]
 
     def count_serving(self, name: str) -> int:
         """Return how many instances serve a variant, in an update those of both fleets."""
@@ -136,6 +136,10 @@ class Endpoint:
 
         Parameters
         ----------
+        status
+            ``Creating``, ``Updating`` or ``Deleting``.
+        change
+            Makes the change; an InstanceError or a DeploymentError becomes the FailureReason.
         fails_silently
             Tells whether a failure leaves no FailureReason.
         """
@@ -169,6 +173,8 @@ class Endpoint:
 
         Parameters
         ----------
+        deployment
+            The configuration with its models.
         retained
             Variant properties that an existing variant keeps (``DesiredInstanceCount``, ``DesiredWeight``).
 
@@ -181,7 +187,7 @@ class Endpoint:
         started = time.monotonic()
         if self.variants:
             self.updates.start(self.deployment_config or {})
-        new = Pending(deployment.name)
+        new = PendingDeployment(deployment.name)
         try:
             for config in deployment.config["ProductionVariants"]:
                 variant = self._make_variant(config, deployment, retained)

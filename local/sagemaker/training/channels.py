@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from local.core.aws_errors import translated
+from local.core.aws_errors import translate_failures
 from local.core.errors import JobError
 from local.core.s3_objects import download_object, list_objects, split_uri
 
@@ -85,7 +85,7 @@ def download_channel(s3: Any, channel: Mapping[str, Any], directories: list[Path
         f"ClientError: Data download failed:Failed to download data from {uri}. Please ensure that the role "
         f'"{role}" has "s3:ListBucket" and "s3:GetObject" permissions there.'
     )
-    with translated(lambda words: JobError(f"{failure} {words}")):
+    with translate_failures(lambda words: JobError(f"{failure} {words}")):
         keys = list_objects(s3, uri)
         if not keys:
             raise JobError(f'ClientError: Data download failed:No S3 objects found under S3 URL "{uri}".')

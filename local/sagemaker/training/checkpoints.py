@@ -8,7 +8,7 @@ fetched. All hosts of a job share one prefix, so a file that two of them write i
 from pathlib import Path
 from typing import Any
 
-from local.core.aws_errors import translated
+from local.core.aws_errors import translate_failures
 from local.core.errors import JobError
 from local.core.s3_objects import list_objects, split_uri, upload_object
 from local.sagemaker.training.channels import download_prefix
@@ -46,7 +46,7 @@ class Checkpoints:
             The role may not.
         """
         failure = f"ClientError: Checkpoint download failed from {self._uri}"
-        with translated(lambda words: JobError(f"{failure}: {words}")):
+        with translate_failures(lambda words: JobError(f"{failure}: {words}")):
             keys = list_objects(self._s3, self._uri)
             for folder in self._folders:
                 download_prefix(self._s3, self._uri, keys, folder)
@@ -60,7 +60,8 @@ class Checkpoints:
         JobError
             The role may not.
         """
-        with translated(lambda words: JobError(f"ClientError: Checkpoint upload failed to {self._uri}: {words}")):
+        failure = f"ClientError: Checkpoint upload failed to {self._uri}"
+        with translate_failures(lambda words: JobError(f"{failure}: {words}")):
             for folder, pushed in self._folders.items():
                 files = _survey(folder)
                 for name in sorted(name for name, signature in files.items() if pushed.get(name) != signature):

@@ -241,7 +241,7 @@ class TrainingJob:
         started = time.monotonic()
         deadline = started + self.request["StoppingCondition"].get("MaxRuntimeInSeconds", 86400) - self._trained
         outcome, kill_at, sync_at = "Completed", math.inf, started
-        while not _over(hosts) and (now := time.monotonic()) < kill_at:
+        while not _are_over(hosts) and (now := time.monotonic()) < kill_at:
             if kill_at == math.inf and (asked := self._asked_to_end(now - started, now > deadline)):
                 outcome, kill_at = asked, now + self._grace
                 for host in hosts:
@@ -284,7 +284,7 @@ class TrainingJob:
         self.modified = now
 
 
-def _over(hosts: list[TrainingHost]) -> bool:
+def _are_over(hosts: list[TrainingHost]) -> bool:
     """Return whether all containers have ended, or one has failed: SageMaker then ends the others."""
     statuses = [host.status for host in hosts]
     return None not in statuses or any(statuses)

@@ -7,7 +7,7 @@ from typing import Any
 from local.core.account import Account
 from local.core.errors import ServiceError, validation_error
 from local.core.json_service import Parameters
-from local.core.listing import listed
+from local.core.listing import list_jobs
 from local.core.tags import Tags
 from local.sagemaker.training.job import GRACE_SECONDS, Logs, TrainingJob
 from local.sagemaker.training.request import check_data, check_request
@@ -116,7 +116,7 @@ class TrainingJobs:
     def list_training_jobs(self, p: Parameters) -> Parameters:
         """List jobs."""
         jobs = [job.describe() for job in list(self._jobs.values())]
-        return listed(jobs, p, "TrainingJob", "TrainingJobSummaries", SUMMARY)
+        return list_jobs(jobs, p, "TrainingJob", "TrainingJobSummaries", SUMMARY)
 
     def stop_training_job(self, p: Parameters) -> None:
         """Send a job SIGTERM in the background, and SIGKILL after the grace."""

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
-from local.core.aws_errors import translated
+from local.core.aws_errors import translate_failures
 from local.core.errors import JobError
 from local.core.s3_objects import upload_object
 
@@ -31,6 +31,13 @@ def require_key(kms: Any, job: Mapping[str, Any]) -> None:
     """Refuse a key for the output that the role may not encrypt with.
 
     Source: SageMaker guide, "SageMaker AI roles", CreateTrainingJob API. The words are not known to be AWS's.
+
+    Parameters
+    ----------
+    kms
+        Client that holds the job's role.
+    job
+        ``CreateTrainingJob``'s parameters.
 
     Raises
     ------
@@ -76,12 +83,12 @@ def upload_outputs(s3: Any, job: Mapping[str, Any], models: list[Path], outputs:
             f"ClientError: Artifact upload failed:Failed to upload to {uri}. Please ensure that the role "
             f'"{job["RoleArn"]}" has "s3:PutObject" permissions there.'
         )
-        _upload(s3, uri, _merged(folders), job["OutputDataConfig"].get("KmsKeyId"), failure)
+        _upload(s3, uri, _merge(folders), job["OutputDataConfig"].get("KmsKeyId"), failure)
 
 
 def _upload(s3: Any, uri: str, files: Mapping[str, Path], kms_key: str | None, failure: str) -> None:
     """Upload files as one archive, or one by one where the address is a folder's."""
-    with translated(lambda words: JobError(f"{failure} {words}")):
+    with translate_failures(lambda words: JobError(f"{failure} {words}")):
         if uri.endswith("/"):
             for name, path in files.items():
                 with path.open("rb") as file:
@@ -92,7 +99,7 @@ def _upload(s3: Any, uri: str, files: Mapping[str, Path], kms_key: str | None, f
                 upload_object(s3, uri, archive, kms_key)
 
 
-def _merged(folders: list[Path]) -> dict[str, Path]:
+def _merge(folders: list[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):

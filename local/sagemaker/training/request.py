@@ -48,6 +48,13 @@ def check_request(job: Mapping[str, Any]) -> None:
 def check_data(job: Mapping[str, Any], account: Account) -> None:
     """Refuse a role that cannot be assumed, and channels in which that role finds nothing.
 
+    Parameters
+    ----------
+    job
+        ``CreateTrainingJob``'s parameters.
+    account
+        Knows the role, and gives access to S3 as that role.
+
     Raises
     ------
     ServiceError

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from local.core.errors import ServiceError, validation_error
 from local.core.json_service import Parameters
-from local.core.listing import listed
+from local.core.listing import list_jobs
 from local.core.tags import Tags
 from local.sagemaker.tuning.job import Launcher, TuningJob
 from local.sagemaker.tuning.search import find_range_problems, grid_size
@@ -80,7 +80,7 @@ class TuningJobs:
         """List tuning jobs."""
         described = [job.describe() for job in list(self._jobs.values())]
         shown = [{**job, **job[f"{KIND}Config"]} for job in described]
-        return listed(shown, p, KIND, f"{KIND}Summaries", SUMMARY)
+        return list_jobs(shown, p, KIND, f"{KIND}Summaries", SUMMARY)
 
     def list_training_jobs_for_hyper_parameter_tuning_job(self, p: Parameters) -> Parameters:
         """List a tuning job's training jobs; those without an objective's value come last when that sorts."""
@@ -89,7 +89,7 @@ class TuningJobs:
         last = float("inf" if p.get("SortOrder") == "Ascending" else "-inf")
         for job in jobs:
             job["Objective"] = job.get("FinalHyperParameterTuningJobObjectiveMetric", {}).get("Value", last)
-        return listed(jobs, p, "TrainingJob", "TrainingJobSummaries", shown)
+        return list_jobs(jobs, p, "TrainingJob", "TrainingJobSummaries", shown)
 
     def stop_hyper_parameter_tuning_job(self, p: Parameters) -> None:
         """Stop a tuning job's training jobs, and start no more."""

@@ -75,7 +75,7 @@ def grid_size(ranges: Ranges) -> int:
     return math.prod(len(entry["Values"]) for entry in ranges.get("CategoricalParameterRanges", ()))
 
 
-def candidates(ranges: Ranges, strategy: str, seed: int | None) -> Iterator[dict[str, str]]:
+def generate_candidates(ranges: Ranges, strategy: str, seed: int | None) -> Iterator[dict[str, str]]:
     """Yield hyperparameters to try: every combination with ``Grid``, else random ones without end.
 
     Parameters
