@@ -85,12 +85,12 @@ class ApplicationAutoScaling(JsonService):
         self._sagemaker = sagemaker
         self._account = account
 
-    def register_scalable_target(self, p: Parameters) -> Parameters:
+    def register_scalable_target(self, request: Parameters) -> Parameters:
         """Register a resource, or change its bounds."""
-        key = _key(p)
+        key = _key(request)
         kind = self._require(key)
         registered = self.targets.get(key, {})
-        if not registered and not {"MinCapacity", "MaxCapacity"} <= p.keys():
+        if not registered and not {"MinCapacity", "MaxCapacity"} <= request.keys():
             raise validation_error("MinCapacity and MaxCapacity must be specified for a new scalable target.")
         target = {
             "ScalableTargetARN": (
@@ -98,33 +98,33 @@ class ApplicationAutoScaling(JsonService):
             ),
             "CreationTime": time.time(),
             **registered,
-            **{name: value for name, value in p.items() if name not in ("Tags", "RoleARN")},
+            **{name: value for name, value in request.items() if name not in ("Tags", "RoleARN")},
             "RoleARN": kind.role_arn,
         }
         if target["MinCapacity"] > target["MaxCapacity"]:
             raise validation_error("Maximum capacity cannot be less than minimum capacity.")
-        if ":role/aws-service-role/" in p.get("RoleARN", ""):
-            self._require_role(p["RoleARN"])
+        if ":role/aws-service-role/" in request.get("RoleARN", ""):
+            self._require_role(request["RoleARN"])
         self._make_service_linked_role(kind)
         self.targets[key] = target
         self._bring_into_bounds(key, target)
         return {"ScalableTargetARN": target["ScalableTargetARN"]}
 
-    def describe_scalable_targets(self, p: Parameters) -> Parameters:
+    def describe_scalable_targets(self, request: Parameters) -> Parameters:
         """List scalable targets."""
         targets = [
             target
             for (namespace, resource, dimension), target in self.targets.items()
-            if namespace == p["ServiceNamespace"]
-            and resource in p.get("ResourceIds", [resource])
-            and dimension == p.get("ScalableDimension", dimension)
+            if namespace == request["ServiceNamespace"]
+            and resource in request.get("ResourceIds", [resource])
+            and dimension == request.get("ScalableDimension", dimension)
         ]
-        items, token = cut_page(targets, p)
+        items, token = cut_page(targets, request)
         return {"ScalableTargets": items, **token}
 
-    def deregister_scalable_target(self, p: Parameters) -> None:
+    def deregister_scalable_target(self, request: Parameters) -> None:
         """Deregister a resource, and delete its policies and scheduled actions."""
-        key = _key(p)
+        key = _key(request)
         if key not in self.targets:
             raise _not_found("No scalable target found", key)
         for target, name in [policy for policy in self.policies if policy[0] == key]:
@@ -132,20 +132,20 @@ class ApplicationAutoScaling(JsonService):
         self._schedule.forget(key)
         del self.targets[key]
 
-    def put_scaling_policy(self, p: Parameters) -> Parameters:
+    def put_scaling_policy(self, request: Parameters) -> Parameters:
         """Create or change a target-tracking policy, with its two alarms."""
-        key, name = _key(p), p["PolicyName"]
+        key, name = _key(request), request["PolicyName"]
         if key not in self.targets:
             raise _not_found("No scalable target registered", key)
-        config = p.get("TargetTrackingScalingPolicyConfiguration", {})
+        config = request.get("TargetTrackingScalingPolicyConfiguration", {})
         metric = config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
         kind = self._require(key)
-        if p.get("PolicyType") != "TargetTrackingScaling" or metric not in kind.metrics:
+        if request.get("PolicyType") != "TargetTrackingScaling" or metric not in kind.metrics:
             metrics = " or ".join(kind.metrics)
             raise validation_error(f"The embedded AWS knows TargetTrackingScaling on {metrics} only.")
         before = self.policies.get((key, name))
         shown = {
-            **p,
+            **request,
             "CreationTime": before.shown["CreationTime"] if before else time.time(),
             "PolicyARN": before.shown["PolicyARN"] if before else _policy_arn(key, name),
             "Alarms": before.shown["Alarms"] if before else _alarms(key),
@@ -164,38 +164,38 @@ class ApplicationAutoScaling(JsonService):
         self._put_alarms(key, shown)
         return {"PolicyARN": shown["PolicyARN"], "Alarms": shown["Alarms"]}
 
-    def describe_scaling_policies(self, p: Parameters) -> Parameters:
+    def describe_scaling_policies(self, request: Parameters) -> Parameters:
         """List policies."""
         policies = [
             policy.shown
             for ((namespace, resource, dimension), name), policy in self.policies.items()
-            if namespace == p["ServiceNamespace"]
-            and resource == p.get("ResourceId", resource)
-            and dimension == p.get("ScalableDimension", dimension)
-            and name in p.get("PolicyNames", [name])
+            if namespace == request["ServiceNamespace"]
+            and resource == request.get("ResourceId", resource)
+            and dimension == request.get("ScalableDimension", dimension)
+            and name in request.get("PolicyNames", [name])
         ]
-        items, token = cut_page(policies, p)
+        items, token = cut_page(policies, request)
         return {"ScalingPolicies": items, **token}
 
-    def delete_scaling_policy(self, p: Parameters) -> None:
+    def delete_scaling_policy(self, request: Parameters) -> None:
         """Delete a policy and its alarms."""
-        key, name = _key(p), p["PolicyName"]
+        key, name = _key(request), request["PolicyName"]
         if (key, name) not in self.policies:
             raise _not_found(f"No scaling policy found for policy name: {name}", key)
         self._delete_policy(key, name)
 
-    def describe_scaling_activities(self, p: Parameters) -> Parameters:
+    def describe_scaling_activities(self, request: Parameters) -> Parameters:
         """List scaling activities, newest first."""
         activities = [
             activity
             for activity in reversed(self._activities)
-            if activity["ServiceNamespace"] == p["ServiceNamespace"]
-            and activity["ResourceId"] == p.get("ResourceId", activity["ResourceId"])
+            if activity["ServiceNamespace"] == request["ServiceNamespace"]
+            and activity["ResourceId"] == request.get("ResourceId", activity["ResourceId"])
         ]
-        items, token = cut_page(activities, p)
+        items, token = cut_page(activities, request)
         return {"ScalingActivities": items, **token}
 
-    def list_tags_for_resource(self, p: Parameters) -> Parameters:
+    def list_tags_for_resource(self, request: Parameters) -> Parameters:
         """Return no tags: targets carry none here."""
         return {"Tags": {}}
 
@@ -337,8 +337,8 @@ class ApplicationAutoScaling(JsonService):
         self._account.client("cloudwatch").delete_alarms(AlarmNames=policy.alarms)
 
 
-def _key(p: Parameters) -> TargetKey:
-    return p["ServiceNamespace"], p["ResourceId"], p["ScalableDimension"]
+def _key(request: Parameters) -> TargetKey:
+    return request["ServiceNamespace"], request["ResourceId"], request["ScalableDimension"]
 
 
 def _not_found(what: str, key: TargetKey) -> NotFoundError:

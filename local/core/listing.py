@@ -13,14 +13,16 @@ FILTERS = {
 """Bounds of a listing: the member they bound, and 1 where that must be later, -1 where earlier."""
 
 
-def list_jobs(jobs: Iterable[Parameters], p: Parameters, kind: str, member: str, fields: Iterable[str]) -> Parameters:
+def list_jobs(
+    jobs: Iterable[Parameters], request: Parameters, kind: str, member: str, fields: Iterable[str]
+) -> Parameters:
     """Return one page of a listing, the newest first unless the request sorts otherwise.
 
     Parameters
     ----------
     jobs
         Their descriptions.
-    p
+    request
         The request's parameters.
     kind
         What the members for name and status begin with, for example ``TrainingJob``.
@@ -30,17 +32,17 @@ def list_jobs(jobs: Iterable[Parameters], p: Parameters, kind: str, member: str,
         What is shown of each job that has it.
     """
     name, status = f"{kind}Name", f"{kind}Status"
-    matching = [job for job in jobs if _matches(job, p, name, status)]
+    matching = [job for job in jobs if _matches(job, request, name, status)]
     orders = {"Name": name, "Status": status, "FinalObjectiveMetricValue": "Objective"}
-    order = orders.get(p.get("SortBy", ""), "CreationTime")
-    matching.sort(key=lambda job: job[order], reverse=p.get("SortOrder", "Descending") == "Descending")
-    items, token = cut_page([{field: job[field] for field in fields if field in job} for job in matching], p)
+    order = orders.get(request.get("SortBy", ""), "CreationTime")
+    matching.sort(key=lambda job: job[order], reverse=request.get("SortOrder", "Descending") == "Descending")
+    items, token = cut_page([{field: job[field] for field in fields if field in job} for job in matching], request)
     return {member: items, **token}
 
 
-def _matches(job: Parameters, p: Parameters, name: str, status: str) -> bool:
+def _matches(job: Parameters, request: Parameters, name: str, status: str) -> bool:
     """Return whether a job passes the filters of a request."""
-    if p.get("NameContains", "") not in job[name] or p.get("StatusEquals") not in (None, job[status]):
+    if request.get("NameContains", "") not in job[name] or request.get("StatusEquals") not in (None, job[status]):
         return False
-    bounds = ((float(p[bound]), job[field], sign) for bound, (field, sign) in FILTERS.items() if bound in p)
+    bounds = ((float(request[bound]), job[field], sign) for bound, (field, sign) in FILTERS.items() if bound in request)
     return all(bound * sign <= moment * sign for bound, moment, sign in bounds)

@@ -36,19 +36,19 @@ def without_tags(record: Parameters) -> Parameters:
     return {member: value for member, value in record.items() if member != "Tags"}
 
 
-def list_newest(records: Iterable[Parameters], p: Parameters, member: str, fields: tuple[str, ...]) -> Parameters:
+def list_newest(records: Iterable[Parameters], request: Parameters, member: str, fields: tuple[str, ...]) -> Parameters:
     """Return one page of a listing, newest first, filtered by ``NameContains``.
 
     Parameters
     ----------
-    p
+    request
         The request's parameters.
     member
         The answer's member for the page.
     fields
         What is shown of each record; the first is its name.
     """
-    named = [record for record in records if p.get("NameContains", "") in record[fields[0]]]
+    named = [record for record in records if request.get("NameContains", "") in record[fields[0]]]
     named.sort(key=lambda record: record["CreationTime"], reverse=True)
-    items, token = cut_page([{field: record[field] for field in fields} for record in named], p)
+    items, token = cut_page([{field: record[field] for field in fields} for record in named], request)
     return {member: items, **token}

@@ -41,7 +41,7 @@ def _check(properties: Parameters) -> None:
             _value(image.removeprefix(RESOLVE))
 
 
-def resolve_image(p: dict[str, str], caller: Caller) -> dict[str, str]:
+def resolve_image(parameters: dict[str, str], caller: Caller) -> dict[str, str]:
     """Return RunInstances' parameters with an image's id.
 
     Whoever uses the launch template needs ``ssm:GetParameters`` (Amazon EC2 Auto Scaling guide, "Use AWS Systems
@@ -49,7 +49,7 @@ def resolve_image(p: dict[str, str], caller: Caller) -> dict[str, str]:
 
     Parameters
     ----------
-    p
+    parameters
         RunInstances' parameters, merged with the launch template.
 
     Raises
@@ -57,14 +57,14 @@ def resolve_image(p: dict[str, str], caller: Caller) -> dict[str, str]:
     ServiceError
         The caller may not read the parameter, or it names no image.
     """
-    image = p.get("ImageId", "")
+    image = parameters.get("ImageId", "")
     if not image.startswith(RESOLVE):
-        return p
+        return parameters
     name = image.removeprefix(RESOLVE)
     owner = "" if name.startswith(PUBLIC) else ACCOUNT
     if caller.denial("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{owner}:parameter/{name.lstrip('/')}"):
         raise ServiceError("SsmAccessDenied", "Access denied to SSM")
-    return {**p, "ImageId": _value(name)}
+    return {**parameters, "ImageId": _value(name)}
 
 
 def _value(name: str) -> str:

@@ -9,22 +9,22 @@ MEMBERS = ("ImageId", "InstanceType", "KeyName", "UserData", "InstanceInitiatedS
 Template = dict[str, Any]
 
 
-def merge_template(p: dict[str, str], template: Template) -> dict[str, str]:
+def merge_template(parameters: dict[str, str], template: Template) -> dict[str, str]:
     """Return RunInstances' parameters with what they leave to the launch template; one count, as AWS fulfils it.
 
     Parameters
     ----------
-    p
+    parameters
         The request's parameters, as the query protocol spells them.
     template
         The launch template's data, {} without one.
     """
-    merged = {**p, "MinCount": p.get("MaxCount", "1")}
+    merged = {**parameters, "MinCount": parameters.get("MaxCount", "1")}
     for member in MEMBERS:
         if template.get(member):
             merged.setdefault(member, str(template[member]))
     for structure, flatten in STRUCTURES.items():
-        if not any(name.startswith(f"{structure}.") for name in p):
+        if not any(name.startswith(f"{structure}.") for name in parameters):
             merged |= flatten(template)
     return merged
 

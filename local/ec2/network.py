@@ -70,7 +70,7 @@ def find_vpc(asked: str | None) -> str:
     raise ServiceError(NO_DEFAULT_VPC, "No default VPC for this user")
 
 
-def choose_network(p: dict[str, str]) -> dict[str, str]:
+def choose_network(parameters: dict[str, str]) -> dict[str, str]:
     """Return RunInstances' parameters with the subnet and the security groups that EC2 chooses where none is named.
 
     Sources: EC2 API reference, RunInstances ("If you don't specify a subnet ID, we choose a default subnet from your
@@ -78,7 +78,7 @@ def choose_network(p: dict[str, str]) -> dict[str, str]:
 
     Parameters
     ----------
-    p
+    parameters
         RunInstances' parameters, merged with the launch template.
 
     Raises
@@ -86,13 +86,13 @@ def choose_network(p: dict[str, str]) -> dict[str, str]:
     ServiceError
         There is no such subnet or group, or they belong to different VPCs.
     """
-    subnet = _subnet(p.get("SubnetId"))
-    groups = [value for name, value in p.items() if name.startswith("SecurityGroupId.")]
+    subnet = _subnet(parameters.get("SubnetId"))
+    groups = [value for name, value in parameters.items() if name.startswith("SecurityGroupId.")]
     for group in groups:
         _check_group(group, subnet)
     groups = groups or _default_group(subnet["VpcId"])
-    parameters = {f"SecurityGroupId.{number}": group for number, group in enumerate(groups, start=1)}
-    return {**p, "SubnetId": subnet["SubnetId"], **parameters}
+    numbered = {f"SecurityGroupId.{number}": group for number, group in enumerate(groups, start=1)}
+    return {**parameters, "SubnetId": subnet["SubnetId"], **numbered}
 
 
 def _check_group(group: str, subnet: dict[str, Any]) -> None:

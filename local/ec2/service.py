@@ -47,14 +47,14 @@ ORDERS = {"TerminateInstances": ("shutting-down", "terminated"), "StopInstances"
 
 @dataclass(frozen=True)
 class _Request:
-    """A request of the EC2 query protocol; `p` are the parameters in its body."""
+    """A request of the EC2 query protocol; `parameters` are those in its body."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
     query: dict[str, Any]
-    p: dict[str, str]
+    parameters: dict[str, str]
 
 
 class Ec2Instances:
@@ -96,21 +96,23 @@ class Ec2Instances:
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> Response:
         """Answer a request of the EC2 query protocol (ministack's handler signature)."""
-        p = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        request = _Request(method, path, headers, body, query, p)
-        operation = self._operations.get(p.get("Action", ""), self._forward)
+        parameters = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        request = _Request(method, path, headers, body, query, parameters)
+        operation = self._operations.get(parameters.get("Action", ""), self._forward)
         try:
             return await operation(request)
         except ServiceError as error:
             return _refusal(error)
 
-    async def _forward(self, request: _Request, p: dict[str, str] | None = None) -> Response:
+    async def _forward(self, request: _Request, parameters: dict[str, str] | None = None) -> Response:
         """Let ministack answer a request, with other parameters if some are given."""
-        body = request.body if p is None else urlencode(p).encode()
+        body = request.body if parameters is None else urlencode(parameters).encode()
         return await self._handle(request.method, request.path, request.headers, body, request.query)
 
     async def _create_security_group(self, request: _Request) -> Response:
-        return await self._forward(request, {**request.p, "VpcId": network.find_vpc(request.p.get("VpcId"))})
+        return await self._forward(
+            request, {**request.parameters, "VpcId": network.find_vpc(request.parameters.get("VpcId"))}
+        )
 
     async def _describe_instances(self, request: _Request) -> Response:
         status, headers, answer = await self._forward(request)
@@ -125,37 +127,37 @@ class Ec2Instances:
     async def _order(self, request: _Request) -> Response:
         """Stop or terminate instances."""
         status, headers, answer = await self._forward(request)
-        machines = self._machines_of(request.p)
+        machines = self._machines_of(request.parameters)
         if status != 200 or not machines:
             return status, headers, answer
-        now, at_last = ORDERS[request.p["Action"]]
+        now, at_last = ORDERS[request.parameters["Action"]]
         for machine in machines:
             self._enter(machine.instance, now)
             machine.end(at_last)
         return status, headers, _with_state(answer, now)
 
     async def _run_instances(self, request: _Request) -> Response:
-        if earlier := self._earlier_answer(request.p):
+        if earlier := self._earlier_answer(request.parameters):
             return earlier
-        template, _, error = ec2._resolve_launch_template_data(_structure(request.p, "LaunchTemplate"))
+        template, _, error = ec2._resolve_launch_template_data(_structure(request.parameters, "LaunchTemplate"))
         if error:
             return error  # type: ignore[no-any-return]
         caller = Caller(request.headers, request.query)
-        p = network.choose_network(image.resolve_image(merge_template(request.p, template), caller))
-        is_spot = spot.is_spot(p)
-        tagged = _check_permissions(caller, p, is_spot=is_spot)
-        status, headers, answer = await self._forward(request, p)
+        parameters = network.choose_network(image.resolve_image(merge_template(request.parameters, template), caller))
+        is_spot = spot.is_spot(parameters)
+        tagged = _check_permissions(caller, parameters, is_spot=is_spot)
+        status, headers, answer = await self._forward(request, parameters)
         if status != 200:
             return status, headers, answer
         for instance in re.findall(r"<instanceId>(i-[0-9a-f]+)</instanceId>", answer.decode()):
-            self._boot(instance, p)
+            self._boot(instance, parameters)
             self._tag(instance, tagged, is_spot=is_spot)
         response = status, headers, _with_state(answer, "pending")
-        if token := request.p.get("ClientToken"):
-            self._answers[token] = request.p, response
+        if token := request.parameters.get("ClientToken"):
+            self._answers[token] = request.parameters, response
         return response
 
-    def _earlier_answer(self, p: dict[str, str]) -> Response | None:
+    def _earlier_answer(self, parameters: dict[str, str]) -> Response | None:
         """Return the answer to an earlier request with the same client token, None if there was none.
 
         Raises
@@ -163,10 +165,10 @@ class Ec2Instances:
         ServiceError
             That request was another one.
         """
-        if (token := p.get("ClientToken")) not in self._answers:
+        if (token := parameters.get("ClientToken")) not in self._answers:
             return None
         request, answer = self._answers[token]
-        if request != p:
+        if request != parameters:
             words = "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
             raise ServiceError("IdempotentParameterMismatch", words)
         return answer
@@ -181,7 +183,7 @@ class Ec2Instances:
             tags.put_tags(tagged, "spot-instances-request", request.id)
 
     async def _get_console_output(self, request: _Request) -> Response:
-        instance = request.p.get("InstanceId", "")
+        instance = request.parameters.get("InstanceId", "")
         if instance not in self._machines:
             return await self._forward(request)
         output = base64.b64encode(self._machines[instance].console()).decode()
@@ -192,9 +194,9 @@ class Ec2Instances:
 
     async def _describe_spot_requests(self, request: _Request) -> Response:
         """Answer with all requests, or those that are named; filters are refused."""
-        if ec2._parse_filters(request.p):
+        if ec2._parse_filters(request.parameters):
             raise ServiceError("InvalidParameterValue", "The embedded AWS filters no spot requests.")
-        ids = ec2._parse_member_list(request.p, "SpotInstanceRequestId")
+        ids = ec2._parse_member_list(request.parameters, "SpotInstanceRequestId")
         spot_requests = [
             spot_request for spot_request in self._spot_requests.values() if spot_request.id in ids or not ids
         ]
@@ -209,14 +211,14 @@ class Ec2Instances:
             if machine.is_over and machine.is_terminated:
                 network.release_resources(instance)
 
-    def _boot(self, instance: str, p: dict[str, str]) -> None:
+    def _boot(self, instance: str, parameters: dict[str, str]) -> None:
         record = ec2._instances[instance]
         profile = (record.get("IamInstanceProfile") or {}).get("Arn")
         machine = Machine(
             instance,
-            _decode(p.get("UserData", "")),
+            _decode(parameters.get("UserData", "")),
             role_of_profile(profile) if profile else None,
-            p.get("InstanceInitiatedShutdownBehavior", "stop"),
+            parameters.get("InstanceInitiatedShutdownBehavior", "stop"),
             self._directory / instance,
             self._account,
             self._python,
@@ -226,8 +228,8 @@ class Ec2Instances:
         _set_state(record, "pending")
         machine.begin()
 
-    def _machines_of(self, p: dict[str, str]) -> list[Machine]:
-        ids = [value for name, value in p.items() if re.fullmatch(r"InstanceId\.\d+", name)]
+    def _machines_of(self, parameters: dict[str, str]) -> list[Machine]:
+        ids = [value for name, value in parameters.items() if re.fullmatch(r"InstanceId\.\d+", name)]
         machines = [self._machines[instance] for instance in ids if instance in self._machines]
         return [machine for machine in machines if not machine.is_over]
 
@@ -244,11 +246,11 @@ class Ec2Instances:
         _set_state(ec2._instances[instance], state)
 
 
-def _check_permissions(caller: Caller, p: dict[str, str], *, is_spot: bool) -> dict[str, tags.Tags]:
+def _check_permissions(caller: Caller, parameters: dict[str, str], *, is_spot: bool) -> dict[str, tags.Tags]:
     """Refuse a caller who lacks what RunInstances needs; return the tags that it sets, by the type of resource."""
-    profile = _structure(p, "IamInstanceProfile")
+    profile = _structure(parameters, "IamInstanceProfile")
     check_pass_role(caller, profile.get("Name", ""), profile.get("Arn", ""))
-    tagged = tags.read_tags(p, spot=is_spot)
+    tagged = tags.read_tags(parameters, spot=is_spot)
     for resource_type, own in tagged.items():
         check_tagging(caller, resource_type, own)
     if is_spot:
@@ -261,8 +263,8 @@ def _refusal(error: ServiceError) -> Response:
     return answer
 
 
-def _structure(p: dict[str, str], name: str) -> dict[str, str]:
-    return {key.removeprefix(f"{name}."): value for key, value in p.items() if key.startswith(f"{name}.")}
+def _structure(parameters: dict[str, str], name: str) -> dict[str, str]:
+    return {key.removeprefix(f"{name}."): value for key, value in parameters.items() if key.startswith(f"{name}.")}
 
 
 def _decode(user_data: str) -> bytes:

@@ -15,9 +15,9 @@ SERVICE = "spot.amazonaws.com"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{SERVICE}/AWSServiceRoleForEC2Spot"
 
 
-def is_spot(p: dict[str, str]) -> bool:
+def is_spot(parameters: dict[str, str]) -> bool:
     """Return whether RunInstances asks for the spot market."""
-    return p.get("InstanceMarketOptions.MarketType") == "spot"
+    return parameters.get("InstanceMarketOptions.MarketType") == "spot"
 
 
 def ensure_role(caller: Caller) -> None:

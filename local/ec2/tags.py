@@ -10,7 +10,7 @@ KINDS = ("instance", "volume", "network-interface", "spot-instances-request")
 Tags = list[dict[str, str]]
 
 
-def read_tags(p: dict[str, str], *, spot: bool) -> dict[str, Tags]:
+def read_tags(parameters: dict[str, str], *, spot: bool) -> dict[str, Tags]:
     """Return the tags that RunInstances sets, by the type of resource.
 
     Sources: API reference, LaunchTemplateTagSpecificationRequest ("If the instance does not include the resource type
@@ -18,7 +18,7 @@ def read_tags(p: dict[str, str], *, spot: bool) -> dict[str, Tags]:
 
     Parameters
     ----------
-    p
+    parameters
         The request's parameters, as the query protocol spells them.
     spot
         Whether the request is for the spot market.
@@ -30,11 +30,11 @@ def read_tags(p: dict[str, str], *, spot: bool) -> dict[str, Tags]:
     """
     by_type: dict[str, Tags] = {}
     number = 1
-    while kind := p.get(f"TagSpecification.{number}.ResourceType"):
+    while kind := parameters.get(f"TagSpecification.{number}.ResourceType"):
         if kind not in KINDS or (kind == "spot-instances-request" and not spot):
             words = f"'{kind}' is not a valid taggable resource type for this operation."
             raise ServiceError("InvalidParameterValue", words)
-        tags = _tags(p, f"TagSpecification.{number}.Tag")
+        tags = _tags(parameters, f"TagSpecification.{number}.Tag")
         if len({tag["Key"] for tag in tags}) < len(tags):
             raise ServiceError("InvalidParameterValue", "Duplicate tag key found. Please specify unique tag keys.")
         by_type[kind] = tags
@@ -42,10 +42,10 @@ def read_tags(p: dict[str, str], *, spot: bool) -> dict[str, Tags]:
     return by_type
 
 
-def _tags(p: dict[str, str], prefix: str) -> Tags:
+def _tags(parameters: dict[str, str], prefix: str) -> Tags:
     tags, index = [], 1
-    while key := p.get(f"{prefix}.{index}.Key"):
-        tags.append({"Key": key, "Value": p.get(f"{prefix}.{index}.Value", "")})
+    while key := parameters.get(f"{prefix}.{index}.Key"):
+        tags.append({"Key": key, "Value": parameters.get(f"{prefix}.{index}.Value", "")})
         index += 1
     return tags
 

@@ -70,28 +70,30 @@ class SageMaker(JsonService):
 
     # Endpoints
 
-    def create_endpoint(self, p: Parameters) -> Parameters:
+    def create_endpoint(self, request: Parameters) -> Parameters:
         """Start an endpoint in the background."""
-        name = p["EndpointName"]
-        deployment = self._configurations.deployment(p["EndpointConfigName"])
+        name = request["EndpointName"]
+        deployment = self._configurations.deployment(request["EndpointConfigName"])
         endpoint = Endpoint(name, self._launcher, self._updates, _publish_state, config_name=deployment.name)
-        self._check_policy(endpoint, deployment, frozenset(), p.get("DeploymentConfig"))
+        self._check_policy(endpoint, deployment, frozenset(), request.get("DeploymentConfig"))
         if name in self.endpoints:
             raise validation_error(f'Cannot create already existing endpoint "{endpoint.arn}".')
         self.endpoints[name] = endpoint
-        self.tags.add(endpoint.arn, p)
-        endpoint.deployment_config = p.get("DeploymentConfig")
+        self.tags.add(endpoint.arn, request)
+        endpoint.deployment_config = request.get("DeploymentConfig")
         endpoint.begin("Creating", lambda: endpoint.deploy(deployment, retained=frozenset()))
         return {"EndpointArn": endpoint.arn}
 
-    def update_endpoint(self, p: Parameters) -> Parameters:
+    def update_endpoint(self, request: Parameters) -> Parameters:
         """Roll an endpoint to another configuration in the background."""
-        endpoint = self._endpoint(p["EndpointName"])
-        deployment = self._configurations.deployment(p["EndpointConfigName"])
+        endpoint = self._endpoint(request["EndpointName"])
+        deployment = self._configurations.deployment(request["EndpointConfigName"])
         endpoint.require_idle()
         self._refuse_to_break_scaling(endpoint, deployment)
-        retained = _read_retained(p)
-        config = endpoint.deployment_config if p.get("RetainDeploymentConfig") else p.get("DeploymentConfig")
+        retained = _read_retained(request)
+        config = request.get("DeploymentConfig")
+        if request.get("RetainDeploymentConfig"):
+            config = endpoint.deployment_config
         self._check_policy(endpoint, deployment, retained, config)
         endpoint.deployment_config = config
         endpoint.begin(
@@ -101,11 +103,11 @@ class SageMaker(JsonService):
         )
         return {"EndpointArn": endpoint.arn}
 
-    def update_endpoint_weights_and_capacities(self, p: Parameters) -> Parameters:
+    def update_endpoint_weights_and_capacities(self, request: Parameters) -> Parameters:
         """Set weights at once, and instance counts in the background."""
-        endpoint = self._endpoint(p["EndpointName"])
+        endpoint = self._endpoint(request["EndpointName"])
         endpoint.require_idle()
-        changes = {change["VariantName"]: change for change in p["DesiredWeightsAndCapacities"]}
+        changes = {change["VariantName"]: change for change in request["DesiredWeightsAndCapacities"]}
         if unknown := [name for name in changes if name not in endpoint.variants]:
             raise validation_error(
                 f'The variant name(s) "{", ".join(unknown)}" is/are not present within endpoint configuration '
@@ -122,19 +124,19 @@ class SageMaker(JsonService):
         endpoint.begin("Updating", lambda: endpoint.resize(counts))
         return {"EndpointArn": endpoint.arn}
 
-    def describe_endpoint(self, p: Parameters) -> Parameters:
+    def describe_endpoint(self, request: Parameters) -> Parameters:
         """Return an endpoint's state."""
-        return self._endpoint(p["EndpointName"]).describe()
+        return self._endpoint(request["EndpointName"]).describe()
 
-    def list_endpoints(self, p: Parameters) -> Parameters:
+    def list_endpoints(self, request: Parameters) -> Parameters:
         """List endpoints, newest first."""
         fields = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
         described = [endpoint.describe() for endpoint in self.endpoints.values()]
-        return list_newest(described, p, "Endpoints", fields)
+        return list_newest(described, request, "Endpoints", fields)
 
-    def delete_endpoint(self, p: Parameters) -> None:
+    def delete_endpoint(self, request: Parameters) -> None:
         """Stop an endpoint's instances in the background; it can be described until they have stopped."""
-        endpoint = self._endpoint(p["EndpointName"])
+        endpoint = self._endpoint(request["EndpointName"])
         endpoint.require_idle()
 
         def stop() -> None:
@@ -205,9 +207,10 @@ def _publish_state(endpoint: Endpoint, status: str) -> None:
     notifications.publish_event("aws.sagemaker", "SageMaker Endpoint State Change", endpoint.arn, detail)
 
 
-def _read_retained(p: Parameters) -> frozenset[str]:
+def _read_retained(request: Parameters) -> frozenset[str]:
     """Return the variant properties that an update keeps (the words of the refusals are our own)."""
-    retains, excluded = p.get("RetainAllVariantProperties", False), p.get("ExcludeRetainedVariantProperties", ())
+    retains = request.get("RetainAllVariantProperties", False)
+    excluded = request.get("ExcludeRetainedVariantProperties", ())
     kinds = {entry["VariantPropertyType"] for entry in excluded}
     if excluded and not retains:
         raise validation_error("ExcludeRetainedVariantProperties requires RetainAllVariantProperties to be true.")

@@ -67,66 +67,67 @@ class Configurations:
 
     # Models
 
-    def create_model(self, p: Parameters) -> Parameters:
+    def create_model(self, request: Parameters) -> Parameters:
         """Record a model; its role must exist and trust SageMaker."""
-        name, model_arn = p["ModelName"], arn("sagemaker", f"model/{p['ModelName']}")
+        name = request["ModelName"]
+        model_arn = arn("sagemaker", f"model/{name}")
         if name in self._models:
             raise validation_error(f'Cannot create already existing model "{model_arn}".')
-        if "PrimaryContainer" not in p or "ExecutionRoleArn" not in p:
+        if "PrimaryContainer" not in request or "ExecutionRoleArn" not in request:
             raise validation_error(
                 "The embedded AWS needs ExecutionRoleArn and PrimaryContainer; inference pipelines and model "
                 "packages are not simulated."
             )
-        if "ModelDataSource" in p["PrimaryContainer"]:
+        if "ModelDataSource" in request["PrimaryContainer"]:
             raise validation_error("The embedded AWS reads ModelDataUrl; ModelDataSource is not simulated.")
-        self._account.assume(p["ExecutionRoleArn"], "sagemaker", "SageMaker")
-        self._models[name] = {**p, "ModelArn": model_arn, "CreationTime": time.time()}
-        self._tags.add(model_arn, p)
+        self._account.assume(request["ExecutionRoleArn"], "sagemaker", "SageMaker")
+        self._models[name] = {**request, "ModelArn": model_arn, "CreationTime": time.time()}
+        self._tags.add(model_arn, request)
         return {"ModelArn": model_arn}
 
-    def describe_model(self, p: Parameters) -> Parameters:
+    def describe_model(self, request: Parameters) -> Parameters:
         """Return a model as it was created."""
-        return without_tags(self._model(p["ModelName"]))
+        return without_tags(self._model(request["ModelName"]))
 
-    def list_models(self, p: Parameters) -> Parameters:
+    def list_models(self, request: Parameters) -> Parameters:
         """List models, newest first."""
-        return list_newest(self._models.values(), p, "Models", ("ModelName", "ModelArn", "CreationTime"))
+        return list_newest(self._models.values(), request, "Models", ("ModelName", "ModelArn", "CreationTime"))
 
-    def delete_model(self, p: Parameters) -> None:
+    def delete_model(self, request: Parameters) -> None:
         """Delete a model; endpoints that run it go on, without new instances."""
-        self._tags.forget(self._model(p["ModelName"])["ModelArn"])
-        del self._models[p["ModelName"]]
+        self._tags.forget(self._model(request["ModelName"])["ModelArn"])
+        del self._models[request["ModelName"]]
 
     # Endpoint configurations
 
-    def create_endpoint_config(self, p: Parameters) -> Parameters:
+    def create_endpoint_config(self, request: Parameters) -> Parameters:
         """Record an endpoint configuration whose models exist."""
-        name = p["EndpointConfigName"]
+        name = request["EndpointConfigName"]
         config_arn = arn("sagemaker", f"endpoint-config/{name}")
         if name in self._configs:
             raise validation_error(f'Cannot create already existing endpoint configuration "{config_arn}".')
         for member in NOT_SIMULATED:
-            if member in p:
+            if member in request:
                 raise validation_error(f"The embedded AWS does not simulate {member}.")
-        for variant in p["ProductionVariants"]:
+        for variant in request["ProductionVariants"]:
             self._check_variant(variant)
-        self._configs[name] = {**p, "EndpointConfigArn": config_arn, "CreationTime": time.time()}
-        self._tags.add(config_arn, p)
+        self._configs[name] = {**request, "EndpointConfigArn": config_arn, "CreationTime": time.time()}
+        self._tags.add(config_arn, request)
         return {"EndpointConfigArn": config_arn}
 
-    def describe_endpoint_config(self, p: Parameters) -> Parameters:
+    def describe_endpoint_config(self, request: Parameters) -> Parameters:
         """Return an endpoint configuration as it was created."""
-        return without_tags(self._config(p["EndpointConfigName"]))
+        return without_tags(self._config(request["EndpointConfigName"]))
 
-    def list_endpoint_configs(self, p: Parameters) -> Parameters:
+    def list_endpoint_configs(self, request: Parameters) -> Parameters:
         """List endpoint configurations, newest first."""
         fields = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        return list_newest(self._configs.values(), p, "EndpointConfigs", fields)
+        return list_newest(self._configs.values(), request, "EndpointConfigs", fields)
 
-    def delete_endpoint_config(self, p: Parameters) -> None:
+    def delete_endpoint_config(self, request: Parameters) -> None:
         """Delete an endpoint configuration; endpoints that run it go on, without new instances."""
-        self._tags.forget(self._config(p["EndpointConfigName"])["EndpointConfigArn"])
-        del self._configs[p["EndpointConfigName"]]
+        self._tags.forget(self._config(request["EndpointConfigName"])["EndpointConfigArn"])
+        del self._configs[request["EndpointConfigName"]]
 
     def _check_variant(self, variant: Parameters) -> None:
         self._model(variant.get("ModelName", ""))

@@ -54,67 +54,67 @@ class TuningJobs:
         self._tags = tags
         self._jobs: dict[str, TuningJob] = {}
 
-    def create_hyper_parameter_tuning_job(self, p: Parameters) -> Parameters:
+    def create_hyper_parameter_tuning_job(self, request: Parameters) -> Parameters:
         """Start a tuning job in the background."""
-        name = p[f"{KIND}Name"]
+        name = request[f"{KIND}Name"]
         if name in self._jobs:
             raise ServiceError(
                 "ResourceInUse",
                 "Tuning job names must be unique within an AWS account and region, and a tuning job with this name "
                 f"already exists ({self._jobs[name].arn})",
             )
-        if problems := list(_find_problems(p)):
+        if problems := list(_find_problems(request)):
             raise validation_error(f"The tuning job cannot be run: {'; '.join(problems)}.")
-        job = TuningJob(p, self._launcher)
+        job = TuningJob(request, self._launcher)
         self._launcher.check(job.training_request(f"{name}-000", {}))
         self._jobs[name] = job
-        self._tags.add(job.arn, p)
+        self._tags.add(job.arn, request)
         job.begin()
         return {f"{KIND}Arn": job.arn}
 
-    def describe_hyper_parameter_tuning_job(self, p: Parameters) -> Parameters:
+    def describe_hyper_parameter_tuning_job(self, request: Parameters) -> Parameters:
         """Return a tuning job's request, status, counters and best training job."""
-        return self._job(p).describe()
+        return self._job(request).describe()
 
-    def list_hyper_parameter_tuning_jobs(self, p: Parameters) -> Parameters:
+    def list_hyper_parameter_tuning_jobs(self, request: Parameters) -> Parameters:
         """List tuning jobs."""
         described = [job.describe() for job in list(self._jobs.values())]
         shown = [{**job, **job[f"{KIND}Config"]} for job in described]
-        return list_jobs(shown, p, KIND, f"{KIND}Summaries", SUMMARY)
+        return list_jobs(shown, request, KIND, f"{KIND}Summaries", SUMMARY)
 
-    def list_training_jobs_for_hyper_parameter_tuning_job(self, p: Parameters) -> Parameters:
+    def list_training_jobs_for_hyper_parameter_tuning_job(self, request: Parameters) -> Parameters:
         """List a tuning job's training jobs; those without an objective's value come last when that sorts."""
-        jobs = self._job(p).training_jobs()
+        jobs = self._job(request).training_jobs()
         shown = {field for job in jobs for field in job} - {"LastModifiedTime"}
-        last = float("inf" if p.get("SortOrder") == "Ascending" else "-inf")
+        last = float("inf" if request.get("SortOrder") == "Ascending" else "-inf")
         for job in jobs:
             job["Objective"] = job.get("FinalHyperParameterTuningJobObjectiveMetric", {}).get("Value", last)
-        return list_jobs(jobs, p, "TrainingJob", "TrainingJobSummaries", shown)
+        return list_jobs(jobs, request, "TrainingJob", "TrainingJobSummaries", shown)
 
-    def stop_hyper_parameter_tuning_job(self, p: Parameters) -> None:
+    def stop_hyper_parameter_tuning_job(self, request: Parameters) -> None:
         """Stop a tuning job's training jobs, and start no more."""
-        job = self._job(p)
+        job = self._job(request)
         if job.ended.is_set():
             raise validation_error(f"The request was rejected because the tuning job is in status {job.status}.")
         job.stop()
 
-    def _job(self, p: Parameters) -> TuningJob:
-        name = p[f"{KIND}Name"]
+    def _job(self, request: Parameters) -> TuningJob:
+        name = request[f"{KIND}Name"]
         if name not in self._jobs:
             raise ServiceError("ResourceNotFound", f"Amazon SageMaker can't find a tuning job with name {name}.")
         return self._jobs[name]
 
 
-def _find_problems(p: Parameters) -> Iterator[str]:
+def _find_problems(request: Parameters) -> Iterator[str]:
     """Yield what is wrong with a request, apart from its training jobs."""
-    config: Parameters = p[f"{KIND}Config"]
+    config: Parameters = request[f"{KIND}Config"]
     missing = [member for member in NEEDED_IN_CONFIG if member not in config]
-    missing += [member for member in NEEDED if member not in p]
-    yield from (f"the embedded AWS does not simulate {member}" for member in NOT_SIMULATED if member in p)
+    missing += [member for member in NEEDED if member not in request]
+    yield from (f"the embedded AWS does not simulate {member}" for member in NOT_SIMULATED if member in request)
     yield from (f"{member} is required" for member in missing)
     if missing:
         return
-    definition: Parameters = p["TrainingJobDefinition"]
+    definition: Parameters = request["TrainingJobDefinition"]
     yield from (problem for is_asked, problem in NOT_SIMULATED_IN_CONFIG if is_asked(config))
     if "ResourceConfig" not in definition:
         yield "the embedded AWS needs ResourceConfig in TrainingJobDefinition"
