@@ -74,7 +74,7 @@ def sage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, events: list[Any]) -> 
     monkeypatch.setattr("local.sagemaker.endpoint.launcher.Instance", lambda spec, *_: FakeInstance(spec))
     monkeypatch.setattr(Instance, "stop", lambda instance: None)
     updates = BlueGreen(ScaledClock(3600), NoAlarms())
-    no_logs, is_scaled = cast("Any", None), lambda endpoint, variant: False
+    no_logs, is_scaled = cast("Any", None), lambda endpoint, variant: (endpoint, variant) == ("e", "Scaled")
     service = SageMaker(cast("Account", AnyRole()), tmp_path, no_logs, updates, is_scaled)
     for name in ("one", "two", "broken"):
         container = {"Image": "image", "ModelDataUrl": f"s3://bucket/{name}.tar.gz"}
@@ -85,7 +85,7 @@ def sage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, events: list[Any]) -> 
 
 def configure(sage: Sage, model: str, name: str = "", **members: Any) -> None:
     variant = {
-        "VariantName": "AllTraffic",
+        "VariantName": members.pop("variant", "AllTraffic"),
         "ModelName": model,
         "InstanceType": "ml.c7i.large",
         "InitialInstanceCount": members.pop("instances", 1),
@@ -155,6 +155,18 @@ def test_a_change_of_capture_takes_effect_although_the_instance_count_is_retaine
     }
     off = settle(sage, "UpdateEndpoint", EndpointConfigName="one", RetainAllVariantProperties=True)
     assert "DataCaptureConfig" not in off
+
+
+@pytest.mark.parametrize("variant", ["Scaled", "AllTraffic"])
+def test_only_a_scaled_variant_cannot_be_removed(sage: Sage, variant: str) -> None:
+    configure(sage, "one", "before", variant=variant)
+    configure(sage, "one", "after", variant="Other")
+    settle(sage, "CreateEndpoint", EndpointConfigName="before")
+    if variant == "Scaled":
+        with pytest.raises(ServiceError, match="deregister its scalable target before you remove the variant"):
+            sage.call("UpdateEndpoint", {"EndpointName": "e", "EndpointConfigName": "after"})
+    else:
+        assert settle(sage, "UpdateEndpoint", EndpointConfigName="after")["EndpointConfigName"] == "after"
 
 
 # A canary
