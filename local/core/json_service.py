@@ -40,13 +40,9 @@ class JsonService:
 
     def __init__(self, name: str, *parts: object) -> None:
         self.name = name
-        self._parts = list(parts)
+        self._parts = parts
         self.model = service_model(name)
         self.lock = threading.RLock()
-
-    def add(self, part: object) -> None:
-        """Take over the operations of one more object."""
-        self._parts.append(part)
 
     def call(self, operation: str, parameters: Parameters) -> Parameters:
         """Run an operation as its API would.

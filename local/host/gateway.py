@@ -27,6 +27,7 @@ from local.container.logs import ContainerLogs
 from local.core.account import Account, Credentials
 from local.core.clock import ScaledClock
 from local.core.names import ACCOUNT, REGION
+from local.core.tags import Tags
 from local.ec2 import image, network
 from local.ec2.service import Ec2Instances
 from local.host import cloudformation, hooks
@@ -105,12 +106,19 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     stop = threading.Event()
     metrics, logs, capture = InvocationMetrics(), ContainerLogs(account), DataCapture(account)
     clock = ScaledClock(time_scale)
-    alarms, targets = AlarmEvaluation(), ScalableTargets()
+    alarms, targets, tags = AlarmEvaluation(), ScalableTargets(), Tags()
     updates = BlueGreen(clock, RollbackAlarms(account, alarms, time_scale))
-    sagemaker = SageMaker(account, state.temporary / "instances", logs, updates, targets.has_variant)
-    jobs = TrainingJobs(account, logs, sagemaker.tags, state.temporary / "training", training_python, time_scale)
-    sagemaker.add(jobs)
-    sagemaker.add(TuningJobs(jobs, sagemaker.tags))
+    jobs = TrainingJobs(account, logs, tags, state.temporary / "training", training_python, time_scale)
+    sagemaker = SageMaker(
+        account,
+        tags,
+        jobs,
+        TuningJobs(jobs, tags),
+        instances=state.temporary / "instances",
+        logs=logs,
+        updates=updates,
+        is_scaled=targets.has_variant,
+    )
     scaling = ApplicationAutoScaling(targets, sagemaker, account)
     alarms.register()
     for gaps in (s3, lambda_, notifications, properties, iam, budget, image, network):

@@ -42,6 +42,10 @@ class SageMaker(JsonService):
     ----------
     account
         Gives instances access under their model's execution role.
+    tags
+        Those of all its resources.
+    parts
+        Objects with the operations of jobs.
     instances
         Directory for the instances' files.
     logs
@@ -55,14 +59,16 @@ class SageMaker(JsonService):
     def __init__(
         self,
         account: Account,
+        tags: Tags,
+        *parts: object,
         instances: Path,
         logs: LogSink,
         updates: BlueGreen,
         is_scaled: Callable[[str, str], bool],
     ) -> None:
-        self.tags = Tags()
-        self._configurations = Configurations(account, self.tags)
-        super().__init__("sagemaker", self.tags, self._configurations, Notebooks(account, self.tags))
+        self._tags = tags
+        self._configurations = Configurations(account, tags)
+        super().__init__("sagemaker", tags, self._configurations, Notebooks(account, tags), *parts)
         self.endpoints: dict[str, Endpoint] = {}
         self._launcher = FleetLauncher(self._configurations, account, instances, logs)
         self._updates = updates
@@ -79,7 +85,7 @@ class SageMaker(JsonService):
         if name in self.endpoints:
             raise validation_error(f'Cannot create already existing endpoint "{endpoint.arn}".')
         self.endpoints[name] = endpoint
-        self.tags.add(endpoint.arn, request)
+        self._tags.add(endpoint.arn, request)
         endpoint.deployment_config = request.get("DeploymentConfig")
         endpoint.begin("Creating", lambda: endpoint.deploy(deployment, retained=frozenset()))
         return {"EndpointArn": endpoint.arn}
@@ -99,7 +105,7 @@ class SageMaker(JsonService):
         endpoint.begin(
             "Updating",
             lambda: endpoint.deploy(deployment, retained),
-            fails_silently=lambda: SILENT_ROLLBACK in self.tags.of(endpoint.arn),
+            fails_silently=lambda: SILENT_ROLLBACK in self._tags.of(endpoint.arn),
         )
         return {"EndpointArn": endpoint.arn}
 
@@ -143,7 +149,7 @@ class SageMaker(JsonService):
             endpoint.stop()
             with self.lock:
                 del self.endpoints[endpoint.name]
-                self.tags.forget(endpoint.arn)
+                self._tags.forget(endpoint.arn)
 
         endpoint.begin("Deleting", stop)
 

@@ -13,6 +13,7 @@ from local.core.account import Account
 from local.core.clock import ScaledClock
 from local.core.errors import InstanceError, ServiceError
 from local.core.json_service import JsonService
+from local.core.tags import Tags
 from local.ministack import notifications
 from local.sagemaker import cloudformation
 from local.sagemaker.endpoint.blue_green import BlueGreen
@@ -75,7 +76,8 @@ def sage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, events: list[Any]) -> 
     monkeypatch.setattr(Instance, "stop", lambda instance: None)
     updates = BlueGreen(ScaledClock(3600), NoAlarms())
     no_logs, is_scaled = cast("Any", None), lambda endpoint, variant: (endpoint, variant) == ("e", "Scaled")
-    service = SageMaker(cast("Account", AnyRole()), tmp_path, no_logs, updates, is_scaled)
+    account = cast("Account", AnyRole())
+    service = SageMaker(account, Tags(), instances=tmp_path, logs=no_logs, updates=updates, is_scaled=is_scaled)
     for name in ("one", "two", "broken"):
         container = {"Image": "image", "ModelDataUrl": f"s3://bucket/{name}.tar.gz"}
         service.call("CreateModel", {"ModelName": name, "ExecutionRoleArn": ROLE, "PrimaryContainer": container})
