@@ -122,11 +122,31 @@ class ResourceType(ABC):
 
     @abstractmethod
     def create(self, logical_id: str, properties: Parameters, stack: str) -> Created:
-        """Create a resource."""
+        """Create a resource.
+
+        Parameters
+        ----------
+        logical_id
+            Its name in the template.
+        properties
+            As the template has them, with the values of functions.
+        stack
+            The stack's name.
+        """
 
     @abstractmethod
     def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
-        """Bring a resource from its old properties to the new ones, in place."""
+        """Bring a resource from its old properties to the new ones, in place.
+
+        Parameters
+        ----------
+        physical_id
+            What Ref returns.
+        old, new
+            Its properties in the template, before and after. In a rollback, old are those that failed.
+        stack
+            The stack's name.
+        """
 
     @abstractmethod
     def delete(self, physical_id: str, properties: Parameters) -> None:
@@ -134,6 +154,13 @@ class ResourceType(ABC):
 
     def call(self, operation: str, properties: Parameters) -> Parameters:
         """Call the service; a refusal reads as CloudFormation's event would.
+
+        Parameters
+        ----------
+        operation
+            As the API spells it.
+        properties
+            Of a template: numbers and booleans may be text.
 
         Raises
         ------

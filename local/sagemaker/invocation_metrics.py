@@ -7,10 +7,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-log = logging.getLogger(__name__)
+from local.core.metric_data import split_into_calls
 
-DATA_PER_CALL = 1000
-"""Most data in one PutMetricData call (CloudWatch API reference)."""
+log = logging.getLogger(__name__)
 
 DIMENSIONS = ("EndpointName", "VariantName", "EndpointConfigName")
 
@@ -70,8 +69,7 @@ class InvocationMetrics:
                 batch, self._unpublished = self._unpublished, []
             data = build_metric_data(batch, time.time())
             try:
-                for start in range(0, len(data), DATA_PER_CALL):
-                    part = data[start : start + DATA_PER_CALL]
+                for part in split_into_calls(data):
                     cloudwatch.put_metric_data(Namespace="AWS/SageMaker", MetricData=part)
             except Exception:
                 log.exception("could not publish %d metric data", len(data))

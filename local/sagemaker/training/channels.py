@@ -19,6 +19,13 @@ def relative_path(key: str, prefix: str) -> str:
 
     The prefix ``data/train`` and the prefix ``data/train/`` both put ``data/train/a/1.png`` at ``a/1.png``; an object
     that the prefix names whole keeps its file name.
+
+    Parameters
+    ----------
+    key
+        The object's, which begins with the prefix.
+    prefix
+        The channel's, without the bucket.
     """
     folder = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
     return key[len(folder) :] if key.startswith(folder) else key[prefix.rfind("/") + 1 :]

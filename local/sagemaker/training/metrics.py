@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from local.core.aws_errors import CALL_FAILED
+from local.core.metric_data import split_into_calls
 from local.sagemaker.training.host import LOG_GROUP
 
 log = logging.getLogger(__name__)
 
 NAMESPACE = LOG_GROUP
 """CloudWatch's namespace of training jobs is spelled like their log group."""
-
-MAX_DATA = 1000
-"""Data of one PutMetricData (API reference)."""
 
 
 class JobMetrics:
@@ -57,8 +55,7 @@ class JobMetrics:
         """Send the new values to CloudWatch by a client that holds the job's role; one that may not loses them."""
         data, self._new = self._new, []
         dimensions = [{"Name": "TrainingJobName", "Value": job}]
-        for start in range(0, len(data), MAX_DATA):
-            metrics = [{**datum, "Dimensions": dimensions} for datum in data[start : start + MAX_DATA]]
+        for metrics in split_into_calls([{**datum, "Dimensions": dimensions} for datum in data]):
             try:
                 cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=metrics)
             except CALL_FAILED as error:

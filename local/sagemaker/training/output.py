@@ -17,7 +17,15 @@ FAST = 1
 
 
 def output_uri(job: Mapping[str, Any], name: str) -> str:
-    """Return where an output of a job goes: ``S3OutputPath/JOB/output/NAME``."""
+    """Return where an output of a job goes: ``S3OutputPath/JOB/output/NAME``.
+
+    Parameters
+    ----------
+    job
+        ``CreateTrainingJob``'s parameters.
+    name
+        The output's, for example ``model.tar.gz``.
+    """
     return f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job['TrainingJobName']}/output/{name}"
 
 

@@ -205,7 +205,15 @@ class TuningJob:
         threading.Thread(target=make_room, name=f"after {job.name}", daemon=True).start()
 
     def training_request(self, name: str, tuned: Mapping[str, str]) -> dict[str, Any]:
-        """Return CreateTrainingJob's parameters for one try."""
+        """Return CreateTrainingJob's parameters for one try.
+
+        Parameters
+        ----------
+        name
+            The training job's.
+        tuned
+            The hyperparameters that the search chose.
+        """
         definition = dict(self.request["TrainingJobDefinition"])
         static = definition.pop("StaticHyperParameters", {})
         for member in ("DefinitionName", "TuningObjective", "HyperParameterRanges"):
