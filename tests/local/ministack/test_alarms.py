@@ -1,5 +1,6 @@
 """How alarms are evaluated: dimensions, periods, M out of N, missing data, metric math."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,6 +82,9 @@ def test_missing_data_is_treated_as_set(treatment: str, state: str | None) -> No
         ("IF(all >= 100, errors / all, 0)", "OK"),
         ("IF(all >= 10, errors / all, 0)", "ALARM"),
         ("errors / (all - all)", "INSUFFICIENT_DATA"),
+        ("1 - errors / all", "ALARM"),
+        ("-errors / all", "OK"),
+        ("IF(all > 100, errors)", "INSUFFICIENT_DATA"),
     ],
 )
 def test_metric_math_on_a_ratio(expression: str, state: str) -> None:
@@ -95,7 +99,18 @@ def test_metric_math_fills_missing_data_with_a_number() -> None:
     assert compute_state(math("FILL(errors, 4) / all"), NOW) == "ALARM"
 
 
-def test_metric_math_beyond_that_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    ("expression", "named"),
+    [
+        ("ANOMALY_DETECTION_BAND(all)", "ANOMALY_DETECTION_BAND"),
+        ("1 < all < 3", "1 < all < 3"),
+        ("all + 'text'", "'text'"),
+        ("[all]", "all"),
+        ("+all", "all"),
+        ("all % 3", "Mod"),
+    ],
+)
+def test_metric_math_beyond_that_is_refused_by_name(expression: str, named: str) -> None:
     measure(20, 0, "Invocations")
-    with pytest.raises(ValueError, match="ANOMALY_DETECTION_BAND"):
-        compute_state(math("ANOMALY_DETECTION_BAND(all)"), NOW)
+    with pytest.raises(ValueError, match=f"does not evaluate .*{re.escape(named)}"):
+        compute_state(math(expression), NOW)
