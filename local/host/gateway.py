@@ -121,9 +121,10 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     )
     scaling = ApplicationAutoScaling(targets, sagemaker, account)
     alarms.register()
-    for gaps in (s3, lambda_, notifications, properties, iam, budget, image, network):
+    for gaps in (s3, lambda_, notifications, properties, iam, image, network):
         gaps.register()
     schedules.register(account)
+    budget.register(account)
     hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics, capture), scaling)
     cloudformation.register(sagemaker, scaling)
     machines = Ec2Instances(account, state.temporary / "ec2", training_python, app.SERVICE_HANDLERS["ec2"])

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
+from botocore.model import ServiceModel
 from ministack.services.cloudformation import provisioners, stacks
 
 from local.core.errors import NotFoundError, ServiceError
-from local.core.json_service import JsonService, Parameters
+from local.core.json_service import Parameters
 
 Created = tuple[str, Parameters]
 """Physical id (what Ref returns) and attributes (what GetAtt returns)."""
@@ -23,8 +24,8 @@ def add_types(types: dict[str, "ResourceType"]) -> None:
             "delete": handler.delete,
         }
         provisioners._REPLACING_PROPERTIES[name] = handler.replacing
-        if handler.takes_stack_tags:
-            provisioners._STACK_TAG_PROPERTY[name] = ("Tags", "list")
+        if handler.stack_tags:
+            provisioners._STACK_TAG_PROPERTY[name] = (handler.stack_tags, "list")
 
 
 def run_on_worker_threads(types: set[str]) -> None:
@@ -111,13 +112,36 @@ def failed_event(service: str, separator: str = ", ") -> Iterator[None]:
         raise ValueError(f"{error} ({separator.join(details)})") from error
 
 
+class Service(Protocol):
+    """The API of a service."""
+
+    name: str
+    model: ServiceModel
+
+    def call(self, operation: str, parameters: Parameters) -> Parameters:
+        """Call an operation; a refusal is a ServiceError."""
+
+
 class ResourceType(ABC):
-    """What the types share: calls whose errors read as CloudFormation's."""
+    """What the types share: calls whose errors read as CloudFormation's.
+
+    Parameters
+    ----------
+    service
+        What the resources belong to; a type knows nothing of it but its API.
+
+    Attributes
+    ----------
+    replacing
+        Properties whose change replaces a resource.
+    stack_tags
+        The property that takes the stack's tags, "" where none does.
+    """
 
     replacing: tuple[str, ...] = ()
-    takes_stack_tags = False
+    stack_tags = ""
 
-    def __init__(self, service: JsonService) -> None:
+    def __init__(self, service: Service) -> None:
         self.service = service
 
     @abstractmethod

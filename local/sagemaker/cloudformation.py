@@ -8,8 +8,8 @@ import uuid
 
 from ministack.services.cloudformation import provisioners
 
-from local.core.json_service import JsonService, Parameters
-from local.ministack.cloudformation import Created, ResourceType, convert
+from local.core.json_service import Parameters
+from local.ministack.cloudformation import Created, ResourceType, Service, convert
 
 SUFFIX_LENGTH = 13
 """What CloudFormation appends to the names that it makes."""
@@ -27,7 +27,7 @@ POLL_SECONDS = 0.1
 """Between two looks at an endpoint that changes."""
 
 
-def types(sagemaker: JsonService) -> dict[str, ResourceType]:
+def types(sagemaker: Service) -> dict[str, ResourceType]:
     """Return the types by name."""
     return {
         "AWS::SageMaker::Model": _Named(sagemaker, "Model"),
@@ -47,9 +47,9 @@ def _new_name(stack: str, logical_id: str) -> str:
 class _Named(ResourceType):
     """A SageMaker resource with a name: every changed property but its tags replaces it."""
 
-    takes_stack_tags = True
+    stack_tags = "Tags"
 
-    def __init__(self, service: JsonService, kind: str) -> None:
+    def __init__(self, service: Service, kind: str) -> None:
         super().__init__(service)
         self.kind = kind
         self.name_property = f"{kind}Name"
@@ -87,7 +87,7 @@ class _Named(ResourceType):
 class _Endpoint(_Named):
     """An endpoint: a new configuration rolls it in place; the stack waits until it has settled."""
 
-    def __init__(self, service: JsonService) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__(service, "Endpoint")
         self.replacing = ("EndpointName",)
         self._policies: dict[str, Parameters] = {}
@@ -155,7 +155,7 @@ class _Endpoint(_Named):
 class _Notebook(_Named):
     """A notebook instance: most changes stop it, change it and start it again."""
 
-    def __init__(self, service: JsonService) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__(service, "NotebookInstance")
         shape = service.model.operation_model("UpdateNotebookInstance").input_shape
         self.updatable = frozenset(getattr(shape, "members", {})) - {self.name_property}
@@ -181,7 +181,7 @@ class _Notebook(_Named):
 class _LifecycleConfig(_Named):
     """The scripts of notebook instances: they change in place."""
 
-    def __init__(self, service: JsonService) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__(service, "NotebookInstanceLifecycleConfig")
         self.replacing = (self.name_property,)
 

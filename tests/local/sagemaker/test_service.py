@@ -267,7 +267,7 @@ def properties(config: str, bake: int = 0) -> dict[str, Any]:
 
 def test_cloudformation_deploys_what_differs_from_what_is_in_effect(sage: Sage) -> None:
     api = Api(sage)
-    endpoint = cloudformation.types(cast("JsonService", api))["AWS::SageMaker::Endpoint"]
+    endpoint = cloudformation.types(api)["AWS::SageMaker::Endpoint"]
     first, broken, second = properties("one"), properties("broken", bake=1), properties("one", bake=1)
     arn, _ = endpoint.create("Endpoint", first, "stack")
     with pytest.raises(ValueError, match=r"did not stabilize.*did not pass the ping health check"):
@@ -281,7 +281,7 @@ def test_cloudformation_deploys_what_differs_from_what_is_in_effect(sage: Sage) 
 
 
 def test_an_endpoint_that_does_not_start_is_deleted_before_its_stack_fails(sage: Sage) -> None:
-    endpoint = cloudformation.types(cast("JsonService", Api(sage)))["AWS::SageMaker::Endpoint"]
+    endpoint = cloudformation.types(Api(sage))["AWS::SageMaker::Endpoint"]
     with pytest.raises(ValueError, match="did not stabilize"):
         endpoint.create("Endpoint", properties("broken"), "stack")
     assert sage.call("ListEndpoints", {})["Endpoints"] == []
