@@ -4,7 +4,7 @@ import dataclasses
 import subprocess
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -15,8 +15,8 @@ from operate.errors import OperateError
 from operate.retained import retained
 from operate.serving import verdict
 from tests.embedded import KENNEL, eventually
-from tests.end_to_end.environment import Environment, copied_project
-from tests.end_to_end.project import Deployment, Model, run
+from tests.end_to_end.environment import Environment, copied_project, operate
+from tests.end_to_end.project import Deployment, Model
 
 NAME = "operated"
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -43,11 +43,6 @@ def environment(
     for name in environment.remaining():  # where a test has failed
         environment.aws.cloudformation.delete_stack(StackName=name)
     eventually(lambda: environment.remaining() == [], 60)
-
-
-def operate(environment: Environment, command: str, *options: Any, check: bool = True) -> str:
-    words = [command, "--environment", NAME, "--yes", *options]
-    return run(environment.project / KENNEL.name, *words, env=environment.aws.environment, check=check)
 
 
 def account(environment: Environment) -> Account:
