@@ -32,7 +32,7 @@ from local.ec2 import image, network
 from local.ec2.service import Ec2Instances
 from local.host import cloudformation, hooks
 from local.host.state import Running, State, write_atomically
-from local.ministack import budget, iam, lambda_, notifications, properties, s3, schedules
+from local.ministack import budget, iam, lambda_, log_patterns, notifications, properties, s3, schedules
 from local.ministack.alarms import AlarmEvaluation
 from local.sagemaker.capture import DataCapture
 from local.sagemaker.endpoint.blue_green import BlueGreen
@@ -121,7 +121,7 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     )
     scaling = ApplicationAutoScaling(targets, sagemaker, account)
     alarms.register()
-    for gaps in (s3, lambda_, notifications, properties, iam, image, network):
+    for gaps in (s3, lambda_, log_patterns, notifications, properties, iam, image, network):
         gaps.register()
     schedules.register(account)
     budget.register(account)
