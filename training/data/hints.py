@@ -135,11 +135,7 @@ def of_missing_split(root: Place, split: str) -> str:
 def of_empty_split(place: Place) -> str:
     """Return what to do about a split without photos; empty if there is nothing to say."""
     folders, files = place.inside()
-    if archives := _archives(files):
-        return _unpack(place, archives[0])
-    if not folders and (photos := [each for each in files if named_as_photo(each)]):
-        return f"its {len(photos)} photos lie in no folder; put those of each class into a folder of its own"
-    return ""
+    return _packed(place, folders, files) or _loose_photos(place, folders, files)
 
 
 def of_root(root: Place) -> str:
@@ -147,22 +143,47 @@ def of_root(root: Place) -> str:
     folders, files = root.inside()
     if any(map(split_called, folders)):
         return "; ".join(filter(None, (of_missing_split(root, split) for split in SPLITS)))
-    for each in folders:
-        if any(split_called(below) for below in root.child(each).inside()[0]):
-            return f"they lie one folder deeper; give --data {root.child(each)}"
-    if archives := _archives(files):
-        return _unpack(root, archives[0])
-    if folders and (split := split_called(root.name)):
-        return f"it is itself the split {split}; give --data {root.parent}, which holds all splits"
-    if len(classes := [each for each in folders if _holds_photos(root.child(each))]) > 1:
-        shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
-        return (
-            f"it holds folders of classes ({shown}) that are not divided; "
-            f"`./kennel fit --data {root} --split 0.8,0.1,0.1` divides them"
-        )
-    if not folders and (photos := [each for each in files if named_as_photo(each)]):
-        return f"its {len(photos)} photos lie in no folder; put those of each class into a folder of its own"
+    layouts = (_one_folder_deeper, _packed, _single_split, _undivided_classes, _loose_photos)
+    return next(filter(None, (hint(root, folders, files) for hint in layouts)), "")
+
+
+def _one_folder_deeper(root: Place, folders: list[str], files: list[str]) -> str:
+    for name in folders:
+        if any(map(split_called, root.child(name).inside()[0])):
+            return f"they lie one folder deeper; give --data {root.child(name)}"
     return ""
+
+
+def _packed(place: Place, folders: list[str], files: list[str]) -> str:
+    archives = _archives(files)
+    return _unpack(place, archives[0]) if archives else ""
+
+
+def _single_split(root: Place, folders: list[str], files: list[str]) -> str:
+    split = split_called(root.name)
+    return (
+        f"it is itself the split {split}; give --data {root.parent}, which holds all splits"
+        if folders and split
+        else ""
+    )
+
+
+def _undivided_classes(root: Place, folders: list[str], files: list[str]) -> str:
+    classes = [name for name in folders if _holds_photos(root.child(name))]
+    if len(classes) < 2:
+        return ""
+    shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
+    return (
+        f"it holds folders of classes ({shown}) that are not divided; "
+        f"`./kennel fit --data {root} --split 0.8,0.1,0.1` divides them"
+    )
+
+
+def _loose_photos(place: Place, folders: list[str], files: list[str]) -> str:
+    photos = [name for name in files if named_as_photo(name)]
+    if folders or not photos:
+        return ""
+    return f"its {len(photos)} photos lie in no folder; put those of each class into a folder of its own"
 
 
 def is_archive(name: str) -> bool:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,21 +86,27 @@ def survey(photos: Photos) -> Survey:
         A photo cannot be read, or there are copies where none may be; the message names the first.
     """
     looks = look_at(photos)
-    found = examine(photos, looks)
-    if errors := [each for each in found if each.severity == ERROR]:
-        more = sum(len(each.photos) for each in errors) - 1
-        and_more = f" (and {more} more)" if more else ""
-        raise TrainingError(
-            f"{errors[0].examples()[0]}: {errors[0].text}{and_more}; `./kennel check` with the same --data "
-            "lists what is wrong"
-        )
-    if warnings := ", ".join(each.headline for each in found if each.severity == WARNING):
+    findings = examine(photos, looks)
+    _refuse_errors(findings)
+    if warnings := ", ".join(finding.headline for finding in findings if finding.severity == WARNING):
         say("Warnings", f"{warnings}; `./kennel check` with the same --data says more")
     return Survey(
         fingerprint(looks),
         usual_side(looks),
-        {split: [each.sha256 for each in looks if each.split == split] for split in photos.splits},
-        {each.kind: each.count for each in found},
+        {split: [look.sha256 for look in looks if look.split == split] for split in photos.splits},
+        {finding.kind: finding.count for finding in findings},
+    )
+
+
+def _refuse_errors(findings: Sequence[Finding]) -> None:
+    errors = [finding for finding in findings if finding.severity == ERROR]
+    if not errors:
+        return
+    more = sum(len(error.photos) for error in errors) - 1
+    and_more = f" (and {more} more)" if more else ""
+    raise TrainingError(
+        f"{errors[0].examples()[0]}: {errors[0].text}{and_more}; `./kennel check` with the same --data "
+        "lists what is wrong"
     )
 
 
