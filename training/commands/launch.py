@@ -151,32 +151,39 @@ def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse what could only fail on AWS, after minutes and for money."""
-    if options.data is None:
-        raise TrainingError("--data DIR or s3://... is needed; `./kennel sample data/digits` writes photos")
-    if options.on == "ec2" and options.instances > 1:
-        raise TrainingError("--on ec2 trains on one instance, with all its GPUs; --on sagemaker takes several")
-    if options.on == "ec2" and options.tune:
-        raise TrainingError("--tune is a SageMaker tuning job: leave out --on ec2")
-    if options.resume and options.tune:
-        raise TrainingError("--resume goes on with one training: leave out --tune")
-    if options.space and not options.tune:
-        raise TrainingError("--space is what --tune tries: give --tune N too")
-    if not _writable(options.out):
-        raise TrainingError(f"--out {options.out} cannot be written; give another folder")
-    kind = options.instance_type
-    if kind and kind.startswith("ml.") != (options.on == "sagemaker"):
-        better = kind.removeprefix("ml.") if options.on == "ec2" else f"ml.{kind}"
-        raise TrainingError(f"--instance-type {kind}: on {options.on} it is {better}")
-    asked = {
-        name: value.value if isinstance(value, Default) else value
-        for name, value in vars(options).items()
-        if name in _names()
-    }
-    if _is_file(asked["weights"]) and not Path(asked["weights"]).is_file():
-        raise TrainingError(f"--weights {asked['weights']}: there is no such file")
+    on_ec2, tuning = options.on == "ec2", bool(options.tune)
+    refusals = (
+        (options.data is None, "--data DIR or s3://... is needed; `./kennel sample data/digits` writes photos"),
+        (
+            on_ec2 and options.instances > 1,
+            "--on ec2 trains on one instance, with all its GPUs; --on sagemaker takes several",
+        ),
+        (on_ec2 and tuning, "--tune is a SageMaker tuning job: leave out --on ec2"),
+        (options.resume and tuning, "--resume goes on with one training: leave out --tune"),
+        (options.space and not tuning, "--space is what --tune tries: give --tune N too"),
+        (not _writable(options.out), f"--out {options.out} cannot be written; give another folder"),
+    )
+    for refused, message in refusals:
+        if refused:
+            raise TrainingError(message)
+    _check_instance_type(options.instance_type, options.on)
+    _check_fit(options)
+
+
+def _check_instance_type(name: str | None, service: str) -> None:
+    if name and name.startswith("ml.") != (service == "sagemaker"):
+        better = name.removeprefix("ml.") if service == "ec2" else f"ml.{name}"
+        raise TrainingError(f"--instance-type {name}: on {service} it is {better}")
+
+
+def _check_fit(options: argparse.Namespace) -> None:
+    """Refuse what ``fit`` itself would refuse there."""
+    values = {name: _given(value) for name, value in vars(options).items() if name in _names()}
+    if _is_file(values["weights"]) and not Path(values["weights"]).is_file():
+        raise TrainingError(f"--weights {values['weights']}: there is no such file")
     from training.fit.options import Options, plan
 
-    plan(Options(folders={}, out=options.out, **asked))
+    plan(Options(folders={}, out=options.out, **values))
 
 
 def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "Order":
