@@ -92,7 +92,8 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Start, follow or stop a run; return 0 when there is a model, or nothing to wait for."""
-    from training.common.aws import Aws, explained
+    from training.common.aws import Aws
+    from training.common.aws_errors import explained
     from training.common.console import say  # what follows takes boto3 and more
     from training.launch.state import find
 
@@ -117,7 +118,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 
 def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
-    from training.common.aws import explained
+    from training.common.aws_errors import explained
     from training.common.console import say
     from training.launch.ec2 import Instance
     from training.launch.order import SAGEMAKER_TYPE
@@ -187,7 +188,7 @@ def _check_fit(options: argparse.Namespace) -> None:
 
 
 def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "Order":
-    from training.common.aws import explained
+    from training.common.aws_errors import explained
     from training.launch.order import Order, new_name
     from training.launch.photos import check_checkpoints, locate
     from training.launch.places import WEIGHTS
@@ -202,7 +203,7 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
     photos, weights = locate(aws, site, options.data, splits), None
     if _is_file(chosen.get("weights", "")):
         with explained():
-            weights = site.uri(upload_file(aws.s3, site.bucket, WEIGHTS, Path(chosen.pop("weights"))))
+            weights = site.uri(upload_file(aws.bucket(site.bucket), WEIGHTS, Path(chosen.pop("weights"))))
     return Order(
         new_name(site.environment),
         site,
@@ -224,7 +225,7 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
 
 
 def _follow(aws: "Aws", site: "Site", found: "Run", out: Path) -> int:
-    from training.common.aws import explained
+    from training.common.aws_errors import explained
     from training.common.console import say
     from training.launch.follow import bring_home, follow
 

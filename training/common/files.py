@@ -10,6 +10,9 @@ from pathlib import Path
 
 from training.common.errors import TrainingError
 
+UNUSED = 30 * 86400
+"""Seconds after which what nobody asked for may leave the cache, when something new comes."""
+
 
 def sha256(path: Path) -> str:
     """Return the hex digest of a file."""

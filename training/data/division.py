@@ -17,16 +17,13 @@ from pathlib import Path
 
 from training.common.console import say
 from training.common.errors import TrainingError
-from training.common.files import alone, cache_folder, workspace
+from training.common.files import UNUSED, alone, cache_folder, workspace
 from training.data.duplicates import alike_groups
 from training.data.hints import split_called
 from training.data.labels import visible
 from training.data.layout import Photos, explore
 from training.data.shares import Division, Shares
 from training.data.survey import Look, look_at
-
-UNUSED = 30 * 86400
-"""Seconds after which a division that nobody asked for is removed, when another one is made."""
 
 
 def divide(root: Path, division: Division) -> dict[str, Path]:
@@ -149,6 +146,6 @@ def _link(folder: Path, root: Path, files: Sequence[Path], splits: Sequence[str]
 
 
 def _forget_unused(cache: Path) -> None:
-    for each in cache.iterdir():
-        if each.is_dir() and each.stat().st_mtime < time.time() - UNUSED:
-            shutil.rmtree(each, ignore_errors=True)
+    for folder in cache.iterdir():
+        if folder.is_dir() and folder.stat().st_mtime < time.time() - UNUSED:
+            shutil.rmtree(folder, ignore_errors=True)

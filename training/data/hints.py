@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from training.data.names import SPLITS, hidden, litter, named_as_photo
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    from training.common.s3 import Bucket
 
 OTHER_NAMES = {
     "train": ("training", "train_set", "training_set"),
@@ -82,13 +82,12 @@ class Folder:
 class Prefix:
     """A place in S3; ``key`` is empty or ends with a slash."""
 
-    client: "S3Client"
-    bucket: str
+    bucket: "Bucket"
     key: str
 
     def __str__(self) -> str:
         """Return its address."""
-        return f"s3://{self.bucket}/{self.key}".rstrip("/")
+        return self.bucket.uri(self.key).rstrip("/")
 
     @property
     def name(self) -> str:
@@ -99,15 +98,15 @@ class Prefix:
     def parent(self) -> "Prefix":
         """What holds it."""
         above = PurePosixPath(self.key).parent.as_posix()
-        return Prefix(self.client, self.bucket, "" if above == "." else f"{above}/")
+        return Prefix(self.bucket, "" if above == "." else f"{above}/")
 
     def child(self, name: str) -> "Prefix":
         """Return one of its folders."""
-        return Prefix(self.client, self.bucket, f"{self.key}{name}/")
+        return Prefix(self.bucket, f"{self.key}{name}/")
 
     def inside(self) -> tuple[list[str], list[str]]:
         """Return the names of the first thousand folders and files in it, without hidden ones."""
-        found = self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.key, Delimiter="/")
+        found = self.bucket.client.list_objects_v2(Bucket=self.bucket.name, Prefix=self.key, Delimiter="/")
         folders = [each["Prefix"].removeprefix(self.key).rstrip("/") for each in found.get("CommonPrefixes", [])]
         files = [each["Key"].removeprefix(self.key) for each in found.get("Contents", [])]
         visible = [

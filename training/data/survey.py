@@ -5,14 +5,14 @@ import io
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
-from training.common.console import say, track
+from training.common.console import say
 from training.common.errors import TrainingError
+from training.common.threads import in_threads
 from training.data.duplicates import THUMBNAIL, copies, look_alikes
 from training.data.findings import ERROR, NOTE, WARNING, Finding
 from training.data.layout import Photos
@@ -117,17 +117,14 @@ def look_at(photos: Photos) -> list[Look]:
         for split, listed in photos.splits.items()
         for photo in listed
     ]
-    with ThreadPoolExecutor(cores()) as pool:  # Pillow and hashlib work outside the interpreter's lock
-        try:
-            looks = list(track(pool.map(lambda each: _look(*each), every), "Reading the photos", len(every)))
-            alike = Counter((each.size, each.thumbnail) for each in looks)
-            # All pixels are hashed only where a thumbnail is that of another photo: it would double the time.
-            twins = [i for i, each in enumerate(looks) if each.thumbnail and alike[each.size, each.thumbnail] > 1]
-            for i, pixels in zip(twins, pool.map(lambda i: _pixel_hash(every[i][0]), twins), strict=True):
-                looks[i] = replace(looks[i], pixels=pixels)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    # Pillow and hashlib work outside the interpreter's lock.
+    looks = in_threads(lambda photo: _look(*photo), every, "Reading the photos", cores())
+    alike = Counter((look.size, look.thumbnail) for look in looks)
+    # All pixels are hashed only where a thumbnail is that of another photo: it would double the time.
+    twins = [i for i, look in enumerate(looks) if look.thumbnail and alike[look.size, look.thumbnail] > 1]
+    hashes = in_threads(lambda i: _pixel_hash(every[i][0]), twins, threads=cores())
+    for i, pixels in zip(twins, hashes, strict=True):
+        looks[i] = replace(looks[i], pixels=pixels)
     return looks
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from training.common.aws import Aws, code_of
+from training.common.aws import Aws
+from training.common.aws_errors import code_of
 from training.common.console import say
 from training.common.errors import TrainingError
 from training.launch import places
@@ -211,17 +212,11 @@ class Instance:
 
     def _write(self, order: InstanceOrder) -> None:
         body = json.dumps(asdict(order), indent=2).encode()
-        self.aws.s3.put_object(Bucket=self.site.bucket, Key=places.order_key(self.name), Body=body)
+        self.aws.bucket(self.site.bucket).write(places.order_key(self.name), body)
 
     def _read(self, key: str) -> dict[str, Any] | None:
-        try:
-            body = self.aws.s3.get_object(Bucket=self.site.bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if code_of(error) == "NoSuchKey":
-                return None
-            raise
-        found: dict[str, Any] = json.loads(body)
-        return found
+        body = self.aws.bucket(self.site.bucket).read_if_exists(key)
+        return None if body is None else dict(json.loads(body))
 
     def _describe(self, instance: str) -> Any:
         """Return EC2's description, None when it has forgotten the instance, an hour or so after its end."""

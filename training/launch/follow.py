@@ -5,9 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from training.common.aws import Aws, code_of, explained
+from training.common.aws import Aws
+from training.common.aws_errors import explained
 from training.common.console import console, say
 from training.common.errors import TrainingError
 from training.common.files import publish, workspace
@@ -61,12 +60,10 @@ def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
                     break  # nothing was measured that a report could show
                 names.insert(0, REPORT)
             key = places.result_key(run.name, name)
-            try:
-                (work / name).write_bytes(aws.s3.get_object(Bucket=site.bucket, Key=key)["Body"].read())
-            except ClientError as error:
-                if code_of(error) == "NoSuchKey":
-                    raise TrainingError(f"{run.name} has left no {name} in {site.uri(key)}") from None
-                raise
+            content = aws.bucket(site.bucket).read_if_exists(key)
+            if content is None:
+                raise TrainingError(f"{run.name} has left no {name} in {site.uri(key)}")
+            (work / name).write_bytes(content)
         manifest = json.loads((work / MANIFEST).read_bytes())
         publish(work, out, names)
     if test := _tested(manifest):

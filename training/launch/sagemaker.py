@@ -7,7 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from training.common.aws import Aws, code_of
+from training.common.aws import Aws
+from training.common.aws_errors import code_of
 from training.common.console import say
 from training.launch import places
 from training.launch.best import about, best_job, best_name
@@ -115,8 +116,7 @@ class TuningJob:
         """See ``Run``: the best settings are fitted once more, tested once, and delivered."""
         last, search = self._last, self._describe()
         if not last.exists():
-            key = places.search_key(last.name)
-            self.aws.s3.put_object(Bucket=self.site.bucket, Key=key, Body=about(search))
+            self.aws.bucket(self.site.bucket).write(places.search_key(last.name), about(search))
             try:
                 self.aws.sagemaker.create_training_job(**best_job(search, self.site))
             except ClientError as error:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from training.common.aws import Aws, code_of, explained
+from training.common.aws import Aws
+from training.common.aws_errors import code_of, explained
 from training.common.errors import TrainingError
+from training.common.s3 import Address, split
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import TagTypeDef
@@ -51,7 +53,7 @@ class Site:
 
     def uri(self, key: str) -> str:
         """Return the address of an object or a prefix of the bucket."""
-        return f"s3://{self.bucket}/{key}"
+        return str(Address(self.bucket, key))
 
 
 def find_site(aws: Aws, environment: str) -> Site:
@@ -101,7 +103,7 @@ def _site(environment: str, region: str, outputs: Mapping[str, str], stack_tags:
     return Site(
         environment,
         region,
-        bucket=outputs["TrainingUri"].removeprefix("s3://").partition("/")[0],
+        bucket=split(outputs["TrainingUri"]).bucket,
         role=outputs["TrainingRoleArn"],
         repository=outputs["TrainingRepositoryUri"],
         key=outputs.get("KeyArn"),

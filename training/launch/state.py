@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from training.common.aws import Aws, explained
+from training.common.aws import Aws
+from training.common.aws_errors import explained
 from training.common.errors import TrainingError
 from training.common.files import sync_folder
 from training.launch.ec2 import Instance

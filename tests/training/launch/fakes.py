@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 
 from training.common.aws import Aws
 from training.launch.order import Order
@@ -67,14 +68,16 @@ class FakeS3:
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         if Key not in self.objects:
             raise error("NoSuchKey", 404)
-        return {"Body": io.BytesIO(self.objects[Key])}
-
-    def download_file(self, bucket: str, key: str, file: str) -> None:
-        Path(file).write_bytes(self.objects[key])
+        content = self.objects[Key]
+        return {"Body": StreamingBody(io.BytesIO(content), len(content)), "ContentLength": len(content)}
 
     def list_objects_v2(self, *, Bucket: str, Prefix: str, MaxKeys: int = 1000) -> dict[str, Any]:  # noqa: N803
         found = [
-            {"Key": key, "ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'}
+            {
+                "Key": key,
+                "ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"',
+                "Size": len(content),
+            }
             for key, content in sorted(self.objects.items())
             if key.startswith(Prefix)
         ][:MaxKeys]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -19,12 +20,14 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from tests.training.launch.fakes import BUCKET, SITE, TAGS, FakeS3, aws_with, error, order
-from training.common.aws import explained
+from training.common.aws import Aws
+from training.common.aws_errors import explained
 from training.common.errors import TrainingError
 from training.launch.ec2 import Instance, user_data
 from training.launch.remote import mirror, on_instance, spot
 from training.launch.remote.log_writer import LogWriter
 
+ROOT = Path(__file__).parents[3]
 RUN = "kennel-dev-261121-120000-abcd"
 DESCRIBED = {"InstanceIds": ["i-1"]}
 Boot = Callable[[str], subprocess.Popen[bytes]]
@@ -299,18 +302,18 @@ def test_an_instance_that_could_not_be_started_again_can_be_tried_again(
 
 def test_a_folder_of_the_bucket_comes_whole_and_stays_inside(tmp_path: Path) -> None:
     s3: Any = FakeS3({"data/x/train/cat/1.jpg": b"1", "data/x/": b"", "data/xy/2.jpg": b"2"})
-    assert mirror.fetch(s3, SITE.uri("data/x/"), tmp_path / "data") == 1
+    assert mirror.fetch(aws_with(s3=s3), SITE.uri("data/x/"), tmp_path / "data") == 1
     assert (tmp_path / "data/train/cat/1.jpg").read_bytes() == b"1"
     s3.objects["data/x/../../evil"] = b"3"
     with pytest.raises(TrainingError, match="cannot be a file of a folder"):
-        mirror.fetch(s3, SITE.uri("data/x/"), tmp_path / "data")
+        mirror.fetch(aws_with(s3=s3), SITE.uri("data/x/"), tmp_path / "data")
 
 
 def test_the_prefix_of_the_checkpoints_holds_what_the_folder_does(tmp_path: Path) -> None:
     s3: Any = FakeS3({"training/checkpoints/run/checkpoint-1": b"1", "training/checkpoints/run/checkpoint-2": b"2"})
     for name in ("checkpoint-2", "checkpoint-3", ".checkpoint-9.incomplete"):
         (tmp_path / name).write_text(name)
-    mirror.push(s3, tmp_path, SITE.uri("training/checkpoints/run/"))
+    mirror.push(aws_with(s3=s3), tmp_path, SITE.uri("training/checkpoints/run/"))
     assert sorted(key.rpartition("/")[2] for key in s3.objects) == ["checkpoint-2", "checkpoint-3"]
     assert s3.calls == [
         ("put", "training/checkpoints/run/checkpoint-3"),
@@ -404,11 +407,17 @@ def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[on_instanc
         "attempt": 1,
     }
     s3.objects[f"training/runs/{RUN}/order.json"] = json.dumps(left).encode()
-    clients = {"s3": s3, "logs": logs}
-    monkeypatch.setattr(boto3, "client", lambda name: clients[name])
+    monkeypatch.setattr(Aws, "s3", s3)
+    monkeypatch.setattr(Aws, "logs", logs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(on_instance.Attempt, "_install", lambda _: 0)
     return on_instance.Attempt(BUCKET, RUN), s3, logs
+
+
+def test_an_instance_needs_boto3_alone_before_it_has_installed_the_rest() -> None:
+    lacking = "import sys; sys.modules.update(dict.fromkeys(('rich', 'numpy', 'PIL', 'torch')))"
+    program = f"{lacking}; import training.launch.remote.on_instance"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 def trains(monkeypatch: pytest.MonkeyPatch, script: str) -> None:

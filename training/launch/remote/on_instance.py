@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from training.common.aws import Aws
 from training.common.errors import TrainingError
+from training.common.s3 import split
 from training.launch.logs import BEGIN
-from training.launch.places import order_key, split, status_key
+from training.launch.places import order_key, status_key
 from training.launch.remote import mirror, spot
 from training.launch.remote.delivery import deliver
 from training.launch.remote.log_writer import LogWriter
@@ -44,10 +45,10 @@ class Attempt:
 
     def __init__(self, bucket: str, name: str) -> None:
         self.bucket, self.name = bucket, name
-        self.s3 = boto3.client("s3")
-        self.order = json.loads(self.s3.get_object(Bucket=bucket, Key=order_key(name))["Body"].read())
+        self.aws = Aws()
+        self.order = json.loads(self.aws.bucket(bucket).read(order_key(name)))
         stream = f"{name}/{self.order['attempt']}-{int(time.time())}"
-        self.log = LogWriter(boto3.client("logs"), self.order["log_group"], stream)
+        self.log = LogWriter(self.aws.logs, self.order["log_group"], stream)
         self.ending = ""
         self._process: subprocess.Popen[str] | None = None
         self._last = ""
@@ -74,11 +75,12 @@ class Attempt:
         if failed:
             return "failed", "no packages", f"pip could not install requirements.txt: {self._last}"
         self._say("running", "fetching photos")
-        photos = mirror.fetch(self.s3, self.order["photos"], FOLDERS["data"])
-        kept = mirror.fetch(self.s3, self.order["checkpoints"], FOLDERS["checkpoints"])
+        photos = mirror.fetch(self.aws, self.order["photos"], FOLDERS["data"])
+        kept = mirror.fetch(self.aws, self.order["checkpoints"], FOLDERS["checkpoints"])
         if uri := self.order["weights"]:
             FOLDERS["weights"].mkdir()
-            self.s3.download_file(*split(uri), str(self._weights()))
+            weights = split(uri)
+            self.aws.bucket(weights.bucket).download(weights.key, self._weights())
         if self.ending:
             return self._ended()
         self._say("running", f"training on {photos} photos" + (", from a checkpoint" if kept else ""))
@@ -87,7 +89,7 @@ class Attempt:
         if status == 0:
             self._say("running", "delivering")
             besides = ["report.html", "model.safetensors"]  # nothing else is left of the instance's disk
-            location = deliver(FOLDERS["out"], self.name, self.order["runs"], self.order["models"], besides)
+            location = deliver(self.aws, FOLDERS["out"], self.name, self.order["runs"], self.order["models"], besides)
             return "completed", location, ""
         if self.ending:
             return self._ended()
@@ -157,7 +159,7 @@ class Attempt:
 
     def _keep(self) -> None:
         try:
-            mirror.push(self.s3, FOLDERS["checkpoints"], self.order["checkpoints"])
+            mirror.push(self.aws, FOLDERS["checkpoints"], self.order["checkpoints"])
         except (ClientError, BotoCoreError, Boto3Error) as error:  # the training is worth more than its checkpoint
             self.log.write(f"Checkpoint  not kept: {error}")
 
@@ -169,7 +171,7 @@ class Attempt:
     def _say(self, state: str, detail: str, reason: str = "") -> None:
         status: dict[str, Any] = {"state": state, "detail": detail, "reason": reason, "attempt": self.order["attempt"]}
         status["time"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self.s3.put_object(Bucket=self.bucket, Key=status_key(self.name), Body=json.dumps(status).encode())
+        self.aws.bucket(self.bucket).write(status_key(self.name), json.dumps(status).encode())
 
 
 def _gpus() -> int:
