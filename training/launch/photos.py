@@ -44,7 +44,9 @@ def locate(aws: Aws, site: Site, data: str, splits: Sequence[str] | None = SPLIT
     TrainingError
         There is nothing there, or jobs may not read it.
     """
-    return _check(aws, site, data, splits) if data.startswith("s3://") else _upload(aws, site, Path(data), splits)
+    return (
+        _check_prefix(aws, site, data, splits) if data.startswith("s3://") else _upload(aws, site, Path(data), splits)
+    )
 
 
 def check_checkpoints(aws: Aws, site: Site, run: str) -> None:
@@ -61,7 +63,7 @@ def check_checkpoints(aws: Aws, site: Site, run: str) -> None:
             raise TrainingError(f"--resume {run}: there is no checkpoint under {site.uri(prefix)}")
 
 
-def _check(aws: Aws, site: Site, data: str, splits: Sequence[str] | None) -> str:
+def _check_prefix(aws: Aws, site: Site, data: str, splits: Sequence[str] | None) -> str:
     address = parse(data)
     key = address.key.rstrip("/") + "/" if address else ""
     if not address or address.bucket != site.bucket or not key.startswith((places.DATA, "training/")):

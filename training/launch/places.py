@@ -21,6 +21,6 @@ def search_key(run: str) -> str:
     return f"{RUNS}{run}/search.json"
 
 
-def order_key(run: str) -> str:
-    """Return where an instance reads what it is to do."""
+def spec_key(run: str) -> str:
+    """Return where an instance reads its ``InstanceSpec``."""
     return f"{RUNS}{run}/order.json"

@@ -60,7 +60,7 @@ def _requirements() -> Iterator[str]:
 
 
 def pack(files: dict[str, bytes]) -> bytes:
-    """Return the files as ``tar.gz``; the order, times and owners are always the same."""
+    """Return the files as ``tar.gz``; the spec, times and owners are always the same."""
     buffer = io.BytesIO()
     with (
         gzip.GzipFile("", "wb", 6, buffer, mtime=0) as packed,

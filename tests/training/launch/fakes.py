@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 from training.common.aws import Aws
-from training.launch.order import Order
+from training.launch.job_spec import JobSpec
 from training.launch.site import Site
 
 BUCKET = "kennel-dev-123456789012-eu-west-1"
@@ -27,9 +27,9 @@ SITE = Site(
 TAGS = [{"Key": key, "Value": value} for key, value in SITE.tags.items()]
 
 
-def order(**changes: Any) -> Order:
+def job_spec(**changes: Any) -> JobSpec:
     made: Any = {"photos": SITE.uri("data/dogs/"), "code": "training/code/abc.tar.gz", "site": SITE} | changes
-    return Order("kennel-dev-261121-120000-abcd", **made)
+    return JobSpec("kennel-dev-261121-120000-abcd", **made)
 
 
 def error(code: str, status: int = 400, text: str = "no") -> ClientError:

@@ -19,7 +19,7 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from tests.training.launch.fakes import BUCKET, SITE, TAGS, FakeS3, aws_with, error, order
+from tests.training.launch.fakes import BUCKET, SITE, TAGS, FakeS3, aws_with, error, job_spec
 from training.common.aws import Aws
 from training.common.aws_errors import explained
 from training.common.errors import TrainingError
@@ -71,7 +71,7 @@ def test_an_instance_is_started_from_the_template(stub: tuple[Instance, Stubber,
         InstanceType="g5.xlarge",
         InstanceMarketOptions={"MarketType": "spot", "SpotOptions": once},
     )
-    Instance.start(run.aws, order(instance_type="g5.xlarge", spot=True, options={"epochs": "3"}))
+    Instance.start(run.aws, job_spec(instance_type="g5.xlarge", spot=True, options={"epochs": "3"}))
     left = json.loads(s3.objects[f"training/runs/{RUN}/order.json"])
     assert left["instance"] == "i-1"
     assert left["options"] == {"epochs": "3"}
@@ -90,7 +90,7 @@ def test_all_that_an_instance_brings_along_has_the_tags_of_the_stack(
 ) -> None:
     client = RecordedEc2()
     site = replace(SITE, spot=of_template, tags={**SITE.tags, "Name": "ours"})
-    Instance.start(aws_with(ec2=client, s3=FakeS3()), order(site=site, spot=asked))
+    Instance.start(aws_with(ec2=client, s3=FakeS3()), job_spec(site=site, spot=asked))
     (request,) = client.requests
     spot = ["spot-instances-request"] if spot_is_tagged else []
     assert kinds_tagged(request) == ["instance", "volume", "network-interface", *spot]
@@ -117,7 +117,7 @@ class RecordedEc2:
 
 def test_without_a_network_of_the_settings_ec2_chooses_the_subnet() -> None:
     client = RecordedEc2()
-    Instance.start(aws_with(ec2=client, s3=FakeS3()), order())
+    Instance.start(aws_with(ec2=client, s3=FakeS3()), job_spec())
     assert "SubnetId" not in client.requests[0]
 
 
@@ -128,7 +128,7 @@ def test_without_a_network_of_the_settings_ec2_chooses_the_subnet() -> None:
 def test_an_instance_starts_in_the_first_subnet_of_the_settings_that_can_have_it(code: str) -> None:
     client, s3 = RecordedEc2({"subnet-1": code}), FakeS3()
     site = replace(SITE, subnets=("subnet-1", "subnet-2", "subnet-3"), security_groups=("sg-1",))
-    Instance.start(aws_with(ec2=client, s3=s3), order(site=site))
+    Instance.start(aws_with(ec2=client, s3=s3), job_spec(site=site))
     assert [request["SubnetId"] for request in client.requests] == ["subnet-1", "subnet-2"]
     tokens = [request["ClientToken"] for request in client.requests]
     assert tokens == [f"{RUN}-1", f"{RUN}-1-2"], "EC2 refuses a token with another request"
@@ -141,7 +141,7 @@ def test_what_no_other_subnet_can_help_is_told_at_once() -> None:
     site = replace(SITE, subnets=("subnet-1", "subnet-2"))
     client = RecordedEc2({"subnet-1": "UnauthorizedOperation"})
     with pytest.raises(Exception, match="UnauthorizedOperation"):
-        Instance.start(aws_with(ec2=client, s3=FakeS3()), order(site=site))
+        Instance.start(aws_with(ec2=client, s3=FakeS3()), job_spec(site=site))
     assert len(client.requests) == 1
 
 
@@ -149,7 +149,7 @@ def test_no_capacity_in_any_subnet_is_told() -> None:
     site = replace(SITE, subnets=("subnet-1", "subnet-2"))
     client = RecordedEc2(dict.fromkeys(site.subnets, "InsufficientInstanceCapacity"))
     with explained_as(r"try again later, without --spot, or with another --instance-type"):
-        Instance.start(aws_with(ec2=client, s3=FakeS3()), order(site=site))
+        Instance.start(aws_with(ec2=client, s3=FakeS3()), job_spec(site=site))
 
 
 @contextlib.contextmanager
@@ -171,13 +171,13 @@ def explained_as(line: str) -> Iterator[None]:
 )
 def test_what_an_account_lacks_is_told_with_what_to_do(code: str, line: str) -> None:
     with explained_as(line):
-        Instance.start(aws_with(ec2=RecordedEc2({"": code}), s3=FakeS3()), order())
+        Instance.start(aws_with(ec2=RecordedEc2({"": code}), s3=FakeS3()), job_spec())
 
 
 def test_settings_without_a_template_are_told() -> None:
     site = replace(SITE, template=None)
     with pytest.raises(TrainingError, match=r"set training\.instance\.enabled = true in settings/dev\.toml"):
-        Instance.start(aws_with(), order(site=site))
+        Instance.start(aws_with(), job_spec(site=site))
 
 
 @pytest.fixture
@@ -185,9 +185,9 @@ def boot(stub: tuple[Instance, Stubber, FakeS3], tmp_path: Path) -> Iterator[Boo
     """Run the user data, with a stand-in for Python, where of all programs only a few are there."""
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     script = tmp_path / "user-data"
-    script.write_text(user_data(SITE, run._order()))
+    script.write_text(user_data(SITE, run._spec()))
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("bash", "sleep", "mktemp"):
@@ -237,7 +237,7 @@ def test_an_instance_that_somebody_terminates_gives_the_training_the_time_for_it
 def test_only_what_runs_is_terminated(stub: tuple[Instance, Stubber, FakeS3]) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     described(stubber, "running")
     stubber.add_response("terminate_instances", {}, DESCRIBED)
     assert run.stop()
@@ -261,30 +261,30 @@ def test_an_instance_that_says_nothing_is_judged_by_its_state(
 ) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     described(stubber, state, why=why)
-    assert run.look().state == expected
+    assert run.status().state == expected
 
 
 def test_what_an_instance_says_last_counts(stub: tuple[Instance, Stubber, FakeS3]) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     says(s3, "failed", reason="valid is missing")
-    assert (run.look().state, run.look().reason) == ("failed", "valid is missing")
+    assert (run.status().state, run.status().reason) == ("failed", "valid is missing")
 
 
 def test_another_instance_takes_the_place_of_one_that_was_taken_away(stub: tuple[Instance, Stubber, FakeS3]) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     says(s3, "interrupted")
-    assert run.look().state == "interrupted"
+    assert run.status().state == "interrupted"
     started(stubber, s3, "i-2", ClientToken=f"{RUN}-2")
-    assert run.again()
+    assert run.restart()
     described(stubber, "running", "i-2")
-    look = run.look()
-    assert (look.state, look.detail) == ("running", "i-2: instance running"), "what the first one said is over"
+    status = run.status()
+    assert (status.state, status.detail) == ("running", "i-2: instance running"), "what the first one said is over"
 
 
 def test_an_instance_that_could_not_be_started_again_can_be_tried_again(
@@ -292,12 +292,12 @@ def test_an_instance_that_could_not_be_started_again_can_be_tried_again(
 ) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     says(s3, "interrupted")
     stubber.add_client_error("run_instances", "InsufficientInstanceCapacity")
     with pytest.raises(Exception, match="InsufficientInstanceCapacity"):
-        run.again()
-    assert run.look().state == "interrupted"
+        run.restart()
+    assert run.status().state == "interrupted"
 
 
 def test_a_folder_of_the_bucket_comes_whole_and_stays_inside(tmp_path: Path) -> None:
@@ -439,7 +439,7 @@ def test_an_instance_trains_and_delivers(
 ) -> None:
     run, s3, logs = attempt
     trains(monkeypatch, MODEL + "echo epoch=1; ls data/train/cat")
-    assert run() == 0
+    assert run.run() == 0
     assert status(s3)["state"] == "completed"
     assert logs.lines[-2:] == ["epoch=1", "1.jpg"]
     home = json.loads(s3.objects[f"training/runs/{RUN}/model.json"])
@@ -453,14 +453,14 @@ def test_a_training_that_fails_says_why_in_its_own_words(
 ) -> None:
     run, s3, _ = attempt
     trains(monkeypatch, "echo 'kennel: valid is missing' >&2; echo torchrun says more; exit 2")
-    assert run() == 1
+    assert run.run() == 1
     assert (status(s3)["state"], status(s3)["reason"]) == ("failed", "valid is missing")
 
 
 def test_a_bug_is_said_too(attempt: tuple[on_instance.Attempt, FakeS3, Logs], monkeypatch: pytest.MonkeyPatch) -> None:
     run, s3, _ = attempt
     trains(monkeypatch, "true")  # there is nothing to deliver
-    assert run() == 1
+    assert run.run() == 1
     assert status(s3)["state"] == "failed"
     assert "FileNotFoundError" in status(s3)["reason"]
 
@@ -474,7 +474,7 @@ def test_the_notice_ends_the_training_and_keeps_its_checkpoint(
         monkeypatch, "trap 'echo 1 > checkpoints/checkpoint-1; exit 143' TERM; echo ready; while :; do sleep 0.05; done"
     )
     metadata["/latest/meta-data/spot/instance-action"] = "{}"
-    assert run() == 1
+    assert run.run() == 1
     assert status(s3)["state"] == "interrupted"
     assert f"training/checkpoints/{RUN}/checkpoint-1" in s3.objects
 
@@ -485,7 +485,7 @@ def test_sigterm_ends_the_training_and_keeps_its_checkpoint(
     run, s3, _ = attempt
     script = f"trap 'echo 1 > checkpoints/checkpoint-1; exit 143' TERM; kill -TERM {os.getpid()}; "
     trains(monkeypatch, script + "while :; do sleep 0.05; done")
-    assert run() == 1
+    assert run.run() == 1
     assert status(s3)["state"] == "stopped"
     assert f"training/checkpoints/{RUN}/checkpoint-1" in s3.objects
 
@@ -496,7 +496,7 @@ def test_packages_that_cannot_be_had_end_it(
     run, s3, _ = attempt
     script = "echo ERROR: no matching distribution; exit 1"
     monkeypatch.setattr(on_instance.Attempt, "_install", lambda self: self._execute(["bash", "-c", script]))
-    assert run() == 1
+    assert run.run() == 1
     assert status(s3)["reason"] == "pip could not install requirements.txt: ERROR: no matching distribution"
 
 
@@ -506,7 +506,7 @@ def test_another_attempt_finds_the_checkpoint(
     run, s3, logs = attempt
     s3.objects[f"training/checkpoints/{RUN}/checkpoint-1"] = b"weights"
     trains(monkeypatch, MODEL + "cat checkpoints/checkpoint-1")
-    assert run() == 0
+    assert run.run() == 0
     assert logs.lines[-1] == "weights"
 
 
@@ -514,10 +514,10 @@ def test_a_training_that_takes_too_long_is_ended(
     attempt: tuple[on_instance.Attempt, FakeS3, Logs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, s3, _ = attempt
-    run.order["hours"] = 0
+    run.spec["hours"] = 0
     monkeypatch.setattr(spot, "SECONDS", 0.05)
     trains(monkeypatch, "while :; do sleep 0.05; done")
     begun = time.monotonic()
-    assert run() == 1
+    assert run.run() == 1
     assert time.monotonic() - begun < 20
     assert "give it more --hours" in status(s3)["reason"]
