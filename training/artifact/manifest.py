@@ -108,7 +108,7 @@ class Manifest:
             archive = Archive(str(artifact["location"]), str(artifact["sha256"]), int(artifact["size"]))
             if not re.fullmatch("[0-9a-f]{64}", archive.sha256):
                 raise ValueError(f"artifact.sha256 is {archive.sha256!r}")
-            classes = [{key: str(each[key]) for key in ("name", "label")} for each in members.pop("classes")]
+            classes = [{key: str(entry[key]) for key in ("name", "label")} for entry in members.pop("classes")]
             model, input_rule, metrics = (dict(members.pop(name)) for name in ("model", "input", "metrics"))
             del members["schema"]
             manifest = cls(archive, model, input_rule, classes, metrics, members)
@@ -155,5 +155,5 @@ def check_schema(schema: object, source: str, kennel: str | None) -> None:
 def _kennel(manifest: Mapping[str, Any]) -> str | None:
     """Return which version of Kennel wrote a manifest, of whatever schema it is."""
     versions = manifest.get("versions")
-    found = versions.get("kennel") if isinstance(versions, dict) else None
-    return f"{found!s:.40}" if found else None
+    version = versions.get("kennel") if isinstance(versions, dict) else None
+    return f"{version!s:.40}" if version else None

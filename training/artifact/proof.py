@@ -69,7 +69,7 @@ def prove(archive: Path, photos: Sequence[Path], expected: NDArray[np.float32]) 
     """
     with tempfile.TemporaryDirectory() as folder:
         unpack(archive, Path(folder))
-        labels = [each["label"] for each in json.loads(Path(folder, CARD).read_bytes())["classes"]]
+        labels = [entry["label"] for entry in json.loads(Path(folder, CARD).read_bytes())["classes"]]
         try:
             answers = ask(Path(folder), photos)
         except NoAnswer as error:

@@ -21,16 +21,20 @@ class Parser(argparse.ArgumentParser):
 
         argparse leaves it to the parser of all commands.
         """
-        found, unknown = super().parse_known_args(args, namespace)
+        options, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown)}")
-        return found, unknown
+        return options, unknown
 
     def _meant(self, unknown: Sequence[str]) -> str:
         """Return the options that may have been meant."""
-        ours = {_plain(each): each for action in self._actions for each in action.option_strings if each[:2] == "--"}
-        typed = [each.partition("=")[0] for each in unknown if each.startswith("-")]
-        near = [match for each in typed for match in difflib.get_close_matches(_plain(each), ours, n=1, cutoff=0.75)]
+        ours = {
+            _plain(option): option for action in self._actions for option in action.option_strings if option[:2] == "--"
+        }
+        typed = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
+        near = [
+            match for option in typed for match in difflib.get_close_matches(_plain(option), ours, n=1, cutoff=0.75)
+        ]
         return f"; did you mean {' '.join(ours[match] for match in near)}?" if near else ""
 
 

@@ -202,20 +202,22 @@ def _job_spec(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapp
 
     if options.resume:
         check_checkpoints(aws, site, options.resume)
-    chosen = _chosen(options)
+    fit_options = _fit_options(options)
     splits = (
-        None if "split" in chosen else tuple(each for each in SPLITS if each != "test" or not _given(options.no_test))
+        None
+        if "split" in fit_options
+        else tuple(split for split in SPLITS if split != "test" or not _given(options.no_test))
     )
     photos, weights = locate(aws, site, options.data, splits), None
-    if _is_file(chosen.get("weights", "")):
+    if _is_file(fit_options.get("weights", "")):
         with explained():
-            weights = site.uri(upload_file(aws.bucket(site.bucket), WEIGHTS, Path(chosen.pop("weights"))))
+            weights = site.uri(upload_file(aws.bucket(site.bucket), WEIGHTS, Path(fit_options.pop("weights"))))
     return JobSpec(
         new_name(site.environment),
         site,
         photos,
         upload_source(aws, site),
-        options=chosen,
+        options=fit_options,
         instance_type=options.instance_type,
         instances=options.instances,
         spot=options.spot,
@@ -274,10 +276,10 @@ def _space(options: argparse.Namespace) -> dict[str, "Range"]:
         return {}
     from training.tuning.space import SEARCH
 
-    return left_open(options.space or SEARCH, [name.replace("-", "_") for name in _chosen(options)])
+    return left_open(options.space or SEARCH, [name.replace("-", "_") for name in _fit_options(options)])
 
 
-def _chosen(options: argparse.Namespace) -> dict[str, str]:
+def _fit_options(options: argparse.Namespace) -> dict[str, str]:
     """Return the options of ``fit`` that were given, as a job's hyperparameters."""
     given = {name: value for name, value in vars(options).items() if not isinstance(value, Default)}
     return {name.replace("_", "-"): str(given[name]) for name in sorted(_names() & given.keys())}
@@ -293,7 +295,7 @@ def _names() -> set[str]:
 
 def _writable(folder: Path) -> bool:
     """Return whether a folder can be written, or made."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 

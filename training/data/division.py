@@ -23,7 +23,7 @@ from training.data.hints import split_called
 from training.data.labels import visible
 from training.data.layout import Photos, explore
 from training.data.shares import Division, Shares
-from training.data.survey import Look, look_at
+from training.data.survey import PhotoRecord, scan
 
 
 def divide(root: Path, division: Division) -> dict[str, Path]:
@@ -47,8 +47,8 @@ def divide(root: Path, division: Division) -> dict[str, Path]:
     folder = cache / _key(root, files, division)
     with alone(cache):
         if not folder.is_dir():
-            looks = look_at(photos)
-            _link(folder, root, files, _splits(photos, looks, division))
+            records = scan(photos)
+            _link(folder, root, files, _splits(photos, records, division))
             _forget_unused(cache)
         os.utime(folder)
     folders = {split: folder / split for split in division.shares.splits}
@@ -72,14 +72,14 @@ def _count_files(folder: Path) -> int:
     return sum(len(files) for _, _, files in os.walk(folder))
 
 
-def _splits(photos: Photos, looks: Sequence[Look], division: Division) -> list[str]:
+def _splits(photos: Photos, records: Sequence[PhotoRecord], division: Division) -> list[str]:
     """Return the split of each photo."""
-    groups = alike_groups(looks)
-    places = {group: _place(leader, division.seed) for group, leader in _leaders(looks, groups).items()}
+    groups = alike_groups(records)
+    places = {group: _place(leader, division.seed) for group, leader in _leaders(records, groups).items()}
     assigned = {group: _split_at(place, division.shares) for group, place in places.items()}
     splits = division.shares.splits
     for target, name in enumerate(photos.classes):
-        own = {group for look, group in zip(looks, groups, strict=True) if look.target == target}
+        own = {group for record, group in zip(records, groups, strict=True) if record.target == target}
         if len(own) < len(splits):
             raise TrainingError(
                 f"{visible(name)} has {len(own)} photo{'s' if len(own) > 1 else ''} that do not look alike, too few "
@@ -90,14 +90,14 @@ def _splits(photos: Photos, looks: Sequence[Look], division: Division) -> list[s
     return [assigned[group] for group in groups]
 
 
-def _leaders(looks: Sequence[Look], groups: Sequence[int]) -> dict[int, str]:
+def _leaders(records: Sequence[PhotoRecord], groups: Sequence[int]) -> dict[int, str]:
     """Return for each group the smallest hash of its photos, which decides its split.
 
     So large groups go to each split as often as small ones.
     """
     leaders: dict[int, str] = {}
-    for look, group in zip(looks, groups, strict=True):
-        leaders[group] = min(leaders.get(group, "~"), look.sha256 or f"unread {look.name}")
+    for record, group in zip(records, groups, strict=True):
+        leaders[group] = min(leaders.get(group, "~"), record.sha256 or f"unread {record.name}")
     return leaders
 
 

@@ -70,9 +70,9 @@ class Folder:
         folders, files = list[str](), list[str]()
         try:
             with os.scandir(self.path) as entries:
-                for each in entries:
-                    if not hidden(each.name) and not litter(each.name):
-                        (folders if Path(each).is_dir() else files).append(each.name)
+                for entry in entries:
+                    if not hidden(entry.name) and not litter(entry.name):
+                        (folders if Path(entry).is_dir() else files).append(entry.name)
         except OSError:  # what cannot be looked into gives no hint
             return [], []
         return sorted(folders), sorted(files)
@@ -106,11 +106,11 @@ class Prefix:
 
     def inside(self) -> tuple[list[str], list[str]]:
         """Return the names of the first thousand folders and files in it, without hidden ones."""
-        found = self.bucket.client.list_objects_v2(Bucket=self.bucket.name, Prefix=self.key, Delimiter="/")
-        folders = [each["Prefix"].removeprefix(self.key).rstrip("/") for each in found.get("CommonPrefixes", [])]
-        files = [each["Key"].removeprefix(self.key) for each in found.get("Contents", [])]
+        listing = self.bucket.client.list_objects_v2(Bucket=self.bucket.name, Prefix=self.key, Delimiter="/")
+        folders = [folder["Prefix"].removeprefix(self.key).rstrip("/") for folder in listing.get("CommonPrefixes", [])]
+        files = [file["Key"].removeprefix(self.key) for file in listing.get("Contents", [])]
         visible = [
-            [each for each in names if each and not hidden(each) and not litter(each)] for names in (folders, files)
+            [name for name in names if name and not hidden(name) and not litter(name)] for names in (folders, files)
         ]
         return visible[0], visible[1]
 
@@ -121,27 +121,27 @@ def split_called(name: str) -> str | None:
     return next((split for split in SPLITS if plain == split or plain in OTHER_NAMES[split]), None)
 
 
-def of_missing_split(root: Place, split: str) -> str:
+def missing_split_hint(root: Place, split: str) -> str:
     """Return what to do about one split that is missing where others are; empty if there is nothing to say."""
     folders, files = root.inside()
-    if other := next((each for each in folders if each != split and split_called(each) == split), None):
+    if other := next((name for name in folders if name != split and split_called(name) == split), None):
         return f"rename {root.child(other)} to {split}"
-    if packed := next((each for each in _archives(files) if split_called(each.partition(".")[0]) == split), None):
+    if packed := next((name for name in _archives(files) if split_called(name.partition(".")[0]) == split), None):
         return _unpack(root, packed)
     return ""
 
 
-def of_empty_split(place: Place) -> str:
+def empty_split_hint(place: Place) -> str:
     """Return what to do about a split without photos; empty if there is nothing to say."""
     folders, files = place.inside()
     return _packed(place, folders, files) or _loose_photos(place, folders, files)
 
 
-def of_root(root: Place) -> str:
+def root_hint(root: Place) -> str:
     """Return what to do about a place that has none of the splits; empty if there is nothing to say."""
     folders, files = root.inside()
     if any(map(split_called, folders)):
-        return "; ".join(filter(None, (of_missing_split(root, split) for split in SPLITS)))
+        return "; ".join(filter(None, (missing_split_hint(root, split) for split in SPLITS)))
     layouts = (_one_folder_deeper, _packed, _single_split, _undivided_classes, _loose_photos)
     return next(filter(None, (hint(root, folders, files) for hint in layouts)), "")
 
@@ -191,7 +191,7 @@ def is_archive(name: str) -> bool:
 
 
 def _archives(files: list[str]) -> list[str]:
-    return [each for each in files if is_archive(each)]
+    return [name for name in files if is_archive(name)]
 
 
 def _unpack(place: Place, name: str) -> str:
@@ -201,5 +201,5 @@ def _unpack(place: Place, name: str) -> str:
 def _holds_photos(place: Place) -> bool:
     folders, files = place.inside()
     return any(map(named_as_photo, files)) or any(
-        named_as_photo(file) for each in folders[:3] for file in place.child(each).inside()[1]
+        named_as_photo(file) for folder in folders[:3] for file in place.child(folder).inside()[1]
     )

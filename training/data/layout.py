@@ -8,12 +8,12 @@ from pathlib import Path, PurePath
 
 from training.common.errors import TrainingError
 from training.data.findings import ERROR, Finding
-from training.data.hints import Folder, is_archive, of_empty_split, of_missing_split, of_root
+from training.data.hints import Folder, empty_split_hint, is_archive, missing_split_hint, root_hint
 from training.data.labels import appearance, canonical, visible
 from training.data.names import EXTENSIONS, SPLITS, hidden, litter, named_as_photo
 from training.serving.photo_pixels import SIGNATURES
 
-__all__ = ["EXTENSIONS", "SPLITS", "Photo", "Photos", "barren", "explore", "find", "is_photo"]
+__all__ = ["EXTENSIONS", "SPLITS", "Photo", "Photos", "class_without_photos", "explore", "find", "is_photo"]
 
 SIGNATURE_BYTES = 16
 """Enough of a file for serving's signatures."""
@@ -50,7 +50,7 @@ class Photos:
         What cannot be printed in a line is escaped: file systems take names with line breaks, or in another encoding.
         """
         name = f"{split}/{path.relative_to(self.folders[split]).as_posix()}"
-        return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
+        return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
 
 
 def find(folders: dict[str, Path]) -> Photos:
@@ -125,7 +125,7 @@ class _SplitFolder:
         if photos:
             self._add_photos(folder.name, photos)
         elif shown := [path.name for path in files if not hidden(path.name)]:
-            self.findings.append(barren(str(folder), shown))
+            self.findings.append(class_without_photos(str(folder), shown))
         self.findings += map(_circle, circles)
         self.ignored += sorted(set(files) - set(photos)) if files else [folder]
 
@@ -137,7 +137,7 @@ class _SplitFolder:
         self.photos.setdefault(name, []).extend(photos)
 
 
-def barren(folder: str, files: Sequence[str]) -> Finding:
+def class_without_photos(folder: str, files: Sequence[str]) -> Finding:
     """Return what is wrong with a class's folder whose ``files`` are no photos: the class would be left out unseen."""
     endings = sorted({PurePath(name).suffix.lower() or "no ending" for name in files})
     count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
@@ -166,7 +166,7 @@ def _findings_across(splits: Mapping[str, _SplitFolder], classes: Sequence[str])
         Canonical names, those of all splits.
     """
     first = next(iter(splits.values())).path
-    if not any(content.path.is_dir() for content in splits.values()) and (hint := of_root(Folder(first.parent))):
+    if not any(content.path.is_dir() for content in splits.values()) and (hint := root_hint(Folder(first.parent))):
         return [Finding(ERROR, "missing split", f"{first.parent} has no {_either(splits)} in it: {hint}")]
     return [
         *_unusable_splits(splits, classes),
@@ -188,7 +188,7 @@ def _unusable_splits(splits: Mapping[str, _SplitFolder], classes: Sequence[str])
 
 def _missing_split(split: str, folder: Path, *, is_only: bool) -> Finding:
     text = f"{folder} is missing: photos lie in DIR/{{train,valid,test}}/CLASS/"
-    hint = of_missing_split(Folder(folder.parent), split)
+    hint = missing_split_hint(Folder(folder.parent), split)
     if split == "test" and not is_only and not hint:
         hint = "add --no-test to train without measuring the model"
     return Finding(ERROR, "missing split", f"{text}; {hint}" if hint else text)
@@ -196,7 +196,7 @@ def _missing_split(split: str, folder: Path, *, is_only: bool) -> Finding:
 
 def _empty_split(folder: Path) -> Finding:
     text = f"{folder} holds no photos: JPEG, PNG and WebP files in a folder for each class count"
-    hint = of_empty_split(Folder(folder))
+    hint = empty_split_hint(Folder(folder))
     return Finding(ERROR, "empty split", f"{text}; {hint}" if hint else text)
 
 

@@ -113,5 +113,5 @@ def _within(root: Path, division: Division | None, test: bool) -> dict[str, Path
         return {split: root / split for split in _names(test)}
     from training.data.division import divide  # Pillow and numpy
 
-    found = divide(root, division)
-    return {split: found[split] for split in _names(test) if split in found}
+    divided = divide(root, division)
+    return {split: divided[split] for split in _names(test) if split in divided}

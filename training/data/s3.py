@@ -24,8 +24,8 @@ from training.common.errors import TrainingError
 from training.common.files import UNUSED, alone, cache_folder, workspace
 from training.common.s3 import CONNECTIONS, Address, Object, parse
 from training.common.threads import in_threads
-from training.data.hints import Prefix, of_empty_split, of_missing_split, of_root
-from training.data.layout import barren
+from training.data.hints import Prefix, empty_split_hint, missing_split_hint, root_hint
+from training.data.layout import class_without_photos
 from training.data.names import SPLITS, hidden, litter, named_as_photo
 
 
@@ -108,10 +108,10 @@ def _forget_unused(cache: Path) -> None:
             for state in lock.parent.iterdir():
                 if state.is_dir() and state.name != "objects" and state.stat().st_mtime < limit:
                     shutil.rmtree(state)
-            for each in (lock.parent / "objects").iterdir():
-                about = each.stat()
+            for kept in (lock.parent / "objects").iterdir():
+                about = kept.stat()
                 if about.st_nlink == 1 and about.st_mtime < limit:  # no state has it
-                    each.unlink()
+                    kept.unlink()
 
 
 def _list(source: Prefix, splits: Sequence[str] | None) -> tuple[list[RemotePhoto], int]:
@@ -165,17 +165,17 @@ def _refuse_barren(source: Prefix, photos: Sequence[str], others: Sequence[str],
         by_class.setdefault(_class_of(name, depth), []).append(name)
     for folder, names in by_class.items():
         if folder and folder not in classes and any(not hidden(PurePosixPath(name).name) for name in names):
-            raise TrainingError(barren(source.bucket.uri(f"{source.key}{folder}/"), names).text)
+            raise TrainingError(class_without_photos(source.bucket.uri(f"{source.key}{folder}/"), names).text)
 
 
 def _hint(root: Prefix, split: str) -> str:
     """Return what to do about a split without photos; empty if there is nothing to say."""
     folders = root.inside()[0]
     if split and split in folders:
-        return of_empty_split(root.child(split))
+        return empty_split_hint(root.child(split))
     if not split:
-        return of_empty_split(root)
-    return of_missing_split(root, split) if set(SPLITS) & set(folders) else of_root(root)
+        return empty_split_hint(root)
+    return missing_split_hint(root, split) if set(SPLITS) & set(folders) else root_hint(root)
 
 
 def _may_be_photo(name: str) -> bool:

@@ -205,10 +205,10 @@ class Instance:
         return request  # type: ignore[return-value]
 
     def _spec(self) -> InstanceSpec:
-        found = self._read(places.spec_key(self.name))
-        if found is None:
+        members = self._read(places.spec_key(self.name))
+        if members is None:
             raise TrainingError(f"there is no run {self.name} in {self.site.uri(places.RUNS)}")
-        return InstanceSpec(**found)
+        return InstanceSpec(**members)
 
     def _write(self, spec: InstanceSpec) -> None:
         body = json.dumps(asdict(spec), indent=2).encode()
@@ -221,12 +221,12 @@ class Instance:
     def _describe(self, instance: str) -> Any:
         """Return EC2's description, None when it has forgotten the instance, an hour or so after its end."""
         try:
-            found = self.aws.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+            reservations = self.aws.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
         except ClientError as error:
             if code_of(error) == "InvalidInstanceID.NotFound":
                 return None
             raise
-        return found[0]["Instances"][0] if found else None
+        return reservations[0]["Instances"][0] if reservations else None
 
 
 def user_data(site: Site, spec: InstanceSpec) -> str:

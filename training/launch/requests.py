@@ -19,7 +19,7 @@ OBJECTIVE = "valid_accuracy"
 TEST = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
 METRICS = [
     {"Name": name, "Regex": rf"\b{name}=([0-9.]+)"}
-    for name in ("train_loss", "valid_accuracy", "valid_loss", *(f"test_{each}" for each in TEST))
+    for name in ("train_loss", "valid_accuracy", "valid_loss", *(f"test_{name}" for name in TEST))
 ]
 """Read from the line that ``fit`` prints for each epoch, and its last one."""
 

@@ -140,7 +140,7 @@ class TuningJob:
             HyperParameterTuningJobName=self.name, StatusEquals="Failed", MaxResults=1
         )["TrainingJobSummaries"]
         said = [job.get("FailureReason", ""), *(reason(trial) for trial in trials)]
-        return " ".join(each for each in said if each)
+        return " ".join(text for text in said if text)
 
 
 def reason(job: Mapping[str, Any]) -> str:

@@ -70,18 +70,20 @@ def find_site(aws: Aws, environment: str) -> Site:
     deploy = f"`./kennel cdk deploy --all -c environment={environment} -c model=none` makes it"
     with explained():
         try:
-            found = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+            description = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         except ClientError as error:
             if code_of(error) == "ValidationError":
                 region = aws.cloudformation.meta.region_name
                 raise TrainingError(f"there is no stack {stack} in this account and {region}; {deploy}") from None
             raise
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
         try:
-            return _site(environment, aws.cloudformation.meta.region_name, outputs, _own_tags(found.get("Tags", [])))
+            return _site(
+                environment, aws.cloudformation.meta.region_name, outputs, _own_tags(description.get("Tags", []))
+            )
         except KeyError as error:
             raise TrainingError(
-                f"the stack {stack} is {found['StackStatus']} and has no output {error.args[0]}; {deploy}"
+                f"the stack {stack} is {description['StackStatus']} and has no output {error.args[0]}; {deploy}"
             ) from None
 
 

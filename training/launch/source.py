@@ -38,18 +38,18 @@ def members() -> dict[str, bytes]:
     Runtime and safetensors. The wheels that go into the artifact travel along: a job packs the same bytes as a fit on
     this machine does, and downloads nothing for it.
     """
-    found = {
+    files = {
         path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes()
         for path in PACKAGE.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    found[ENTRY] = found.pop(f"{PACKAGE.name}/{ENTRY}")
-    found[VERSION.name] = VERSION.read_bytes()
-    found["requirements.txt"] = "\n".join(_requirements()).encode() + b"\n"
+    files[ENTRY] = files.pop(f"{PACKAGE.name}/{ENTRY}")
+    files[VERSION.name] = VERSION.read_bytes()
+    files["requirements.txt"] = "\n".join(_requirements()).encode() + b"\n"
     cache = wheel_cache()
     for wheel in fetch_wheels(pinned_requirements(), cache):
-        found[f"{WHEELS}/{wheel.relative_to(cache).as_posix()}"] = wheel.read_bytes()
-    return found
+        files[f"{WHEELS}/{wheel.relative_to(cache).as_posix()}"] = wheel.read_bytes()
+    return files
 
 
 def _requirements() -> Iterator[str]:

@@ -84,7 +84,7 @@ class Assessment:
     @property
     def balanced_accuracy(self) -> float:
         """Mean of the classes' recalls: plain accuracy if every class had as many photos as any other."""
-        return _mean(each.recall for each in self.classes if each.recall is not None)
+        return _mean(score.recall for score in self.classes if score.recall is not None)
 
     @property
     def macro_f1(self) -> float:
@@ -119,8 +119,8 @@ class Assessment:
         """
         scores = [{"label": label, **asdict(score)} for label, score in zip(labels, self.classes, strict=True)]
         confusions = [
-            {"true": labels[each.true], "predicted": labels[each.predicted], "images": each.images}
-            for each in self.confusions()
+            {"true": labels[confusion.true], "predicted": labels[confusion.predicted], "images": confusion.images}
+            for confusion in self.confusions()
         ]
         before = self.uncalibrated
         return {
@@ -156,8 +156,8 @@ def assess(logits: Tensor, targets: Tensor, temperature: float | None) -> Assess
     """
     logits = logits.double()
     images, size = logits.shape
-    chosen = logits.argmax(1)
-    hits = int((chosen == targets).sum())
+    answers = logits.argmax(1)
+    hits = int((answers == targets).sum())
     return Assessment(
         images=images,
         accuracy=hits / images,
@@ -165,7 +165,7 @@ def assess(logits: Tensor, targets: Tensor, temperature: float | None) -> Assess
         top5=(logits.topk(TOP).indices == targets[:, None]).any(1).double().mean().item() if size > TOP else None,
         calibrated=calibration(logits / (temperature or 1.0), targets),
         uncalibrated=None if temperature is None else calibration(logits, targets),
-        confusion=torch.bincount(targets * size + chosen, minlength=size * size).view(size, size),
+        confusion=torch.bincount(targets * size + answers, minlength=size * size).view(size, size),
     )
 
 

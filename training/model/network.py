@@ -76,7 +76,7 @@ class Recipe:
         """Mean and standard deviation of the pixels' channels red, green and blue, as parts of 1."""
         # As text, numpy's float32 has the fewest digits that name it: 0.229, not 0.2290000021457672.
         numbers = {"mean": self.classifier.mean, "std": self.classifier.std}
-        return {name: [float(str(x)) for x in each.flatten().cpu().numpy()] for name, each in numbers.items()}
+        return {name: [float(str(x)) for x in values.flatten().cpu().numpy()] for name, values in numbers.items()}
 
     def metadata(self) -> dict[str, str]:
         """Return what goes with the weights into a safetensors file, for ``create`` to read."""
