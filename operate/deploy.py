@@ -38,7 +38,7 @@ def deploy(account: Account, environment: Environment, *, model: str | None, man
 
 
 def rollback(account: Account, environment: Environment, *, model: str, manifest: Path | None, yes: bool) -> None:
-    """Deploy the endpoint's stack, and no other, with an artifact of before.
+    """Deploy the endpoint's stack, and no other, with an earlier artifact.
 
     Parameters
     ----------

@@ -16,14 +16,9 @@ LIMIT = 12
 EXCEPTIONS: dict[str, int] = {
     # training/ is being rewritten.
     "training.commands.tune.run": 14,
-    "training.data.class_names.names_of_map": 19,
     "training.fit.options.plan": 27,
     "training.fit.torchrun.group": 13,
-    "training.model.strangers.stranger": 13,
-    "training.model.weights_file._floats": 14,
-    "training.model.weights_file._without_prefixes": 18,
     "training.pipeline.evaluate._photos": 17,
-    "training.pipeline.package._names": 16,
     "training.pipeline.verify._check_card": 13,
     # local/ is being rewritten.
     "local.ec2.service.Ec2Instances.handle": 14,
