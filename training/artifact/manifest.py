@@ -100,7 +100,15 @@ class Manifest:
 
     @classmethod
     def parse(cls, content: bytes, source: str) -> "Manifest":
-        """Read a manifest from its bytes; an error names ``source``."""
+        """Read a manifest from its bytes; an error names ``source``.
+
+        Parameters
+        ----------
+        content
+            JSON in UTF-8.
+        source
+            What errors call it.
+        """
         try:
             members = json.loads(content)
             check_schema(members["schema"], source, _kennel(members))

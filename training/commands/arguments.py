@@ -43,7 +43,13 @@ def _plain(option: str) -> str:
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Return a converter to whole numbers within bounds, both included."""
+    """Return a converter to whole numbers within bounds, both included.
+
+    Parameters
+    ----------
+    least, most
+        Bounds; None for no upper one.
+    """
 
     def convert(text: str) -> int:
         try:
@@ -59,7 +65,15 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def number(above: float, below: float, *, or_zero: bool = False) -> Callable[[str], float]:
-    """Return a converter to numbers between bounds, neither included, but for zero where that is allowed."""
+    """Return a converter to numbers between bounds, neither included, but for zero where that is allowed.
+
+    Parameters
+    ----------
+    above, below
+        Bounds.
+    or_zero
+        Whether 0 is allowed too.
+    """
 
     def convert(text: str) -> float:
         try:

@@ -52,6 +52,11 @@ def alone(root: Path) -> Iterator[None]:
 def workspace(beside: Path) -> Iterator[Path]:
     """Lend an empty folder on the same file system as ``beside``, and remove it afterwards.
 
+    Parameters
+    ----------
+    beside
+        What will be written; the folder is in the same one, and named after it.
+
     Raises
     ------
     TrainingError

@@ -36,7 +36,13 @@ class Photo(Protocol):
 
 
 def copies(photos: Sequence[Photo]) -> list[Finding]:
-    """Find photos whose pixels are the same: in two splits, under two classes, or twice where they belong."""
+    """Find photos whose pixels are the same: in two splits, under two classes, or twice where they belong.
+
+    Parameters
+    ----------
+    photos
+        Readable ones: their ``pixels`` are compared.
+    """
     by_pixels: dict[str, list[Photo]] = {}
     for photo in photos:
         by_pixels.setdefault(photo.pixels, []).append(photo)
@@ -61,6 +67,11 @@ def look_alikes(photos: Sequence[Photo]) -> list[Finding]:
     """Find photos that look the same as one of an earlier split although their pixels differ.
 
     Each is told once for each of those splits, with the photo that is nearest: blank ones would all be alike.
+
+    Parameters
+    ----------
+    photos
+        Readable ones of all splits, in the order of the splits: their ``thumbnail`` is compared.
     """
     splits: dict[str, list[Photo]] = {}
     for photo in photos:

@@ -48,6 +48,11 @@ class Photos:
         """Return a photo's name within the data set, the same wherever that lies: ``train/class/file.jpg``.
 
         What cannot be printed in a line is escaped: file systems take names with line breaks, or in another encoding.
+
+        Parameters
+        ----------
+        path
+            Of the photo, below the folder of ``split``.
         """
         name = f"{split}/{path.relative_to(self.folders[split]).as_posix()}"
         return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
@@ -138,7 +143,15 @@ class _SplitFolder:
 
 
 def class_without_photos(folder: str, files: Sequence[str]) -> Finding:
-    """Return what is wrong with a class's folder whose ``files`` are no photos: the class would be left out unseen."""
+    """Return what is wrong with a class's folder whose ``files`` are no photos: the class would be left out unseen.
+
+    Parameters
+    ----------
+    folder
+        A path or an address in S3, as the user knows it.
+    files
+        Names of the files in it.
+    """
     endings = sorted({PurePath(name).suffix.lower() or "no ending" for name in files})
     count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
     remedy = "unpack it" if any(map(is_archive, files)) else "convert them, or move the folder away"

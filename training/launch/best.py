@@ -64,7 +64,13 @@ def best_job(search: Mapping[str, Any], site: Site) -> "CreateTrainingJobRequest
 
 
 def search_facts(search: Mapping[str, Any]) -> bytes:
-    """Return what the manifest is to say of the search, as JSON: like that of a search on one machine."""
+    """Return what the manifest is to say of the search, as JSON: like that of a search on one machine.
+
+    Parameters
+    ----------
+    search
+        What DescribeHyperParameterTuningJob returns, as for ``best_job``.
+    """
     counts, best = search["TrainingJobStatusCounters"], search["BestTrainingJob"]
     config = search["HyperParameterTuningJobConfig"]
     space = read_ranges(config["ParameterRanges"])

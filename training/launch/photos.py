@@ -52,6 +52,11 @@ def locate(aws: Aws, site: Site, data: str, splits: Sequence[str] | None = SPLIT
 def check_checkpoints(aws: Aws, site: Site, run: str) -> None:
     """Refuse to go on from a run that has left nothing to go on from.
 
+    Parameters
+    ----------
+    run
+        Name of the run that ``--resume`` names.
+
     Raises
     ------
     TrainingError

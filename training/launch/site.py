@@ -59,6 +59,11 @@ class Site:
 def find_site(aws: Aws, environment: str) -> Site:
     """Read the stack's outputs.
 
+    Parameters
+    ----------
+    environment
+        Name of a settings file, such as ``dev``.
+
     Raises
     ------
     TrainingError

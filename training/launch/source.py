@@ -60,7 +60,13 @@ def _requirements() -> Iterator[str]:
 
 
 def pack(files: dict[str, bytes]) -> bytes:
-    """Return the files as ``tar.gz``; the spec, times and owners are always the same."""
+    """Return the files as ``tar.gz``; the order, times and owners are always the same.
+
+    Parameters
+    ----------
+    files
+        Contents by their names in the archive.
+    """
     buffer = io.BytesIO()
     with (
         gzip.GzipFile("", "wb", 6, buffer, mtime=0) as packed,
@@ -91,7 +97,13 @@ def upload_source(aws: Aws, site: Site) -> str:
 
 
 def upload_file(bucket: Bucket, prefix: str, file: Path) -> str:
-    """Upload a file under its hash, unless it is there; return its key."""
+    """Upload a file under its hash, unless it is there; return its key.
+
+    Parameters
+    ----------
+    prefix
+        Of its key; ends with a slash.
+    """
     key = f"{prefix}{sha256(file)}{file.suffix}"
     if not bucket.exists(key):
         bucket.upload(file, key)

@@ -102,7 +102,13 @@ class Assessment:
         return f"balanced accuracy {self.balanced_accuracy:.4f}, macro F1 {self.macro_f1:.4f}"
 
     def confusions(self, most: int = LISTED_CONFUSIONS) -> list[Confusion]:
-        """Return the most frequent mistakes, the most frequent first."""
+        """Return the most frequent mistakes, the most frequent first.
+
+        Parameters
+        ----------
+        most
+            How many of them at most.
+        """
         mistakes = self.confusion - self.confusion.diagonal().diag()
         counts, cells = mistakes.flatten().sort(descending=True, stable=True)
         listed = min(most, int((counts > 0).sum()))
@@ -174,6 +180,11 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
     Wilson's score interval (https://doi.org/10.1080/01621459.1927.10502953), which
     https://doi.org/10.1214/ss/1009213286 recommends for small samples.
+
+    Parameters
+    ----------
+    hits, trials
+        How many photos are right, and how many there are; at least one.
     """
     share, square = hits / trials, NORMAL_95**2
     middle = (share + square / (2 * trials)) / (1 + square / trials)

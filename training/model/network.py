@@ -15,7 +15,15 @@ from training.common.errors import TrainingError
 from training.common.torchvision_compat import models
 from training.data.pixels import InputRule
 from training.model.mlp import Mlp
-from training.model.weights import METADATA_KEY, MOST_PIXELS, Source, first_line, look_up, of_ours, of_preset
+from training.model.weights import (
+    METADATA_KEY,
+    MOST_PIXELS,
+    InitialWeights,
+    find_weights,
+    first_line,
+    with_metadata,
+    with_preset,
+)
 
 AUXILIARY_HEADS = ("googlenet", "inception_v3")
 """Architectures with extra classifiers that only help training; they are left out."""
@@ -132,7 +140,7 @@ def create(
         The architecture or the weights do not exist, do not fit each other or the image size, or cannot be fetched.
     """
     check_architecture(architecture)
-    source = look_up(architecture, weights, weights_key)
+    source = find_weights(architecture, weights, weights_key)
     what = f"--weights {weights} for {architecture}"
     return _assemble(architecture, source, classes, image_size, photo_side, what)
 
@@ -177,9 +185,9 @@ def adopt(
     """
     check_architecture(architecture)
     if metadata and METADATA_KEY in metadata:
-        source = of_ours(label, state, metadata)
+        source = with_metadata(label, state, metadata)
     else:
-        source = of_preset(label, state, models.get_model_weights(architecture)[preset])
+        source = with_preset(label, state, models.get_model_weights(architecture)[preset])
     source = replace(source, mlp=mlp, whole=True)
     if normalised is False:
         source = replace(source, mean=[0.0] * 3, std=[1.0] * 3)
@@ -187,7 +195,7 @@ def adopt(
 
 
 def _assemble(
-    architecture: str, source: Source, classes: int, image_size: int | None, photo_side: int, what: str
+    architecture: str, source: InitialWeights, classes: int, image_size: int | None, photo_side: int, what: str
 ) -> Recipe:
     size = image_size or (min(photo_side, 224) if source.state is None else source.rule.crop)
     # The border that a resize leaves around the crop keeps its share at any size; without weights there is none.
@@ -251,7 +259,7 @@ def last_layer(network: nn.Module) -> str:
     return names[-1]
 
 
-def _load(network: nn.Module, source: Source, head: str, what: str) -> None:
+def _load(network: nn.Module, source: InitialWeights, head: str, what: str) -> None:
     """Load weights, without those of a head for other classes unless it must be theirs."""
     assert source.state is not None  # noqa: S101
     own = network.state_dict()

@@ -58,7 +58,7 @@ def recognise(state: Mapping[str, Tensor], architecture: str | None, source: str
     given = {name: value for name, value in state.items() if not name.startswith(AUXILIARY_TENSORS)}
     if architecture:
         check_architecture(architecture)
-    for name in [architecture] if architecture else _every():
+    for name in [architecture] if architecture else _architectures():
         if recognised := _match(name, given, source):
             return recognised
     if architecture:
@@ -167,7 +167,7 @@ class _Shapes(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _every() -> list[str]:
+def _architectures() -> list[str]:
     """Return the names of all classifiers, those first that are likely, since each takes a tenth of a second."""
     names: list[str] = models.list_models(module=models)
     return sorted(names, key=lambda name: (not name.startswith(LIKELY), name))
@@ -175,14 +175,14 @@ def _every() -> list[str]:
 
 def _match(architecture: str, given: dict[str, Tensor], source: str) -> Recognised | None:
     """Return the classifier if the tensors are of this architecture, whatever its head."""
-    side = _side(given) if architecture.startswith("vit_") else None
-    own, last = _own(architecture, side)
+    side = _photo_side(given) if architecture.startswith("vit_") else None
+    own, last = _torchvision_shapes(architecture, side)
     counters = {name: torch.zeros((), dtype=torch.int64) for name in own if name.endswith(UNCOUNTED)}
     for position in filter(None, (last, last.rpartition(".")[0])):
-        head = {name.removeprefix(f"{position}."): value for name, value in given.items() if _in(name, position)}
+        head = {name.removeprefix(f"{position}."): value for name, value in given.items() if _is_within(name, position)}
         if head and _body(own, position) == _body(_shapes(given), position):
             tensors, classes, mlp = _read_head(head, position, last, source)
-            body = {name: value for name, value in given.items() if not _in(name, position)}
+            body = {name: value for name, value in given.items() if not _is_within(name, position)}
             return Recognised(architecture, counters | body | tensors, classes, mlp, side)
     return None
 
@@ -197,7 +197,7 @@ def _read_head(
     return recognise_head(head, position, last, source)
 
 
-def _own(architecture: str, side: int | None) -> tuple[dict[str, tuple[int, ...]], str]:
+def _torchvision_shapes(architecture: str, side: int | None) -> tuple[dict[str, tuple[int, ...]], str]:
     with _Shapes():
         network = build(architecture, 2, side or 224, pretrained=True)
     return _shapes(network.state_dict()), last_layer(network)
@@ -207,15 +207,15 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
-def _in(name: str, position: str) -> bool:
+def _is_within(name: str, position: str) -> bool:
     return name.startswith(f"{position}.")
 
 
 def _body(shapes: dict[str, tuple[int, ...]], position: str) -> dict[str, tuple[int, ...]]:
-    return {n: shape for n, shape in shapes.items() if not _in(n, position) and not n.endswith(UNCOUNTED)}
+    return {n: shape for n, shape in shapes.items() if not _is_within(n, position) and not n.endswith(UNCOUNTED)}
 
 
-def _side(given: dict[str, Tensor]) -> int | None:
+def _photo_side(given: dict[str, Tensor]) -> int | None:
     """Return the size of the photos that a vision transformer's positions are for."""
     positions, patches = given.get("encoder.pos_embedding"), given.get("conv_proj.weight")
     if positions is None or patches is None or positions.dim() != 3 or patches.dim() != 4:
@@ -224,7 +224,7 @@ def _side(given: dict[str, Tensor]) -> int | None:
 
 
 def _difference(architecture: str, given: dict[str, Tensor]) -> str:
-    own, last = _own(architecture, _side(given) if architecture.startswith("vit_") else None)
+    own, last = _torchvision_shapes(architecture, _photo_side(given) if architecture.startswith("vit_") else None)
     ours, theirs = _body(own, last), _body(_shapes(given), last)
     if lacking := sorted(ours.keys() - theirs.keys()):
         return f"it lacks {lacking[0]} ({len(lacking)} such tensors)"

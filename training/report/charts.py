@@ -153,7 +153,15 @@ class _Curves:
 
 
 def reliability(calibration: Calibration, title: str) -> str:
-    """Draw how often answers of each confidence are right, and how many there are of it."""
+    """Draw how often answers of each confidence are right, and how many there are of it.
+
+    Parameters
+    ----------
+    calibration
+        Its bins become bars.
+    title
+        Of the diagram.
+    """
     left, top = 46, 44
     below = top + SIDE + 30
     drawing = Drawing(left + SIDE + 14, below + BARS + 38, f"Reliability diagram, {title}")
@@ -186,7 +194,15 @@ def reliability(calibration: Calibration, title: str) -> str:
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Return round numbers from at most ``low`` to at least ``high``, about ``most`` of them."""
+    """Return round numbers from at most ``low`` to at least ``high``, about ``most`` of them.
+
+    Parameters
+    ----------
+    low, high
+        Bounds, which may be equal.
+    most
+        Steps between them, at most.
+    """
     span = (high - low) or 1.0
     power = 10.0 ** math.floor(math.log10(span / most))
     step = next(factor * power for factor in (1, 2, 5, 10) if span / (factor * power) <= most)

@@ -23,7 +23,15 @@ MOST = 10_000
 
 
 def heat_map(confusion: Tensor, labels: Sequence[str]) -> str:
-    """Draw counts of shape [true class, predicted class]; what is right and what is wrong has a colour each."""
+    """Draw the matrix; what is right and what is wrong has a colour each.
+
+    Parameters
+    ----------
+    confusion
+        Counts of shape [classes, classes]: true class, predicted class.
+    labels
+        Of the classes, in the order of the model's output.
+    """
     matrix = _Matrix(confusion, labels)
     matrix.draw_field()
     for number in range(len(labels)):

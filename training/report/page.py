@@ -54,7 +54,13 @@ def write(path: Path, manifest: Mapping[str, Any], findings: Findings) -> None:
 
 
 def page(manifest: Mapping[str, Any], findings: Findings) -> str:
-    """Return the page."""
+    """Return the page.
+
+    Parameters
+    ----------
+    manifest, findings
+        See ``write``.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -94,7 +100,13 @@ def page(manifest: Mapping[str, Any], findings: Findings) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return a share as people read it, and never 100 where something is missing."""
+    """Return a share as people read it, and never 100 where something is missing.
+
+    Parameters
+    ----------
+    share
+        From 0 to 1; None where there is nothing to measure.
+    """
     if share is None:
         return "\N{EN DASH}"
     rounded = f"{100 * share:.1f}"
@@ -104,7 +116,13 @@ def percent(share: float | None) -> str:
 
 
 def interval(bounds: tuple[float, float]) -> str:
-    """Return bounds as people read them."""
+    """Return bounds as people read them.
+
+    Parameters
+    ----------
+    bounds
+        From 0 to 1, the lower one first.
+    """
     low, high = map(percent, bounds)
     return f"{low.partition(SPACE)[0]} \N{EN DASH} {high}"
 

@@ -11,6 +11,13 @@ from training.common.threads import in_threads
 def fetch(aws: Aws, uri: str, folder: Path) -> int:
     """Download everything under a prefix that ends with a slash; return how many files that were.
 
+    Parameters
+    ----------
+    uri
+        ``s3://BUCKET/PREFIX/``.
+    folder
+        Is made if need be.
+
     Raises
     ------
     TrainingError
@@ -34,7 +41,15 @@ def fetch(aws: Aws, uri: str, folder: Path) -> int:
 
 
 def push(aws: Aws, folder: Path, uri: str) -> None:
-    """Make a prefix hold the checkpoints of a folder, whose names change with their content, and no others."""
+    """Make a prefix hold the checkpoints of a folder, whose names change with their content, and no others.
+
+    Parameters
+    ----------
+    folder
+        Has the checkpoints as ``checkpoint-*``.
+    uri
+        ``s3://BUCKET/PREFIX/``.
+    """
     target = split(uri)
     bucket = aws.bucket(target.bucket)
     here = {path.name: path for path in folder.glob("checkpoint-*")}
