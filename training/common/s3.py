@@ -156,12 +156,18 @@ class Bucket:
                 return
 
     def _download(self, key: str, path: Path, listed: Object | None) -> None:
-        """Make one attempt; botocore holds it to the checksum that S3 keeps."""
+        """Make one attempt; botocore holds it to the checksum that S3 keeps.
+
+        A listed object is a photo, which needs one request. Others may be large: they come in several streams.
+        """
         partial = path.with_name(f"{path.name}.incomplete")
         try:
-            save(self.open(key, listed.etag if listed else None)["Body"], partial)
-            if listed and partial.stat().st_size != listed.size:
-                raise TrainingError(f"{self.uri(key)} came with another size than S3 listed; try again")
+            if listed is None:
+                self.client.download_file(self.name, key, str(partial))
+            else:
+                save(self.open(key, listed.etag)["Body"], partial)
+                if partial.stat().st_size != listed.size:
+                    raise TrainingError(f"{self.uri(key)} came with another size than S3 listed; try again")
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

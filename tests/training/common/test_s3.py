@@ -32,6 +32,14 @@ class Client:
         raise ResponseStreamingError(error="reset by peer")
 
 
+class LargeObjects:
+    """Breaks a transfer off after its first bytes."""
+
+    def download_file(self, bucket: str, key: str, file: str) -> None:
+        Path(file).write_bytes(b"ph")
+        raise ResponseStreamingError(error="reset by peer")
+
+
 def bucket(client: Any) -> Bucket:
     return Bucket(client, "photos")
 
@@ -61,12 +69,13 @@ def test_a_transfer_that_breaks_off_is_repeated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("client", "listed", "error"),
     [
-        (Client(b"photo", ATTEMPTS), None, ResponseStreamingError),
+        (Client(b"photo", ATTEMPTS), Object("cat.jpg", "abc", 5), ResponseStreamingError),
         (Client(b"photo"), Object("cat.jpg", "abc", 6), TrainingError),
+        (LargeObjects(), None, ResponseStreamingError),
     ],
 )
 def test_what_does_not_come_whole_leaves_no_file(
-    client: Client, listed: Object | None, error: type[Exception], tmp_path: Path
+    client: Client | LargeObjects, listed: Object | None, error: type[Exception], tmp_path: Path
 ) -> None:
     with pytest.raises(error):
         bucket(client).download("cat.jpg", tmp_path / "cat.jpg", listed)

@@ -71,6 +71,9 @@ class FakeS3:
         content = self.objects[Key]
         return {"Body": StreamingBody(io.BytesIO(content), len(content)), "ContentLength": len(content)}
 
+    def download_file(self, bucket: str, key: str, file: str) -> None:
+        Path(file).write_bytes(self.get_object(Bucket=bucket, Key=key)["Body"].read())
+
     def list_objects_v2(self, *, Bucket: str, Prefix: str, MaxKeys: int = 1000) -> dict[str, Any]:  # noqa: N803
         found = [
             {
