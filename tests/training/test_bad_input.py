@@ -80,23 +80,26 @@ DATA: dict[str, tuple[Change, str]] = {
     "a side of 70,000": (picture(f"train/{RED}/thread.png", (70_000, 700), "1"), "too many pixels"),
     "26 MB": (large(f"train/{RED}/0.png", 26 * 1024**2 + 1), "file too large"),
     "a strip": (picture(f"train/{RED}/strip.png", (1010, 10)), "too elongated"),
-    "a split missing": (gone("valid"), "valid is missing: photos lie in DIR/{train,valid,test}/CLASS/"),
-    "a split without photos": (emptied("test"), "test holds no photos"),
-    "no photos at all": (emptied("."), "train holds no photos"),
+    "a split missing": (gone("valid"), "valid is missing; photos belong in DIR/{train,valid,test}/CLASS/"),
+    "a split without photos": (emptied("test"), "test has no photos in class folders"),
+    "no photos at all": (emptied("."), "train has no photos in class folders"),
     "a class missing in a split": (gone(f"valid/{GREEN}"), f"valid has no photos of {GREEN}"),
     "a class without photos": (emptied(f"test/{GREEN}"), f"test has no photos of {GREEN}"),
-    "one class": (gone(*[f"{s}/{c}" for s in ("train", "valid", "test") for c in (RED, BLUE)]), "one class"),
+    "one class": (
+        gone(*[f"{s}/{c}" for s in ("train", "valid", "test") for c in (RED, BLUE)]),
+        "a classifier needs at least two",
+    ),
     "one label for two classes": (
         lambda data: [copied(f"{split}/{RED}", f"{split}/9.Red setter")(data) for split in ("train", "valid", "test")],
         "several classes have the label 'Red setter'; rename",
     ),
     "a class that cannot be printed": (
         lambda data: [copied(f"{split}/{RED}", f"{split}/Red\nsetter")(data) for split in ("train", "valid", "test")],
-        r"a class is called 'Red\nsetter', which not everything can print; rename its folders",
+        r"the class name 'Red\nsetter' has characters that cannot be printed; rename its folders",
     ),
     "a class whose name is no UTF-8": (
         lambda data: [copied(f"{s}/{RED}", f"{s}/\udce9pagneul")(data) for s in ("train", "valid", "test")],
-        r"a class is called '\udce9pagneul', which not everything can print; rename its folders",
+        r"the class name '\udce9pagneul' has characters that cannot be printed; rename its folders",
     ),
     "a link that leads nowhere": (
         lambda data: (data / "train" / RED / "annexed.jpg").symlink_to("nowhere"),
@@ -111,20 +114,20 @@ ARGUMENTS: list[tuple[str, dict[str, str], str]] = [
     ("", {}, "required: COMMAND (see `./kennel --help`)"),
     ("chekc", {}, "invalid choice: 'chekc'"),
     ("sample", {}, "required: DIR"),
-    ("sample {data}", {}, "holds something else already; choose another folder, or remove it"),
+    ("sample {data}", {}, "already has other files; choose another folder, or remove it"),
     ("sample {file}", {}, "cannot be written"),
     ("sample {file}/digits", {}, "cannot be written"),
     ("check", {}, "--data DIR is needed"),
-    ("check --data {data}/nowhere", {}, "is missing; `./kennel sample"),
+    ("check --data {data}/nowhere", {}, "does not exist; `./kennel sample"),
     ("check --data {file}", {}, "is not a folder"),
-    ("check --data s3://", {}, "is not the address of photos in S3"),
+    ("check --data s3://", {}, "is not an address in S3; use s3://BUCKET/PREFIX"),
     ("check --data {data} --image-size 4", {}, "must be from 8 to 4096"),
     ("check --data {data} --json {file}/report.json", {}, "cannot be written"),
     ("check --data {data} --json {out}", {}, "is a folder"),
     ("check", {"SM_CHANNEL_TRAIN": "train", "SM_CHANNEL_VALID": "valid"}, "the channel test is missing"),
     ("fit", {}, "--data DIR is needed"),
     ("fit --data", {}, "--data: expected one argument"),
-    ("fit --data {data}/nowhere --out {out}", {}, "is missing; `./kennel sample"),
+    ("fit --data {data}/nowhere --out {out}", {}, "does not exist; `./kennel sample"),
     ("fit --data {data} --out {file}", {}, "cannot be written"),
     ("fit --data {data} --out {out} --epochs 0", {}, "must be at least 1"),
     ("fit --data {data} --out {out} --epoch=ten", {}, "is not a whole number"),
@@ -150,20 +153,20 @@ ARGUMENTS: list[tuple[str, dict[str, str], str]] = [
     ("launch --data {data} --instancetype x", {}, "did you mean --instance-type? (see `./kennel launch --help`)"),
     ("check --data {data} --zzz", {}, "unrecognized arguments: --zzz (see `./kennel check --help`)"),
     ("fit --data {data} --out {out} --split 0.9,0.2", {}, "the shares of 0.9,0.2 add up to 1.1, not to 1"),
-    ("fit --data {data} --out {out} --split 0.8,0.1,0.1", {}, "is divided already: it has test; leave out --split"),
+    ("fit --data {data} --out {out} --split 0.8,0.1,0.1", {}, "already has the split test; leave out --split"),
     ("fit --data {data} --out {out} --patience 0", {}, "--patience: must be at least 1"),
     ("fit --data {data} --out {out}", {"SM_HPS": "{epochs: 3}"}, "SM_HPS is not a JSON object"),
     ("fit --data {data} --out {out}", {"SM_HPS": '{"epoch_count": 3}'}, "unrecognized arguments: --epoch-count=3"),
     ("package", {}, "required: --from"),
-    ("package --from {data}/none.pth --out {out}", {}, "there is no such file or folder"),
+    ("package --from {data}/none.pth --out {out}", {}, "none.pth does not exist"),
     ("package --from {file} --out {out}", {}, "is neither a file of torch.save nor a .safetensors file"),
-    ("package --from {data} --out {out}", {}, "holds no weights"),
+    ("package --from {data} --out {out}", {}, "has no weights; put a .pth, .pt"),
     ("package --from {file} --out {file}", {}, "cannot be written"),
     ("verify", {}, "required: FILE"),
     ("verify {file}", {}, "is not a .tar.gz file"),
     ("verify {out}/model.tar.gz", {}, "is not a manifest of this version"),
-    ("verify {data}/none.tar.gz", {}, "there is no such file"),
-    ("verify s3://", {}, "is not an artifact's address"),
+    ("verify {data}/none.tar.gz", {}, "none.tar.gz does not exist"),
+    ("verify s3://", {}, "is not the address of an artifact"),
 ]
 
 
@@ -204,7 +207,7 @@ def test_bad_data_is_refused_by_fit_and_explained_by_check(
     assert_one_line(status, errors, reason)
     assert "epoch" not in output
     status, output, errors = run("check", "--data", data)
-    assert_one_line(status, errors, "put it right, and check again")
+    assert_one_line(status, errors, "correct them, and check again")
     assert "error " in output
     assert reason.partition(";")[0] in output
     assert snapshot(tmp_path) == before

@@ -24,7 +24,7 @@ BELONGS = re.compile(
     r"model\.(onnx|json)|deployment\.py|config\.yaml|code/(serving/)?[\w.-]+\.(py|txt)|code/wheels/[\w.+-]+\.whl"
 )
 PICKLED = re.compile(r".*\.(pkl|pickle|pth|pt|bin|ckpt|joblib|npy|mar)", re.IGNORECASE)
-AGAIN = "use an archive as `./kennel fit` or `./kennel package` wrote it"
+AGAIN = "use an unchanged archive of `./kennel fit` or `./kennel package`"
 BLOCK, RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
 
 
@@ -99,11 +99,11 @@ def unpack(archive: Path, folder: Path) -> dict[str, File]:
             with gzip.GzipFile(fileobj=packed) as stream:
                 return _files(stream, archive, folder)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise TrainingError(f"{archive} is damaged or cut short ({error})") from error
+            raise TrainingError(f"{archive} is damaged or cut short ({error}); copy or download it again") from error
         except OSError as error:
             raise TrainingError(
-                f"{archive} cannot be unpacked in {folder.parent}: {error.strerror}; make room there, or have TMPDIR "
-                "name another folder"
+                f"{archive} cannot be unpacked in {folder.parent}: {error.strerror}; free disk space there, or set "
+                "TMPDIR to another folder"
             ) from error
 
 
@@ -118,9 +118,11 @@ def _files(stream: gzip.GzipFile, archive: Path, folder: Path) -> dict[str, File
             raise TrainingError(f"{archive} has {name} after {max(files)}, not in the order of names; {AGAIN}")
         room -= size
         if room < 0:
-            raise TrainingError(f"{archive} holds more than {MOST_BYTES >> 30} GiB, the limit of an artifact; {AGAIN}")
+            raise TrainingError(
+                f"{archive} unpacks to more than {MOST_BYTES >> 30} GiB, the limit of an artifact; {AGAIN}"
+            )
         if len(files) == MOST_FILES:
-            raise TrainingError(f"{archive} holds more than {MOST_FILES} files, the limit of an artifact; {AGAIN}")
+            raise TrainingError(f"{archive} has more than {MOST_FILES} files, the limit of an artifact; {AGAIN}")
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
@@ -137,24 +139,24 @@ def _read(header: bytes, archive: Path) -> tuple[str, int]:
     try:
         about = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
     except (tarfile.TarError, UnicodeError) as error:
-        raise TrainingError(f"{archive} is damaged or not a tar archive ({error})") from error
+        raise TrainingError(f"{archive} is damaged or not a tar archive ({error}); {AGAIN}") from error
     name = about.name
     if about.issym() or about.islnk():
-        raise TrainingError(f"{archive}: {name} is a link, and an artifact holds plain files only; {AGAIN}")
+        raise TrainingError(f"{archive}: {name} is a link, and an artifact has plain files only; {AGAIN}")
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise TrainingError(f"{archive}: {name} would be written outside of the model's folder; {AGAIN}")
     if PICKLED.fullmatch(name):
-        raise TrainingError(f"{archive}: {name} may be a pickle, which can run any code when it is read; {AGAIN}")
+        raise TrainingError(f"{archive}: {name} may be a pickle, and a pickle can run any code; {AGAIN}")
     if not BELONGS.fullmatch(name):
         raise TrainingError(f"{archive}: {name} does not belong in an artifact; {AGAIN}")
     if header != member(name, about.size).tobuf(tarfile.USTAR_FORMAT):
         raise TrainingError(
-            f"{archive}: {name} has a mode, time or owner, or is not a plain file: Kennel did not write it; {AGAIN}"
+            f"{archive}: Kennel did not write the header of {name} (its mode, time, owner or type); {AGAIN}"
         )
     if about.size > MOST_TEXT_BYTES and not name.endswith((".onnx", ".whl")):
         raise TrainingError(
-            f"{archive}: {name} has {about.size >> 20} MiB, and the limit of a text is {MOST_TEXT_BYTES >> 20} MiB; "
-            f"{AGAIN}"
+            f"{archive}: {name} has {about.size >> 20} MiB, and the limit of a text file is {MOST_TEXT_BYTES >> 20} "
+            f"MiB; {AGAIN}"
         )
     return name, about.size
 
@@ -164,7 +166,7 @@ def _copy(stream: gzip.GzipFile, file: BinaryIO, size: int) -> str:
     while size:
         block = stream.read(min(size, 1 << 20))
         if not block:
-            raise EOFError("it ends within a file")
+            raise EOFError("it ends inside a file")
         digest.update(block)
         file.write(block)
         size -= len(block)

@@ -45,15 +45,13 @@ def find(location: str, work: Path) -> Artifact:
         return _download(location, work)
     path = Path(location)
     if not path.is_file():
-        raise TrainingError(
-            f"{path}: there is no such file; give a model.tar.gz, a model.json or s3://BUCKET/KEY.tar.gz"
-        )
+        raise TrainingError(f"{path} does not exist; give a model.tar.gz, a model.json or s3://BUCKET/KEY.tar.gz")
     if path.suffix == ".json":
         manifest = Manifest.read(path)
         where = manifest.archive.location
         there = _download(where, work).archive if where.startswith("s3://") else path.parent / where
         if not there.is_file():
-            raise TrainingError(f"{there}, which {path} names, is not there")
+            raise TrainingError(f"{path} names {there}, which does not exist; give another manifest or archive")
         return Artifact(there, manifest, str(path))
     for name in _names(path.name):
         beside = path.with_name(name)
@@ -81,7 +79,7 @@ def _download(location: str, work: Path) -> Artifact:
 
     address = parse(location)
     if not address or not KEY.fullmatch(address.key):
-        raise TrainingError(f"{location} is not an artifact's address; use s3://BUCKET/KEY.tar.gz")
+        raise TrainingError(f"{location} is not the address of an artifact; use s3://BUCKET/KEY.tar.gz")
     archive = work / "model.tar.gz"
     with explained():
         bucket = Aws().bucket(address.bucket)
@@ -99,10 +97,18 @@ def _download_archive(bucket: "Bucket", key: str, path: Path) -> None:
     try:
         answer = bucket.open(key)
     except bucket.client.exceptions.NoSuchKey:
-        raise TrainingError(f"{bucket.uri(key)}: there is no such object") from None
-    size = answer["ContentLength"]
-    if size > min(MOST_BYTES, shutil.disk_usage(path.parent).free):
-        raise TrainingError(f"{bucket.uri(key)} has {size / 1e9:.1f} GB, which is no artifact or no room")
+        raise TrainingError(f"{bucket.uri(key)} does not exist") from None
+    size, free = answer["ContentLength"], shutil.disk_usage(path.parent).free
+    if size > MOST_BYTES:
+        raise TrainingError(
+            f"{bucket.uri(key)} has {size / 1024**3:.1f} GiB, more than any artifact of Kennel ({MOST_BYTES >> 30} "
+            "GiB); give another address"
+        )
+    if size > free:
+        raise TrainingError(
+            f"{bucket.uri(key)} has {size / 1e9:.1f} GB, and the disk of {path.parent} has {free / 1e9:.1f} GB free; "
+            "free disk space there, or set TMPDIR to another folder"
+        )
     save(answer["Body"], path)
 
 

@@ -135,7 +135,7 @@ class Manifest:
         if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
             raise ValueError(f"model.temperature is {value!r}")
         if not isinstance(self.weights_sha256, str | None):
-            raise ValueError("weights.sha256 is no text")
+            raise ValueError("weights.sha256 is not a string")
 
 
 def check_schema(schema: object, source: str, kennel: str | None) -> None:
@@ -155,8 +155,8 @@ def check_schema(schema: object, source: str, kennel: str | None) -> None:
         return
     writer = f"Kennel {kennel}" if kennel else "an unknown version of Kennel"
     raise TrainingError(
-        f"{source} has schema {schema!r:.40} of {writer}; this is Kennel {VERSION}, which reads schema {SCHEMA}: "
-        "use the version that wrote it, or make a model with this one (`./kennel fit --data DIR`)"
+        f"{source} has schema {schema!r:.40} of {writer}, and Kennel {VERSION} reads schema {SCHEMA}; use the version "
+        "that wrote it, or train a model with this one (`./kennel fit --data DIR`)"
     )
 
 

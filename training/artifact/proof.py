@@ -80,8 +80,8 @@ def prove(archive: Path, photos: Sequence[Path], expected: NDArray[np.float32]) 
         first = answer["answer"]["predictions"][0]["label"]
         if first != labels[best] or not distance <= TOLERANCE:
             raise TrainingError(
-                f"the packed artifact and PyTorch disagree on {path}: {first} and {labels[best]}, probabilities "
-                f"{distance:.1e} apart where {TOLERANCE:.0e} is allowed; nothing was written"
+                f"the packed artifact and PyTorch disagree on {path}: {first} and {labels[best]}, with probabilities "
+                f"that differ by {distance:.1e} (limit {TOLERANCE:.0e}); nothing was written"
             )
     return Proof(len(photos), TOLERANCE, difference.max().item())
 
@@ -110,9 +110,9 @@ def ask(folder: Path, photos: Sequence[Path], seconds: float | None = None) -> l
             timeout=seconds,
         )
     except subprocess.TimeoutExpired as error:
-        raise NoAnswer(f"no answer in {seconds:.0f} s") from error
+        raise NoAnswer(f"no answer within {seconds:.0f} s") from error
     if result.returncode < 0:
-        raise NoAnswer(f"it was ended by signal {-result.returncode}, as happens where memory runs out")
+        raise NoAnswer(f"signal {-result.returncode} ended it, perhaps because memory ran out")
     if result.returncode:
         raise NoAnswer((result.stderr.strip().splitlines() or ["no message"])[-1])
     return [json.loads(line) for line in result.stdout.splitlines()]

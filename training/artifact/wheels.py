@@ -50,7 +50,7 @@ def fetch_wheels(requirements: Sequence[str], cache: Path, platform: Platform = 
             _download(requirement, folder, platform)
             wheel = _cached(folder, requirement)
         if wheel is None:
-            raise TrainingError(f"pip downloaded no wheel of {requirement} into {folder}")
+            raise TrainingError(f"pip downloaded no wheel of {requirement} to {folder}; check pip's configuration")
         wheels.append(wheel)
     return wheels
 
@@ -73,8 +73,8 @@ def _download(requirement: str, folder: Path, platform: Platform) -> None:
             reason = next((line for line in result.stderr.splitlines() if line.startswith("ERROR")), "pip failed")
             again = shlex.join(["python", *command[1:], "--dest", str(folder), requirement])
             raise TrainingError(
-                f"{requirement} for Python {platform.python}, which goes into the artifact, cannot be downloaded "
-                f"({reason.removeprefix('ERROR: ')}); where there is a network, run `{again}`"
+                f"{requirement} for Python {platform.python}, a part of the artifact, cannot be downloaded "
+                f"({reason.removeprefix('ERROR: ')}); run this with a network: `{again}`"
             )
         for wheel in Path(partial).glob("*.whl"):
             shutil.move(wheel, folder / wheel.name)

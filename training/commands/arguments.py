@@ -102,12 +102,14 @@ def add_split(parser: argparse.ArgumentParser, *, seed: bool) -> None:
         "--split",
         type=shares,
         metavar="TRAIN,VALID,TEST",
-        help="divide the photos of --data, which then holds a folder for every class: shares that add up to 1, such as "
-        "0.8,0.1,0.1. Content and --seed decide the split of a photo, so that adding photos moves no other; photos "
-        "that look alike stay together",
+        help="divide the class folders of --data into splits: shares that add up to 1, such as 0.8,0.1,0.1. A photo's "
+        "content and --seed decide its split, so a photo that you add moves no other; photos that look alike stay "
+        "together",
     )
     if seed:
-        parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of --split (default: %(default)s)")
+        parser.add_argument(
+            "--seed", type=whole(0, 2**32 - 1), default=0, help="seed of --split (default: %(default)s)"
+        )
 
 
 def add_no_test(parser: argparse.ArgumentParser) -> None:
@@ -119,8 +121,8 @@ def add_no_test(parser: argparse.ArgumentParser) -> None:
         const=True,
         default=False,
         metavar="yes|no",
-        help="there is no test split: train, and leave the model unmeasured. The manifest says so, and it cannot be "
-        "deployed (default: no)",
+        help="train without a test split. The manifest says that the accuracy was not measured, and the stacks refuse "
+        "the model (default: no)",
     )
 
 
@@ -129,8 +131,8 @@ def add_weights_key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights-key",
         metavar="NAME",
-        help="under which name a checkpoint has the weights to take, such as model_ema (default: state_dict, "
-        "model_state_dict or model, and only without these an average)",
+        help="name of the weights in a checkpoint, such as model_ema (default: state_dict, model_state_dict or model; "
+        "an average only if none of them exists)",
     )
 
 

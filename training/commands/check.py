@@ -13,10 +13,10 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "check",
-        help="read every photo once, and say what would falsify a result",
-        description="Reads every photo once. What would falsify a result (files that cannot be read, classes that a "
-        "split lacks, the same photo in two splits or under two classes) ends in exit status 2; what may explain a "
-        "poor result is a warning.",
+        help="read every photo once, and report errors that would falsify a result",
+        description="Read every photo once. Errors that would falsify a result (unreadable files, a class that is "
+        "missing from a split, the same photo in two splits or under two classes) end with exit status 2. Possible "
+        "causes of a poor result are printed as warnings.",
     )
     add_data(parser)
     add_split(parser, seed=True)
@@ -27,7 +27,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         help="pixels of each side of the model's input (default: the photos' own, at most 224)",
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="gets all findings, with the name of every photo that they concern"
+        "--json", type=Path, metavar="FILE", help="write all findings to FILE, with the name of every affected photo"
     )
     parser.set_defaults(run=run)
 
@@ -45,5 +45,6 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if options.json:
         write(report, options.json)
     if report.errors:
-        raise TrainingError("what is marked as an error would falsify the result: put it right, and check again")
+        count = f"{report.errors} error{'s' if report.errors > 1 else ''}"
+        raise TrainingError(f"the data set has {count} that would falsify the result; correct them, and check again")
     return 0

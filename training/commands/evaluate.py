@@ -10,7 +10,7 @@ from training.data.location import CHANNELS, add_data, folders
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("evaluate", help="measure an artifact, also one in S3, by the code that serves it")
+    parser = commands.add_parser("evaluate", help="measure an artifact, local or in S3, with the code that serves it")
     parser.add_argument(
         "--artifact",
         default="build/model.json",
@@ -18,13 +18,13 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         help="a model.tar.gz, the model.json that names it, or an address in S3 (default: %(default)s)",
     )
     add_data(parser)
-    parser.add_argument("--split", choices=list(CHANNELS), default="test", help="of the photos (default: %(default)s)")
+    parser.add_argument("--split", choices=list(CHANNELS), default="test", help="split to measure (default: test)")
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("build"),
         metavar="DIR",
-        help="gets evaluation.html and evaluation.json (default: %(default)s)",
+        help="write evaluation.html and evaluation.json to DIR (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 

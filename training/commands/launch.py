@@ -1,14 +1,15 @@
-"""``launch``: ``fit`` on AWS, as a SageMaker training or tuning job or on an EC2 instance.
+"""Run ``fit`` on AWS, as a SageMaker training or tuning job or on an EC2 instance.
 
 ./kennel launch --data data/dogs --arch resnet50 --weights DEFAULT
 ./kennel launch --data data/dogs --instances 4 --spot --mode full --epochs 30
 ./kennel launch --data s3://BUCKET/data/dogs/ --tune 20 --parallel 4
 ./kennel launch --data data/dogs --on ec2 --instance-type g5.xlarge
-./kennel launch --attach            the latest; Ctrl-C lets go of it again
+./kennel launch --attach            follow the latest run; Ctrl-C detaches
 ./kennel launch --stop RUN
 
-With --tune, trials learn and validate, and leave nothing else. When all have ended, one more job fits the best
-settings, tests once and delivers. Whoever follows the search starts it: after --detach or Ctrl-C, whoever attaches.
+With --tune, a trial trains and validates only. When all trials have ended, ``launch`` starts a final job that trains
+with the best settings, tests once and writes the artifact. After --detach or Ctrl-C, the final job starts the next time
+someone runs --attach.
 """
 
 import argparse
@@ -41,53 +42,70 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
     parser = add_like_fit(
         commands,
         "launch",
-        summary="fit on AWS: a SageMaker training or tuning job, or an EC2 instance",
-        description=__doc__,
+        summary="run `fit` on AWS: as a SageMaker training or tuning job, or on an EC2 instance",
+        description=str(__doc__),
         refused=("--checkpoints", "--features"),
-        why="it names a folder of this machine, and a run has its own",
+        why="it names a folder of this machine, which a run does not have",
     )
     parser.add_argument(
-        "--data", default=None, metavar="DIR|s3://", help="the photos: a folder, which is uploaded, or a prefix"
+        "--data", default=None, metavar="DIR|s3://", help="folder of photos, which is uploaded, or a prefix in S3"
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("build"),
         metavar="DIR",
-        help="gets model.json and launch.json (default: build)",
+        help="write model.json, report.html and launch.json to DIR (default: build)",
     )
     section = parser.add_argument_group("where")
-    section.add_argument("--on", choices=["sagemaker", "ec2"], default="sagemaker", help="(default: %(default)s)")
-    section.add_argument("--environment", default="dev", help="whose stacks are used (default: %(default)s)")
-    section.add_argument("--instances", type=whole(1, 100), default=1, help="SageMaker only (default: 1)")
+    section.add_argument(
+        "--on",
+        choices=["sagemaker", "ec2"],
+        default="sagemaker",
+        help="service that runs the training (default: %(default)s)",
+    )
+    section.add_argument(
+        "--environment", default="dev", help="environment whose stacks are used (default: %(default)s)"
+    )
+    section.add_argument(
+        "--instances", type=whole(1, 100), default=1, help="number of instances, SageMaker only (default: 1)"
+    )
     section.add_argument(
         "--instance-type",
         metavar="TYPE",
-        help="such as ml.g5.xlarge or ml.c7i.4xlarge (default: ml.g4dn.xlarge; on EC2 the launch template's)",
+        help="instance type, such as ml.g5.xlarge or ml.c7i.4xlarge (default: ml.g4dn.xlarge; on EC2 the launch "
+        "template's)",
     )
-    section.add_argument("--spot", action="store_true", help="on spare capacity: cheaper, and interrupted at times")
+    section.add_argument("--spot", action="store_true", help="use spot capacity: cheaper, but AWS may interrupt it")
     section.add_argument(
-        "--hours", type=number(0, 120), default=12.0, help="after which training is ended (default: %(default)s)"
+        "--hours",
+        type=number(0, 120),
+        default=12.0,
+        help="stop the training after this many hours (default: %(default)g)",
     )
     section.add_argument(
-        "--disk-gb", type=whole(1, 16384), default=50, metavar="GB", help="of a SageMaker instance (default: 50)"
+        "--disk-gb",
+        type=whole(1, 16384),
+        default=50,
+        metavar="GB",
+        help="disk of each SageMaker instance (default: 50)",
     )
     section = parser.add_argument_group("tuning")
-    section.add_argument("--tune", type=whole(1, 750), metavar="N", help="try N settings, then fit the best once more")
-    section.add_argument("--parallel", type=whole(1, 100), default=2, metavar="N", help="at a time (default: 2)")
+    section.add_argument("--tune", type=whole(1, 750), metavar="N", help="run N trials, then fit the best settings")
+    section.add_argument("--parallel", type=whole(1, 100), default=2, metavar="N", help="trials at a time (default: 2)")
     section.add_argument(
-        "--space", type=Path, metavar="FILE", help="what to try (default: settings/tuning/search.toml)"
+        "--space", type=Path, metavar="FILE", help="file with the search space (default: settings/tuning/search.toml)"
     )
-    section = parser.add_argument_group("what was launched before")
+    section = parser.add_argument_group("earlier runs")
     section.add_argument(
         "--resume",
         default=None,
         metavar="RUN",
-        help="go on from the checkpoints of a run that was stopped or failed, same options",
+        help="resume from the checkpoints of a stopped or failed run; pass the same options",
     )
-    section.add_argument("--detach", action="store_true", help="start it, and do not wait for it")
+    section.add_argument("--detach", action="store_true", help="start the run and return")
     section.add_argument("--attach", nargs="?", const="", metavar="RUN", help="follow a run (default: the latest)")
-    section.add_argument("--stop", nargs="?", const="", metavar="RUN", help="end a run (default: the latest)")
+    section.add_argument("--stop", nargs="?", const="", metavar="RUN", help="stop a run (default: the latest)")
     parser.set_defaults(run=run)
 
 
@@ -121,9 +139,9 @@ def _stop(run: "Run") -> None:
     with explained():
         stopping = run.stop()
     if stopping:
-        say("Stopping", f"{run.name}; `--attach {run.name}` shows its end")
+        say("Stopping", f"{run.name}; `{COMMAND} --attach {run.name}` shows how it ends")
     else:
-        say("Ended", f"{run.name}: there is nothing to stop")
+        say("Ended", f"{run.name} has already ended")
 
 
 def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
@@ -150,11 +168,13 @@ def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
     say("Launched", f"{spec.name} on {where}{' spot' if spec.spot else ''} in {site.region}")
     if spec.trials:
         at_a_time = min(spec.parallel, spec.trials)
-        say("", f"{spec.trials} trials, {at_a_time} at a time; then one more job fits the best settings and tests once")
+        say("", f"{spec.trials} trials, {at_a_time} at a time; then a final job fits the best settings and tests once")
     try:
         remember(options.out, LaunchedRun(spec.name, run.kind, site.environment))
     except (TrainingError, OSError) as error:  # it runs all the same: whoever reads this must get its name
-        raise TrainingError(f"{error}; {spec.name} was started: `--attach {spec.name}`, or `--stop`") from error
+        raise TrainingError(
+            f"{error}; {spec.name} is running: follow it with `{COMMAND} --attach {spec.name}`"
+        ) from error
     return site, run
 
 
@@ -162,14 +182,14 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse what could only fail on AWS, after minutes and for money."""
     on_ec2, tuning = options.on == "ec2", bool(options.tune)
     refusals = (
-        (options.data is None, "--data DIR or s3://... is needed; `./kennel sample data/digits` writes photos"),
+        (options.data is None, "--data DIR or s3://... is needed; `./kennel sample data/digits` writes a sample"),
         (
             on_ec2 and options.instances > 1,
-            "--on ec2 trains on one instance, with all its GPUs; --on sagemaker takes several",
+            f"--instances {options.instances}: --on ec2 trains on one instance; use --on sagemaker for several",
         ),
-        (on_ec2 and tuning, "--tune is a SageMaker tuning job: leave out --on ec2"),
-        (options.resume and tuning, "--resume goes on with one training: leave out --tune"),
-        (options.space and not tuning, "--space is what --tune tries: give --tune N too"),
+        (on_ec2 and tuning, "--tune starts a SageMaker tuning job; leave out --on ec2"),
+        (options.resume and tuning, "--resume resumes a single training; leave out --tune"),
+        (options.space and not tuning, "--space is for a search; add --tune N, or leave out --space"),
         (not _writable(options.out), f"--out {options.out} cannot be written; give another folder"),
     )
     for refused, message in refusals:
@@ -182,14 +202,14 @@ def _check(options: argparse.Namespace) -> None:
 def _check_instance_type(name: str | None, service: str) -> None:
     if name and name.startswith("ml.") != (service == "sagemaker"):
         better = name.removeprefix("ml.") if service == "ec2" else f"ml.{name}"
-        raise TrainingError(f"--instance-type {name}: on {service} it is {better}")
+        raise TrainingError(f"--instance-type {name}: with --on {service}, use {better}")
 
 
 def _check_fit(options: argparse.Namespace) -> None:
     """Refuse what ``fit`` itself would refuse there."""
     values = {name: _given(value) for name, value in vars(options).items() if name in _names()}
     if _is_file(values["weights"]) and not Path(values["weights"]).is_file():
-        raise TrainingError(f"--weights {values['weights']}: there is no such file")
+        raise TrainingError(f"--weights {values['weights']} does not exist; give a file, or a name of torchvision")
     from training.fit.options import Options, plan
 
     plan(Options(folders={}, out=options.out, **values))
@@ -252,15 +272,20 @@ def _follow(aws: "Aws", site: "Site", launched: "Run", out: Path) -> int:
             download_result(aws, site, run, out)
             return 0
     except KeyboardInterrupt:
-        say("Detached", f"{run.name} goes on: `{COMMAND} --attach {launched.name}` follows it, `--stop` ends it")
+        say(
+            "Detached",
+            f"{run.name} is still running; `{COMMAND} --attach {launched.name}` follows it, and `--stop` stops it",
+        )
         _remind(run)
         return 130
     except (TrainingError, OSError) as error:
-        raise TrainingError(f"{error}; {run.name} is still there: `{COMMAND} --attach {launched.name}`") from error
-    again = "" if run is launched else "; with the settings above, `launch` without --tune tries once more"
+        raise TrainingError(
+            f"{error}; {run.name} may still be running: `{COMMAND} --attach {launched.name}` follows it"
+        ) from error
+    again = "" if run is launched else "; to try again, run `launch` with the settings above and without --tune"
     if status.state == "failed":
         raise TrainingError(f"{run.name} failed: {status.reason or status.detail}{again}")
-    say("Stopped", f"{run.name}; there is no model of it{again}")
+    say("Stopped", f"{run.name} wrote no model{again}")
     return 1
 
 
@@ -269,7 +294,10 @@ def _remind(run: "Run") -> None:
     from training.common.console import say
 
     if run.kind == "tuning":
-        say("", "when its trials have ended, `--attach` starts the one more job that fits the best settings")
+        say(
+            "",
+            "when all trials have ended, `--attach` starts the final job, which fits the best settings",
+        )
 
 
 def _space(options: argparse.Namespace) -> dict[str, "Range"]:

@@ -22,31 +22,31 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         type=Path,
         required=True,
         metavar="DIR|FILE",
-        help="a state_dict of a classifier of torchvision (.pth, .pt; also within a checkpoint), a safetensors file, "
-        "a model.tar.gz or a folder with one of them; the head may be linear layers with ReLU between, and "
-        "may be all that the file has. Nothing but tensors and plain values is unpickled",
+        help="a state_dict of a torchvision classifier (.pth, .pt; also within a checkpoint), a safetensors file, a "
+        "model.tar.gz or a folder with one of them. The head may be linear layers with ReLU between them, and the "
+        "file may have only the head. Only tensors and plain values are unpickled",
     )
-    parser.add_argument("--arch", help="the architecture (default: told by names and shapes of the tensors)")
+    parser.add_argument("--arch", help="architecture (default: recognised by the names and shapes of the tensors)")
     parser.add_argument(
         "--weights",
         metavar="NAME|FILE",
-        help="for a file that has the head alone: the rest, such as IMAGENET1K_V1, which is torchvision's "
-        "pretrained=True, or a file",
+        help="backbone, if the file has only the head: a name such as IMAGENET1K_V1 (torchvision's pretrained=True), "
+        "or a file",
     )
     add_weights_key(parser)
     parser.add_argument(
         "--classes",
         type=Path,
         metavar="FILE|DIR",
-        help="names in the order of the model's output: one on each line; JSON, which is a list, or a map from "
-        "index to name, name to index (both from 0 or 1) or folder to name; or the folder that ImageFolder was given "
-        "(default: the folders of --data)",
+        help="class names in the order of the model's outputs: a text file with one name per line; a JSON file with a "
+        "list, or a map from index to name, name to index (both from 0 or 1) or folder to name; or the folder that "
+        "ImageFolder read (default: the folders of --data)",
     )
     parser.add_argument(
         "--weights-normalisation",
         dest="normalisation",
         choices=["imagenet", "none"],
-        help="what training did to pixels (default: imagenet, as torchvision's weights have it)",
+        help="normalisation of the pixels in training (default: imagenet, as for torchvision's weights)",
     )
     parser.add_argument(
         "--image-size",
@@ -58,7 +58,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         type=Path,
         default=Path("build"),
         metavar="DIR",
-        help="gets model.tar.gz, model.json and model.safetensors (default: %(default)s)",
+        help="write model.tar.gz, model.json and model.safetensors to DIR (default: %(default)s)",
     )
     add_data(parser)
     add_split(parser, seed=True)
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     refuse_strangers(options.source, options.weights_key)
     splits = folders(options.data, environment, division(options)) if options.data is not None else None
     if splits is not None and "test" not in splits:
-        raise TrainingError(f"--split {options.split} leaves no test split, which `package` measures the model on")
+        raise TrainingError(f"--split {options.split} has no share for test, which `package` needs; give three shares")
     from training.pipeline.package import Wish, package  # PyTorch takes seconds to import
 
     chosen = {name: value for name, value in vars(options).items() if name not in NOT_OF_THE_WISH}

@@ -8,8 +8,8 @@ from typing import Any
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("sample", help="write scikit-learn's scanned digits as a data set to begin with")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="gets train, valid and test folders")
+    parser = commands.add_parser("sample", help="write a sample data set: scikit-learn's scanned digits")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder in which train, valid and test are created")
     parser.set_defaults(run=run)
 
 
@@ -20,8 +20,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
     written = write_sample(options.folder)
     if written is None:
-        say("Photos", f"{options.folder} has the scanned digits already")
+        say("Photos", f"{options.folder} already has the scanned digits")
         return 0
-    counts = ", ".join(f"{n} to {split}" for split, n in written.items())
+    counts = ", ".join(f"{n} {split}" for split, n in written.items())
     say("Photos", f"{options.folder}: scanned digits, {counts}")
     return 0

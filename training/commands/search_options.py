@@ -54,7 +54,7 @@ def mark_defaults(parser: argparse.ArgumentParser) -> None:
 
 
 def add_like_fit(
-    commands: Any, name: str, *, summary: str, description: str | None, refused: Collection[str], why: str
+    commands: Any, name: str, *, summary: str, description: str, refused: Collection[str], why: str
 ) -> argparse.ArgumentParser:
     """Declare a command that takes ``fit``'s options and tells what is given from what is left open.
 
@@ -68,12 +68,12 @@ def add_like_fit(
 
     class Refuse(argparse.Action):
         def __call__(self, *arguments: Any) -> NoReturn:
-            raise argparse.ArgumentError(self, f"is for `fit`: {why}")
+            raise argparse.ArgumentError(self, f"only `fit` has this option, because {why}")
 
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=description,
+        description=description.replace("``", "`"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[fit_parser()],
         conflict_handler="resolve",
@@ -101,7 +101,7 @@ def left_open(file: Path, given: Collection[str]) -> dict[str, Range]:
     searchable = {name for name in vars(fit_parser().parse_args([])) if name != "run"} - NOT_TRIED
     for name, values in space.items():
         if name.replace("-", "_") not in searchable or "_" in name:
-            raise TrainingError(f"{file}: [{name}] is no option of `fit` that can be tried")
+            raise TrainingError(f"{file}: [{name}] is not an option of `fit` that a search can vary; remove it")
         for value in (values.low, values.high) if isinstance(values, Numbers) else values.values:
             try:
                 typed(name, value)
@@ -109,7 +109,7 @@ def left_open(file: Path, given: Collection[str]) -> dict[str, Range]:
                 raise TrainingError(f"{file}: [{name}] {str(error).partition(' (see')[0]}") from None
     left = {name: values for name, values in space.items() if name.replace("-", "_") not in given}
     if not left:
-        raise TrainingError(f"the command line decides all that {file} would try: leave out some of it")
+        raise TrainingError(f"the command line sets every option of {file}; leave one of them open")
     return left
 
 

@@ -30,7 +30,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         commands,
         "tune",
         summary="fit with several settings, and pack the best",
-        description=__doc__,
+        description=str(__doc__),
         refused=("--checkpoints", "--checkpoint-minutes", "--checkpoint-steps", "--resume"),
         why="a search goes on from its study, trial by trial",
     )

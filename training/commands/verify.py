@@ -7,11 +7,12 @@ from typing import Any
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("verify", help="check an artifact, also one in S3")
+    parser = commands.add_parser("verify", help="check an artifact, local or in S3")
     parser.add_argument(
         "artifact",
         metavar="FILE|s3://BUCKET/KEY.tar.gz",
-        help="a model.tar.gz, the model.json that names it, or an address in S3; a manifest beside it is checked too",
+        help="a model.tar.gz, the model.json that names it, or an address in S3. `verify` also checks a manifest "
+        "beside it",
     )
     parser.set_defaults(run=run)
 

@@ -30,26 +30,25 @@ OF_CLIENTS: dict[type[BotoCoreError], str] = {
     CredentialRetrievalError: "no usable AWS credentials ({text}); run `aws configure`, or set AWS_PROFILE",
     ProfileNotFound: "{text}; set AWS_PROFILE to one that `aws configure list-profiles` shows",
     NoRegionError: "no AWS region; set AWS_REGION",
-    EndpointConnectionError: "{text}; is there a network, and is AWS_ENDPOINT_URL right if set?",
+    EndpointConnectionError: "{text}; check the network, and AWS_ENDPOINT_URL if it is set",
 }
 """What to do about an error before a request has an answer."""
 
 EXPIRED = "the AWS credentials have expired; sign in again ({text})"
-OTHER_TYPE = "{text}; ask for the quota in the Service Quotas console, or give another --instance-type"
+OTHER_TYPE = "{text}; request a higher quota in the Service Quotas console, or choose another --instance-type"
 NO_CAPACITY = "{text}; try again later, without --spot, or with another --instance-type"
 OF_SERVICES = {
     "ExpiredToken": EXPIRED,
     "ExpiredTokenException": EXPIRED,
     "RequestExpired": EXPIRED,
     "ResourceLimitExceeded": (
-        "{text} Ask for the quota in the Service Quotas console, or give another --instance-type"
+        "{text} Request a higher quota in the Service Quotas console, or choose another --instance-type"
     ),
     "VcpuLimitExceeded": OTHER_TYPE,
     "MaxSpotInstanceCountExceeded": OTHER_TYPE,
     "AuthFailure.ServiceLinkedRoleCreationNotPermitted": (
-        "this account has never run a spot instance, and your credentials may not create the role that EC2 needs "
-        "for the first; an administrator runs `aws iam create-service-linked-role --aws-service-name "
-        "spot.amazonaws.com` once"
+        "this account lacks the service-linked role of EC2 Spot, and your credentials may not create it; ask an "
+        "administrator to run `aws iam create-service-linked-role --aws-service-name spot.amazonaws.com` once"
     ),
     "VPCIdNotSpecified": (
         "{text}; set vpc_id, subnet_ids and security_group_ids in [training.network] of the settings and deploy"
@@ -97,7 +96,8 @@ def _advise(error: ClientError, advice: Mapping[str, str]) -> str:
     code, text = code_of(error), _line(error)
     if wrong := NO_SUCH_TYPE.search(text):
         near = difflib.get_close_matches(wrong["asked"], wrong["known"].split(", "), 5, 0.3)
-        return f"SageMaker trains on no {wrong['asked']}" + (f", but on {', '.join(near)}" if near else "")
+        advice_on_type = f"; choose another, such as {', '.join(near)}" if near else "; choose another"
+        return f"SageMaker has no training instance type {wrong['asked']}{advice_on_type}"
     return advice[code] if code in advice else OF_SERVICES.get(code, "{text}").format(text=text)
 
 

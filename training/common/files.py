@@ -69,7 +69,7 @@ def workspace(beside: Path) -> Iterator[Path]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     except BlockingIOError:
         raise TrainingError(
-            f"another run writes to {beside.parent}: wait for its end, or choose another folder"
+            f"another run is writing to {beside.parent}; wait until it ends, or choose another folder"
         ) from None
     except OSError as error:
         raise TrainingError(f"{beside.parent} cannot be written: {error.strerror}; choose another folder") from error

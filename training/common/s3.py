@@ -167,7 +167,8 @@ class Bucket:
             else:
                 save(self.open(key, listed.etag)["Body"], partial)
                 if partial.stat().st_size != listed.size:
-                    raise TrainingError(f"{self.uri(key)} came with another size than S3 listed; try again")
+                    size = partial.stat().st_size
+                    raise TrainingError(f"{self.uri(key)} has {size} bytes, and S3 listed {listed.size}; try again")
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

@@ -97,4 +97,4 @@ def write(report: Report, file: Path) -> None:
 def _verdict(report: Report) -> str:
     counts = Counter(finding.severity for finding in report.findings)
     words = [f"{counts[s]} {s}{'s' if counts[s] > 1 else ''}" for s in (ERROR, WARNING, NOTE) if counts[s]]
-    return ", ".join(words) or "nothing to object to"
+    return ", ".join(words) or "no findings"

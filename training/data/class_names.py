@@ -99,7 +99,7 @@ def names_of_map(content: Mapping[Any, Any]) -> ClassNames:
     order = ", ".join(folders[:3])
     return ClassNames(
         [names[folder] for folder in folders],
-        f"its keys are taken as folders, in the order in which ImageFolder sorts them: {order} ...",
+        f"its keys are read as folder names, in ImageFolder's order: {order} ...",
         names,
     )
 
@@ -123,12 +123,11 @@ def names_by_folder(found: ClassNames, folders: Sequence[str], source: str, thei
         return None
     if lacking := [folder for folder, key in zip(folders, keys, strict=True) if key not in by_key]:
         raise TrainingError(
-            f"{source} has no name for {visible(lacking[0])}, and {theirs} has that class ({len(lacking)} such "
-            "classes); add it"
+            f"{source} has no name for {visible(lacking[0])}, a class of {theirs} ({len(lacking)} such classes); add it"
         )
     if others := sorted(by_key.keys() - set(keys)):
         raise TrainingError(
-            f"{source} has a name for {visible(others[0])}, and {theirs} has no such class ({len(others)} such "
+            f"{source} has a name for {visible(others[0])}, which is not a class of {theirs} ({len(others)} such "
             "classes); remove it"
         )
     return [by_key[key] for key in keys]
@@ -189,9 +188,9 @@ def check_labels(names: list[str], source: str) -> None:
     labels = [appearance(name) for name in names]
     for name, seen in zip(names, labels, strict=True):
         if not label(name).strip():
-            raise TrainingError(f"{source} has a class without a name")
+            raise TrainingError(f"{source} has a class without a name; name it")
         if labels.count(seen) > 1:
-            raise TrainingError(f"{source} has several classes with the label {seen!r}")
+            raise TrainingError(f"{source} has several classes with the label {seen!r}; rename one")
 
 
 def _folders(path: Path) -> list[str]:
@@ -215,5 +214,5 @@ def _file(path: Path) -> ClassNames:
     if isinstance(content, dict):
         return names_of_map(content)
     if not all(isinstance(name, str) for name in content):
-        raise ValueError("a name is not a text")
+        raise ValueError("a name is not a string")
     return ClassNames(list(content))

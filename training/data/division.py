@@ -61,7 +61,7 @@ def _undivided(root: Path) -> Photos:
     """Return the photos of a folder of classes, all in ``train``."""
     for folder in sorted(root.iterdir()):
         if folder.is_dir() and split_called(folder.name):
-            raise TrainingError(f"{root} is divided already: it has {folder.name}; leave out --split")
+            raise TrainingError(f"{root} already has the split {folder.name}; leave out --split")
     photos, faults = explore({"train": root})
     if faults:
         raise TrainingError(faults[0].text)
@@ -82,8 +82,8 @@ def _splits(photos: Photos, records: Sequence[PhotoRecord], division: Division) 
         own = {group for record, group in zip(records, groups, strict=True) if record.target == target}
         if len(own) < len(splits):
             raise TrainingError(
-                f"{visible(name)} has {len(own)} photo{'s' if len(own) > 1 else ''} that do not look alike, too few "
-                f"for {len(splits)} splits; add photos, or move the class away"
+                f"class {visible(name)} has {len(own)} distinct photo{'s' if len(own) > 1 else ''}, too few for "
+                f"{len(splits)} splits; add photos, or move the class away"
             )
         for split in splits:
             _lend(split, own, places, assigned)

@@ -56,9 +56,14 @@ def copies(photos: Sequence[Photo]) -> list[Finding]:
         elif len(same) > 1:
             repetitions.append(names)
     kinds = (
-        (ERROR, "leak", "the same photo in two splits, so what is measured is memory; keep one copy", leaks),
-        (ERROR, "contradiction", "the same photo under two classes; keep the copy that is right", contradictions),
-        (WARNING, "repetition", "the same photo twice in a split, where it counts double", repetitions),
+        (ERROR, "leak", "the same photo is in two splits, so the accuracy would measure memory; keep one copy", leaks),
+        (
+            ERROR,
+            "contradiction",
+            "the same photo is under two classes; keep the correct copy",
+            contradictions,
+        ),
+        (WARNING, "repetition", "the same photo is in one split twice, so it counts double", repetitions),
     )
     return [Finding(severity, kind, text, tuple(groups)) for severity, kind, text, groups in kinds if groups]
 
@@ -78,7 +83,7 @@ def look_alikes(photos: Sequence[Photo]) -> list[Finding]:
         splits.setdefault(photo.split, []).append(photo)
     pairs = list(combinations(splits.values(), 2))
     if sum(len(one) * len(other) for one, other in pairs) > MAX_PAIRS:
-        text = "too many photos to look for copies that were cut, scaled or compressed again"
+        text = "there are too many photos to search for cropped, scaled or recompressed copies"
         return [Finding(WARNING, "look-alikes not sought", text)]
     groups = tuple(
         (one[i].name, other[j].name)
@@ -86,7 +91,7 @@ def look_alikes(photos: Sequence[Photo]) -> list[Finding]:
         for j, i in _nearest(_thumbnails(other), _thumbnails(one))
         if one[i].pixels != other[j].pixels
     )
-    text = "photos of two splits look the same: one may be the other, scaled or compressed again"
+    text = "photos of two splits look alike; one may be a scaled or recompressed copy of the other"
     return [Finding(WARNING, "look-alike", text, groups)] if groups else []
 
 

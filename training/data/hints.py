@@ -17,6 +17,9 @@ OTHER_NAMES = {
 }
 """What splits are called elsewhere, in lower case."""
 
+CLASS_FOLDERS = "put JPEG, PNG or WebP files into one folder per class"
+"""What to do about photos where no usual layout explains more."""
+
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".7z", ".rar")
 
 
@@ -149,7 +152,7 @@ def root_hint(root: Place) -> str:
 def _one_folder_deeper(root: Place, folders: list[str], files: list[str]) -> str:
     for name in folders:
         if any(map(split_called, root.child(name).inside()[0])):
-            return f"they lie one folder deeper; give --data {root.child(name)}"
+            return f"they are one folder deeper; use --data {root.child(name)}"
     return ""
 
 
@@ -161,9 +164,7 @@ def _packed(place: Place, folders: list[str], files: list[str]) -> str:
 def _single_split(root: Place, folders: list[str], files: list[str]) -> str:
     split = split_called(root.name)
     return (
-        f"it is itself the split {split}; give --data {root.parent}, which holds all splits"
-        if folders and split
-        else ""
+        f"it is the split {split} itself; use --data {root.parent}, which has all splits" if folders and split else ""
     )
 
 
@@ -173,8 +174,7 @@ def _undivided_classes(root: Place, folders: list[str], files: list[str]) -> str
         return ""
     shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
     return (
-        f"it holds folders of classes ({shown}) that are not divided; "
-        f"`./kennel fit --data {root} --split 0.8,0.1,0.1` divides them"
+        f"its folders are classes ({shown}), not splits; `./kennel fit --data {root} --split 0.8,0.1,0.1` divides them"
     )
 
 
@@ -182,7 +182,7 @@ def _loose_photos(place: Place, folders: list[str], files: list[str]) -> str:
     photos = [name for name in files if named_as_photo(name)]
     if folders or not photos:
         return ""
-    return f"its {len(photos)} photos lie in no folder; put those of each class into a folder of its own"
+    return f"it has {len(photos)} photos outside class folders; move the photos of each class into one folder"
 
 
 def is_archive(name: str) -> bool:
@@ -195,7 +195,7 @@ def _archives(files: list[str]) -> list[str]:
 
 
 def _unpack(place: Place, name: str) -> str:
-    return f"unpack {place}/{name} first, here as for SageMaker, which does not unpack what a channel holds"
+    return f"unpack {place}/{name} first; SageMaker does not unpack the files of a channel either"
 
 
 def _holds_photos(place: Place) -> bool:

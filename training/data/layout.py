@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from training.common.errors import TrainingError
 from training.data.findings import ERROR, Finding
-from training.data.hints import Folder, empty_split_hint, is_archive, missing_split_hint, root_hint
+from training.data.hints import CLASS_FOLDERS, Folder, empty_split_hint, is_archive, missing_split_hint, root_hint
 from training.data.labels import appearance, canonical, visible
 from training.data.names import EXTENSIONS, SPLITS, hidden, litter, named_as_photo
 from training.serving.photo_pixels import SIGNATURES
@@ -154,8 +154,8 @@ def class_without_photos(folder: str, files: Sequence[str]) -> Finding:
     """
     endings = sorted({PurePath(name).suffix.lower() or "no ending" for name in files})
     count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
-    remedy = "unpack it" if any(map(is_archive, files)) else "convert them, or move the folder away"
-    text = f"{folder} has {count} ({', '.join(endings[:5])}) and no photo: JPEG, PNG and WebP files count; {remedy}"
+    remedy = "unpack the archive" if any(map(is_archive, files)) else "convert them, or move the folder away"
+    text = f"{folder} has {count} ({', '.join(endings[:5])}) and no JPEG, PNG or WebP photo; {remedy}"
     return Finding(ERROR, "class without photos", text)
 
 
@@ -167,7 +167,7 @@ def _same(folder: Path, one: str, other: str) -> Finding:
 
 
 def _circle(link: Path) -> Finding:
-    return Finding(ERROR, "circular link", f"{link} leads to a folder that holds it; remove the link")
+    return Finding(ERROR, "circular link", f"{link} links to a folder that contains it; remove the link")
 
 
 def _findings_across(splits: Mapping[str, _SplitFolder], classes: Sequence[str]) -> list[Finding]:
@@ -180,7 +180,7 @@ def _findings_across(splits: Mapping[str, _SplitFolder], classes: Sequence[str])
     """
     first = next(iter(splits.values())).path
     if not any(content.path.is_dir() for content in splits.values()) and (hint := root_hint(Folder(first.parent))):
-        return [Finding(ERROR, "missing split", f"{first.parent} has no {_either(splits)} in it: {hint}")]
+        return [Finding(ERROR, "missing split", f"{first.parent} has no folder {_either(splits)}; {hint}")]
     return [
         *_unusable_splits(splits, classes),
         *_only_class(first, classes),
@@ -200,17 +200,16 @@ def _unusable_splits(splits: Mapping[str, _SplitFolder], classes: Sequence[str])
 
 
 def _missing_split(split: str, folder: Path, *, is_only: bool) -> Finding:
-    text = f"{folder} is missing: photos lie in DIR/{{train,valid,test}}/CLASS/"
+    text = f"{folder} is missing; photos belong in DIR/{{train,valid,test}}/CLASS/"
     hint = missing_split_hint(Folder(folder.parent), split)
     if split == "test" and not is_only and not hint:
-        hint = "add --no-test to train without measuring the model"
+        hint = "add --no-test to train without a test split"
     return Finding(ERROR, "missing split", f"{text}; {hint}" if hint else text)
 
 
 def _empty_split(folder: Path) -> Finding:
-    text = f"{folder} holds no photos: JPEG, PNG and WebP files in a folder for each class count"
-    hint = empty_split_hint(Folder(folder))
-    return Finding(ERROR, "empty split", f"{text}; {hint}" if hint else text)
+    hint = empty_split_hint(Folder(folder)) or CLASS_FOLDERS
+    return Finding(ERROR, "empty split", f"{folder} has no photos in class folders; {hint}")
 
 
 def _missing_class(content: _SplitFolder, missing: Sequence[str], splits: Iterable[str]) -> Finding:
@@ -222,7 +221,7 @@ def _missing_class(content: _SplitFolder, missing: Sequence[str], splits: Iterab
         )
     else:
         text = (
-            f"{content.path} has no photos of {_some([visible(name) for name in missing])}, which another split has: "
+            f"{content.path} has no photos of {_some([visible(name) for name in missing])}, unlike another split; "
             f"every class needs photos in {_and(splits)}"
         )
     return Finding(ERROR, "missing class", text)
@@ -231,7 +230,7 @@ def _missing_class(content: _SplitFolder, missing: Sequence[str], splits: Iterab
 def _only_class(split: Path, classes: Sequence[str]) -> Iterator[Finding]:
     if len(classes) != 1:
         return
-    text = f"{split} has one class, {classes[0]}: there is nothing to tell apart"
+    text = f"{split} has only the class {classes[0]}; a classifier needs at least two"
     inside = Folder(split / classes[0]).inside()[0]
     if len(inside) > 1:
         text += f"; if its folders ({_some(inside)}) are the classes, move them up by one folder in every split"
@@ -241,7 +240,7 @@ def _only_class(split: Path, classes: Sequence[str]) -> Iterator[Finding]:
 def _unprintable_classes(classes: Sequence[str]) -> Iterator[Finding]:
     for name in classes:
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):  # control characters; bytes not UTF-8
-            text = f"a class is called {name!r}, which not everything can print; rename its folders"
+            text = f"the class name {name!r} has characters that cannot be printed; rename its folders"
             yield Finding(ERROR, "unprintable class", text)
 
 

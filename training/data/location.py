@@ -18,8 +18,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="DIR|s3://BUCKET/PREFIX",
-        help="holds train, valid and test, each with a folder of JPEG, PNG or WebP photos for every class; photos in "
-        "S3 are downloaded once, and kept in KENNEL_CACHE or the user's cache while they are used "
+        help="folder with train, valid and test, each with one folder of JPEG, PNG or WebP photos per class. Photos in "
+        "S3 are downloaded once, to KENNEL_CACHE or the user's cache, and removed after 30 days without use "
         "(default in a SageMaker job: its channels train, valid and test, or its channel training)",
     )
 
@@ -73,11 +73,11 @@ def _split_channels(
         return None
     missing = [split for split in splits if split not in found]
     if missing == ["test"]:
-        raise TrainingError("the channel test is missing; no-test=true trains without measuring the model")
+        raise TrainingError("the channel test is missing; add it, or set no-test=true to train without a test split")
     if missing:
-        raise TrainingError(f"the channel {missing[0]} is missing: train, valid and test are needed")
+        raise TrainingError(f"the channel {missing[0]} is missing; a job needs train, valid and test")
     if division:
-        raise TrainingError("--split divides the photos of one channel; these channels are divided already")
+        raise TrainingError("--split is for a job with one channel, and this job has one per split; leave out --split")
     return found
 
 
@@ -88,9 +88,10 @@ def _whole_data_channel(channels: Mapping[str, Path]) -> Path:
             return channels[name]
     if channels:
         raise TrainingError(
-            f"the channels {', '.join(sorted(channels)).lower()} are not train, valid and test, nor training alone"
+            f"the job has the channels {', '.join(sorted(channels)).lower()}; it needs train, valid and test, "
+            "or training alone"
         )
-    raise TrainingError("--data DIR is needed; `./kennel sample data/digits` writes one to begin with")
+    raise TrainingError("--data DIR is needed; `./kennel sample data/digits` writes a sample")
 
 
 def _checked(folder: Path) -> Path:
@@ -98,10 +99,10 @@ def _checked(folder: Path) -> Path:
     if folder.is_dir():
         return folder
     if not folder.is_file():
-        raise TrainingError(f"{folder} is missing; `./kennel sample {folder}` writes photos to begin with")
+        raise TrainingError(f"{folder} does not exist; `./kennel sample {folder}` writes a sample there")
     if is_archive(folder.name):
-        raise TrainingError(f"{folder} is packed; unpack it, and give the folder that holds train, valid and test")
-    raise TrainingError(f"{folder} is not a folder; --data takes the one that holds train, valid and test")
+        raise TrainingError(f"{folder} is an archive; unpack it, and give the folder with train, valid and test")
+    raise TrainingError(f"{folder} is not a folder; give the folder with train, valid and test")
 
 
 def _names(test: bool) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from training.common.errors import TrainingError
 from training.common.files import UNUSED, alone, cache_folder, workspace
 from training.common.s3 import CONNECTIONS, Address, Object, parse
 from training.common.threads import in_threads
-from training.data.hints import Prefix, empty_split_hint, missing_split_hint, root_hint
+from training.data.hints import CLASS_FOLDERS, Prefix, empty_split_hint, missing_split_hint, root_hint
 from training.data.layout import class_without_photos
 from training.data.names import SPLITS, hidden, litter, named_as_photo
 
@@ -67,7 +67,7 @@ def fetch(address: str, splits: Sequence[str] | None = SPLITS) -> Path:
     """
     place = parse(address)
     if not place:
-        raise TrainingError(f"{address} is not the address of photos in S3, such as s3://BUCKET/PREFIX")
+        raise TrainingError(f"{address} is not an address in S3; use s3://BUCKET/PREFIX")
     prefix = f"{path}/" if (path := place.key.strip("/")) else ""
     root = cache_folder() / "s3" / place.bucket / _short_hash(prefix)
     with explained(str(Address(place.bucket, prefix)), _advice(place.bucket, prefix)):
@@ -94,7 +94,7 @@ def _mirror(source: Prefix, root: Path, splits: Sequence[str] | None) -> tuple[P
     say(
         "Photos",
         f"{len(photos)} from {source.bucket.uri(source.key)} ({len(missing)} downloaded now) in {folder}"
-        + (f"; {others} objects that are no JPEG, PNG or WebP file by their names are left there" if others else ""),
+        + (f"; {others} objects skipped, whose names end differently from JPEG, PNG and WebP files" if others else ""),
     )
     return folder, new
 
@@ -149,11 +149,8 @@ def _list_split(source: Prefix, split: str) -> tuple[list[RemotePhoto], list[str
         elif not name.endswith("/") and not litter(PurePosixPath(name).name):  # the console's "folders" are objects
             others.append(name)
     if not photos:
-        hint = _hint(source, split)
-        raise TrainingError(
-            f"there are no photos under {source.bucket.uri(prefix)}: "
-            + (hint or "JPEG, PNG and WebP files in a folder for each class count")
-        )
+        hint = _hint(source, split) or CLASS_FOLDERS
+        raise TrainingError(f"{source.bucket.uri(prefix)} has no photos in class folders; {hint}")
     return photos, others
 
 
@@ -198,7 +195,7 @@ def _refuse_odd(source: Prefix, names: Sequence[str]) -> None:
         outside = any(part in ("", ".", "..") or "\0" in part for part in name.split("/"))
         if outside or any(folder.as_posix() in files for folder in PurePosixPath(name).parents):
             address = source.bucket.uri(source.key + name)
-            raise TrainingError(f"{address} cannot be a file of that name; rename or remove the object")
+            raise TrainingError(f"{address} cannot be saved as a file of that name; rename or remove the object")
 
 
 def _download(source: Prefix, missing: dict[RemotePhoto, Path]) -> None:
@@ -210,8 +207,8 @@ def _download(source: Prefix, missing: dict[RemotePhoto, Path]) -> None:
     needed, free = sum(photo.size for photo in missing), shutil.disk_usage(folder).free
     if needed > free:
         raise TrainingError(
-            f"{folder} has {free / 1e9:.1f} GB left and the photos need {needed / 1e9:.1f} GB; set KENNEL_CACHE to a "
-            "folder with more room"
+            f"the photos need {needed / 1e9:.1f} GB, and the disk of {folder} has {free / 1e9:.1f} GB free; set "
+            "KENNEL_CACHE to a folder on another disk"
         )
 
     def download(photo: RemotePhoto) -> None:
@@ -238,14 +235,14 @@ def _advice(bucket: str, prefix: str) -> dict[str, str]:
     """Return what to say of S3's codes."""
     denied = (
         f"access denied; the credentials need s3:ListBucket on arn:aws:s3:::{bucket} and s3:GetObject on "
-        f"arn:aws:s3:::{bucket}/{prefix}*, and kms:Decrypt if a key of yours encrypts the bucket"
+        f"arn:aws:s3:::{bucket}/{prefix}*, and kms:Decrypt if a customer managed key encrypts the bucket"
     )
     changed = "the objects changed while they were downloaded; try again"
     refused = ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch")
     return {
         "NoSuchBucket": f"there is no bucket {bucket}; `aws s3 ls` lists yours",
         **dict.fromkeys(("AccessDenied", "403"), denied),
-        **{code: f"AWS does not take the credentials ({code}); sign in again" for code in refused},
+        **{code: f"AWS rejects the credentials ({code}); sign in again" for code in refused},
         **dict.fromkeys(("NoSuchKey", "PreconditionFailed", "412"), changed),
     }
 

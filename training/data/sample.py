@@ -48,7 +48,7 @@ def write_sample(folder: Path) -> dict[str, int] | None:
                 photo.save(made / split / str(digits.target[number]) / f"{number:04}.png")
         if folder.is_dir() and any(folder.iterdir()):
             if not _same(made, folder):
-                raise TrainingError(f"{folder} holds something else already; choose another folder, or remove it")
+                raise TrainingError(f"{folder} already has other files; choose another folder, or remove it")
             return None
         try:
             made.rename(folder)  # an empty folder gives way

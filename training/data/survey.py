@@ -89,7 +89,7 @@ def survey(photos: Photos) -> Survey:
     findings = examine(photos, records)
     _refuse_errors(findings)
     if warnings := ", ".join(finding.headline for finding in findings if finding.severity == WARNING):
-        say("Warnings", f"{warnings}; `./kennel check` with the same --data says more")
+        say("Warnings", f"{warnings}; for details, run `./kennel check` with the same --data")
     return Survey(
         fingerprint(records),
         usual_side(records),
@@ -105,8 +105,7 @@ def _refuse_errors(findings: Sequence[Finding]) -> None:
     more = sum(len(error.photos) for error in errors) - 1
     and_more = f" (and {more} more)" if more else ""
     raise TrainingError(
-        f"{errors[0].examples()[0]}: {errors[0].text}{and_more}; `./kennel check` with the same --data "
-        "lists what is wrong"
+        f"{errors[0].examples()[0]}: {errors[0].text}{and_more}; `./kennel check` with the same --data lists all errors"
     )
 
 
@@ -142,7 +141,7 @@ def examine(photos: Photos, records: list[PhotoRecord], size: int | None = None)
     readable = [record for record in records if not record.problem]
     findings += copies(readable) + look_alikes(readable) + _imbalance(photos)
     if size and (small := [record for record in readable if min(record.size) < size]):
-        text = f"smaller than the model's input of {size} pixels a side, and enlarged for it"
+        text = f"smaller than the model's input ({size} pixels a side), so it is enlarged"
         findings.append(_about(WARNING, "small photo", text, small))
     for trait, (severity, text) in TRAITS.items():
         if having := [record for record in readable if trait in record.traits]:
@@ -153,10 +152,10 @@ def examine(photos: Photos, records: list[PhotoRecord], size: int | None = None)
 
 
 TRAITS = {
-    "animation": (WARNING, "moving pictures, of which the first counts"),
-    "alpha channel": (NOTE, "what is transparent is shown on white, here as when serving"),
-    "CMYK": (NOTE, "in the colours of print, converted to RGB without a profile, here as when serving"),
-    "greyscale": (NOTE, "in shades of grey; the model sees three equal channels"),
+    "animation": (WARNING, "only the first frame is used"),
+    "alpha channel": (NOTE, "transparent pixels become white, in training and in serving"),
+    "CMYK": (NOTE, "converted to RGB without a colour profile, in training and in serving"),
+    "greyscale": (NOTE, "the model sees three equal channels"),
 }
 
 
@@ -234,8 +233,8 @@ def _imbalance(photos: Photos) -> list[Finding]:
         return []
     few = sum(counts[most] > MAX_IMBALANCE * count for count in counts.values())
     text = (
-        f"train has {counts[most]} photos of {photos.classes[most]} and {counts[least]} of {photos.classes[least]}: "
-        f"look at each class's own accuracy, or find more photos of {few} class{'es' if few > 1 else ''}"
+        f"train has {counts[most]} photos of {photos.classes[most]} and {counts[least]} of {photos.classes[least]}; "
+        f"check the accuracy of each class, or add photos to {few} class{'es' if few > 1 else ''}"
     )
     return [Finding(WARNING, "imbalance", text)]
 
@@ -249,7 +248,7 @@ def _ignored(photos: Photos) -> Finding:
     return Finding(
         WARNING,
         "ignored file",
-        f"not a JPEG, PNG or WebP file in a class's folder ({', '.join(sorted(endings)[:5])}), and left out",
+        f"skipped: not a JPEG, PNG or WebP file in a class folder ({', '.join(sorted(endings)[:5])})",
         tuple(names),
     )
 

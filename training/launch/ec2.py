@@ -86,7 +86,7 @@ class Instance:
         site = spec.site
         if not (site.template and site.instance_logs):
             raise TrainingError(
-                f"KennelTraining-{site.environment} has no launch template: set training.instance.enabled = true in "
+                f"KennelTraining-{site.environment} has no launch template; set training.instance.enabled = true in "
                 f"settings/{site.environment}.toml and deploy"
             )
         run = cls(aws, site, spec.name)
@@ -123,7 +123,7 @@ class Instance:
         if said.get("attempt") == spec.attempt and said["state"] != "running":
             return RunStatus(said["state"], said["detail"], said.get("reason", ""))
         if not spec.instance:
-            return RunStatus("interrupted", "no instance was started")
+            return RunStatus("interrupted", "no instance started")
         instance = self._describe(spec.instance)
         state = instance["State"]["Name"] if instance else "terminated"
         if state in ALIVE:
@@ -131,14 +131,14 @@ class Instance:
             return RunStatus("running", f"{spec.instance}: {detail}")
         why = instance.get("StateReason", {}).get("Code", "") if instance else ""
         if why.startswith("Server.SpotInstance"):
-            return RunStatus("interrupted", "the spot instance was taken away")
+            return RunStatus("interrupted", "AWS reclaimed the spot instance")
         if why == "Client.UserInitiatedShutdown":
-            return RunStatus("stopped", "somebody terminated the instance")
+            return RunStatus("stopped", "a user terminated the instance")
         return RunStatus(
             "failed",
             f"instance {state}",
-            f"the instance {spec.instance} ended without a word; "
-            f"`aws ec2 get-console-output --instance-id {spec.instance} --output text` has its last ones",
+            f"the instance {spec.instance} ended without a reason; read its console: "
+            f"`aws ec2 get-console-output --instance-id {spec.instance} --output text`",
         )
 
     def stop(self) -> bool:
@@ -207,7 +207,7 @@ class Instance:
     def _spec(self) -> InstanceSpec:
         members = self._read(places.spec_key(self.name))
         if members is None:
-            raise TrainingError(f"there is no run {self.name} in {self.site.uri(places.RUNS)}")
+            raise TrainingError(f"there is no run {self.name} in {self.site.uri(places.RUNS)}; check its name")
         return InstanceSpec(**members)
 
     def _write(self, spec: InstanceSpec) -> None:

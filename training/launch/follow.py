@@ -42,8 +42,12 @@ def follow(aws: Aws, run: Run, poll_seconds: float = POLL_SECONDS) -> RunStatus:
         say("Status", f"interrupted: {status.detail}")
         with explained():
             if not run.restart():
-                return RunStatus("failed", status.detail, "its spot instances were taken away too often")
-        say("Status", "another instance goes on from the last checkpoint")
+                return RunStatus(
+                    "failed",
+                    status.detail,
+                    "AWS reclaimed its spot instances too often; launch it with --resume, or without --spot",
+                )
+        say("Status", "another instance resumes from the last checkpoint")
 
 
 def download_result(aws: Aws, site: Site, run: Run, out: Path) -> Path:
@@ -72,17 +76,17 @@ def download_result(aws: Aws, site: Site, run: Run, out: Path) -> Path:
             key = places.result_key(run.name, name)
             content = aws.bucket(site.bucket).read_if_exists(key)
             if content is None:
-                raise TrainingError(f"{run.name} has left no {name} in {site.uri(key)}")
+                raise TrainingError(f"{run.name} wrote no {name} to {site.uri(key)}")
             (work / name).write_bytes(content)
         manifest = json.loads((work / MANIFEST).read_bytes())
         publish(work, out, names)
     if test := _tested(manifest):
-        say("Result", f"test accuracy {test['accuracy']:.4f}; {out / REPORT} shows where it errs")
+        say("Result", f"test accuracy {test['accuracy']:.4f}; {out / REPORT} shows its mistakes")
     else:
-        say("Result", "there was no test split: nothing is known of the model's accuracy, and it cannot be deployed")
+        say("Result", "the accuracy was not measured, because there was no test split; the stacks refuse the model")
     say("Artifact", manifest["artifact"]["location"])
     if test:
-        say("", f"{target} names it: the next `make deploy ENVIRONMENT={site.environment}` serves it")
+        say("", f"{target} refers to it; `make deploy ENVIRONMENT={site.environment}` deploys it")
     return target
 
 

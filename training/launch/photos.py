@@ -65,7 +65,7 @@ def check_checkpoints(aws: Aws, site: Site, run: str) -> None:
     prefix = f"{places.CHECKPOINTS}{run}/"
     with explained():
         if not aws.bucket(site.bucket).has_any(prefix):
-            raise TrainingError(f"--resume {run}: there is no checkpoint under {site.uri(prefix)}")
+            raise TrainingError(f"--resume {run}: there is no checkpoint under {site.uri(prefix)}; leave out --resume")
 
 
 def _check_prefix(aws: Aws, site: Site, data: str, splits: Sequence[str] | None) -> str:
@@ -73,13 +73,15 @@ def _check_prefix(aws: Aws, site: Site, data: str, splits: Sequence[str] | None)
     key = address.key.rstrip("/") + "/" if address else ""
     if not address or address.bucket != site.bucket or not key.startswith((places.DATA, "training/")):
         raise TrainingError(
-            f"--data {data}: jobs of {site.environment} may read {site.uri(places.DATA)}... only; copy the photos "
-            "there with `aws s3 sync`, or give a folder of this machine"
+            f"--data {data}: jobs of {site.environment} may read only {site.uri(places.DATA)}; copy the photos there "
+            "with `aws s3 sync`, or give a local folder"
         )
     with explained():
         for prefix in [key] if splits is None else [f"{key}{split}/" for split in splits]:
             if not aws.bucket(site.bucket).has_any(prefix):
-                raise TrainingError(f"--data {data}: there is nothing under {site.uri(prefix)}")
+                raise TrainingError(
+                    f"--data {data}: there are no objects under {site.uri(prefix)}; upload the photos there"
+                )
     return site.uri(key)
 
 
@@ -106,7 +108,7 @@ def _upload(aws: Aws, site: Site, folder: Path, splits: Sequence[str] | None) ->
     copied = sum(photo.md5 in uploaded for photo in missing)
     say(
         "Photos",
-        f"{len(photos)} in {site.uri(prefix)} ({len(missing) - copied} uploaded, {copied} copied there)",
+        f"{len(photos)} in {site.uri(prefix)} ({len(missing) - copied} uploaded, {copied} copied in S3)",
     )
     return site.uri(prefix)
 
@@ -120,7 +122,7 @@ def _read(folder: Path, splits: Sequence[str] | None) -> list[_Photo]:
         ``fit`` would refuse the folders, or a file cannot be read.
     """
     if not folder.is_dir():
-        raise TrainingError(f"--data {folder}: there is no such folder; `./kennel sample {folder}` makes one")
+        raise TrainingError(f"--data {folder} does not exist; `./kennel sample {folder}` writes a sample there")
     if splits is None:
         photos, faults = explore({"train": folder})
         if faults:

@@ -49,7 +49,7 @@ class TrainingJob:
         message = transitions[-1].get("StatusMessage", "") if transitions else ""
         secondary = job["SecondaryStatus"]
         if state == "stopped" and secondary in ("MaxRuntimeExceeded", "MaxWaitTimeExceeded"):
-            return RunStatus("failed", secondary, f"{message}; give it more --hours" if message else secondary)
+            return RunStatus("failed", secondary, f"{message}; raise --hours" if message else secondary)
         return RunStatus(state, f"{secondary}: {message}" if message else secondary, reason(job))
 
     def stop(self) -> bool:
@@ -93,12 +93,12 @@ class TuningJob:
         counts = job["TrainingJobStatusCounters"]
         done, running = counts.get("Completed", 0), counts.get("InProgress", 0)
         failed = counts.get("NonRetryableError", 0) + counts.get("RetryableError", 0)
-        detail = f"{done} trials done, {running} running" + (f", {failed} failed" if failed else "")
+        detail = f"{done} trials completed, {running} running" + (f", {failed} failed" if failed else "")
         if best := job.get("BestTrainingJob"):
             detail += f"; best {_merit(best)} with {_settings(best)}"
         state = STATES.get(job["HyperParameterTuningJobStatus"], "running")
         if state == "completed" and not best:
-            return RunStatus("failed", detail, f"no trial has succeeded; {LOG_GROUP} says why")
+            return RunStatus("failed", detail, f"no trial succeeded; read the logs of the trials in {LOG_GROUP}")
         return RunStatus(state, detail, self._why(job) if state == "failed" else "")
 
     def stop(self) -> bool:
@@ -124,7 +124,7 @@ class TuningJob:
                     raise
         tuned = search["BestTrainingJob"]["TunedHyperParameters"]
         say("Settings", " ".join(f"--{name}={value}" for name, value in sorted(tuned.items())))
-        say("", f"{last.name} is the one more job that fits with these, tests and delivers")
+        say("", f"{last.name} is the final job: it fits these settings, tests once and writes the artifact")
         return last
 
     @property

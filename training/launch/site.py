@@ -70,9 +70,9 @@ def find_site(aws: Aws, environment: str) -> Site:
         There is no such stack, it is being changed, or AWS cannot be asked.
     """
     if not ENVIRONMENT.fullmatch(environment):
-        raise TrainingError(f"--environment {environment} is not the name of a settings file such as dev")
+        raise TrainingError(f"--environment {environment} is not the name of a settings file; use one, such as dev")
     stack = f"KennelTraining-{environment}"
-    deploy = f"`./kennel cdk deploy --all -c environment={environment} -c model=none` makes it"
+    deploy = f"`./kennel cdk deploy --all -c environment={environment} -c model=none` creates it"
     with explained():
         try:
             description = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]

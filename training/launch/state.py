@@ -78,7 +78,7 @@ def launched_runs(out: Path) -> list[LaunchedRun]:
     try:
         return [LaunchedRun(**members) for members in json.loads(file.read_bytes())["runs"]]
     except (ValueError, LookupError, TypeError):
-        raise TrainingError(f"{file} is damaged; remove it, and give --attach the run's name") from None
+        raise TrainingError(f"{file} is damaged; remove it, and name the run: --attach RUN") from None
 
 
 def find_run(aws: Aws, name: str, environment: str, out: Path) -> tuple[Site, Run]:
@@ -103,13 +103,15 @@ def find_run(aws: Aws, name: str, environment: str, out: Path) -> tuple[Site, Ru
         site = find_site(aws, record.environment)
         return site, _run(aws, site, record)
     if not name:
-        raise TrainingError(f"nothing was launched from here ({out / 'launch.json'} is missing): name the run")
+        raise TrainingError(
+            f"{out / 'launch.json'} is missing, so no latest run is known; name the run: --attach RUN or --stop RUN"
+        )
     site = find_site(aws, environment)
     with explained():
         for run in (TrainingJob(aws, name), TuningJob(aws, site, name), Instance(aws, site, name)):
             if run.exists():
                 return site, run
-    raise TrainingError(f"{site.environment} has no run {name} in {site.region}; is --environment right?")
+    raise TrainingError(f"{site.environment} has no run {name} in {site.region}; check its name and --environment")
 
 
 def _run(aws: Aws, site: Site, record: LaunchedRun) -> Run:

@@ -89,7 +89,7 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
         A logit is not finite.
     """
     if not bool(logits.isfinite().all()):
-        raise TrainingError("the model's outputs are not finite: training diverged; choose a smaller --lr")
+        raise TrainingError("the model's outputs are not finite, because training diverged; choose a smaller --lr")
     if bool((logits.argmax(1) == targets).all()):
         return 1.0
     logits = logits.double()

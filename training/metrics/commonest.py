@@ -22,6 +22,6 @@ def no_better(accuracy: float, counts: Sequence[int]) -> str:
     if accuracy > wilson(most, images)[1] or most == images:
         return ""
     return (
-        f"accuracy {accuracy:.4f} is no better than naming the commonest class for every photo ({most / images:.4f} of "
-        f"{images}, within chance): try --weights DEFAULT, more --epochs or another --lr, and check the labels"
+        f"accuracy {accuracy:.4f} is no better than always answering the most common class ({most / images:.4f} of "
+        f"{images} photos, within chance); try --weights DEFAULT, more --epochs or another --lr, and check the labels"
     )

@@ -54,7 +54,9 @@ def to_onnx(model: Calibrated, side: int) -> bytes:
             )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = str(error).strip().splitlines()[0]
-        raise TrainingError(f"PyTorch cannot export this architecture to ONNX: {reason}") from error
+        raise TrainingError(
+            f"PyTorch cannot export this architecture to ONNX ({reason}); choose another --arch"
+        ) from error
     assert program is not None  # noqa: S101
     buffer = io.BytesIO()
     onnx.save(_without_source(program.model_proto), buffer)

@@ -60,8 +60,8 @@ def check_weights(weights: str, key: str | None) -> None:
             raise TrainingError(f"--weights {error}") from error
     elif key is not None:
         raise TrainingError(
-            f"--weights-key {key} chooses within a file, and --weights {weights} is no file: leave out --weights-key, "
-            "or give a checkpoint's file"
+            f"--weights-key {key} needs a file, and --weights {weights} is not one; leave out --weights-key, or give "
+            "a checkpoint"
         )
 
 
@@ -88,7 +88,7 @@ def refuse_strangers(path: Path, key: str | None = None) -> None:
     except Exception:  # whatever the bytes lead to
         content, names = {}, []
     if foreign := next((name for name in named if library_of(name)), None):
-        raise TrainingError(f"{file} is of {library_of(foreign)}: it holds {foreign}; {INSTEAD}")
+        raise TrainingError(f"{file} is a file of {library_of(foreign)} (it has {foreign}); {INSTEAD}")
     if whose := stranger(names, content):
         raise TrainingError(f"{file} is {whose}; {INSTEAD}")
 
@@ -108,11 +108,11 @@ def only_file(path: Path) -> Path:
         if fitting := [each for each in files if each.name.endswith(endings)]:
             if len(fitting) > 1:
                 raise TrainingError(
-                    f"{path} holds {fitting[0].name} and {fitting[1].name}; give one file by --from, and if they are "
-                    "parts of one model, save it anew as one"
+                    f"{path} has {fitting[0].name} and {fitting[1].name}; give one of them, or save the model as one "
+                    "file if they are its parts"
                 )
             return fitting[0]
-    raise TrainingError(f"{path} holds no weights: a .pth, .pt or .safetensors file, or a model.tar.gz with one")
+    raise TrainingError(f"{path} has no weights; put a .pth, .pt, .safetensors or model.tar.gz file there")
 
 
 def _names(content: dict[Any, Any], key: str | None) -> list[str]:

@@ -201,7 +201,9 @@ def _assemble(
     # The border that a resize leaves around the crop keeps its share at any size; without weights there is none.
     resize = size if source.state is None else round(source.rule.resize * size / source.rule.crop)
     if resize > MOST_PIXELS:
-        raise TrainingError(f"photos would be resized to {resize} pixels, more than {MOST_PIXELS}: lower --image-size")
+        raise TrainingError(
+            f"photos would be resized to {resize} pixels, and the limit is {MOST_PIXELS}; lower --image-size"
+        )
     rule = InputRule(resize=resize, crop=size, interpolation=source.rule.interpolation)
     network = build(architecture, classes, size, pretrained=source.state is not None)
     if source.mlp:
@@ -295,6 +297,6 @@ def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], required: S
     return {
         "has": given.keys() - own.keys(),
         "lacks": {name for name in missing if not name.endswith(".num_batches_tracked")},  # of PyTorch 0.4.1 on
-        "has another shape of": {name for name in shared_required if given[name].shape != own[name].shape},
-        "has no finite numbers in": {name for name in shared if not given[name].isfinite().all()},
+        "has a different shape for": {name for name in shared_required if given[name].shape != own[name].shape},
+        "has infinite or NaN values in": {name for name in shared if not given[name].isfinite().all()},
     }

@@ -36,8 +36,8 @@ def own_classes(content: Mapping[Any, Any], count: int, source: str) -> tuple[Cl
             if found := _named(holder, key):
                 if len(found.names) != count:
                     raise TrainingError(
-                        f"{source} contradicts itself: its {key} has {len(found.names)} classes, and the model "
-                        f"{count}; save it anew with the right {key}, or without it"
+                        f"{source} contradicts itself: its {key} has {len(found.names)} classes, and its model has "
+                        f"{count}; save it with the right {key}, or without it"
                     )
                 return found, key
     return None
@@ -63,12 +63,15 @@ def reconcile(own: ClassNames, key: str, others: ClassNames, source: str) -> lis
     if names := names_by_folder(others, own.names, source, f"the checkpoint's {key}"):
         return names
     if len(others.names) != len(own.names):
-        raise TrainingError(f"{source} has {len(others.names)} classes, and the checkpoint's {key} {len(own.names)}")
+        raise TrainingError(
+            f"{source} has {len(others.names)} classes, and the checkpoint's {key} has {len(own.names)}; leave out "
+            "--classes, or correct it"
+        )
     for output, (name, mine) in enumerate(zip(others.names, own.names, strict=True)):
         if appearance(name) != appearance(mine):
             raise TrainingError(
-                f"{source} calls the model's output {output} {visible(name)}, and the checkpoint's {key} "
-                f"{visible(mine)}; leave out --classes, or put it right"
+                f"{source} calls the model's output {output} {visible(name)}, and the checkpoint's {key} calls it "
+                f"{visible(mine)}; leave out --classes, or correct it"
             )
     return others.names
 
@@ -92,10 +95,15 @@ def by_folders(own: ClassNames, key: str, folders: Sequence[str], source: str) -
     mine = [appearance(name) for name in own.names]
     for name, seen in zip(own.names, mine, strict=True):
         if seen not in by_appearance:
-            raise TrainingError(f"the checkpoint's {key} has {visible(name)}, and {source} no such class")
+            raise TrainingError(
+                f"the checkpoint's {key} has the class {visible(name)}, and {source} does not; add or rename its folder"
+            )
     for seen, folder in by_appearance.items():
         if seen not in mine:
-            raise TrainingError(f"{source} has {visible(folder)}, and the checkpoint's {key} no such class")
+            raise TrainingError(
+                f"{source} has the class {visible(folder)}, and the checkpoint's {key} does not; remove or rename its "
+                "folder"
+            )
     return [by_appearance[seen] for seen in mine]
 
 

@@ -57,9 +57,9 @@ def without_prefixes(state: dict[str, T], notes: list[str], *, whole: bool) -> d
     while wrapper := _wrapper(state, whole):
         prefix, aside = wrapper
         if COUNT in aside:
-            notes.append("the average that AveragedModel kept")
+            notes.append("uses the average of AveragedModel")
         if losses := [name for name in aside if name != COUNT]:
-            notes.append(f"without {', '.join(losses)}, which is of the loss")
+            notes.append(f"skips {', '.join(losses)}, a part of the loss")
         state = {name.removeprefix(prefix): value for name, value in state.items() if name not in aside}
     return state
 

@@ -13,10 +13,13 @@ from training.common.errors import TrainingError
 from training.common.torchvision_compat import models
 from training.model.mlp import Mlp
 from training.model.network import AUXILIARY_TENSORS, build, check_architecture, last_layer
+from training.model.strangers import INSTEAD
 
 UNCOUNTED = "num_batches_tracked"
 """What old files lack, and nothing needs once a model is trained."""
 
+
+ONLY_MLP = "`package` takes heads of linear layers with ReLU between them only"
 
 LIKELY = ("resnet", "mobilenet", "vgg", "densenet121", "efficientnet_b0")
 
@@ -64,7 +67,7 @@ def recognise(state: Mapping[str, Tensor], architecture: str | None, source: str
     if architecture:
         raise TrainingError(f"{source} is not {architecture}: {_difference(architecture, given)}")
     raise TrainingError(
-        f"{source} is no classifier of torchvision (its first tensor is {next(iter(given))}); others cannot be packaged"
+        f"{source} is not a classifier of torchvision (its first tensor is {next(iter(given))}); {INSTEAD}"
     )
 
 
@@ -138,10 +141,11 @@ def _widths(layers: Mapping[str, Mapping[str, Tensor]], position: str, source: s
     for name, layer in layers.items():
         weight = layer.get("weight")
         if weight is None or weight.dim() != 2 or layer.keys() - {"weight", "bias"}:
-            raise TrainingError(f"{source}: {position}.{name} is not a linear layer, as all of a head must be")
+            raise TrainingError(f"{source}: {position}.{name} is not a linear layer; {ONLY_MLP}")
         if widths and weight.shape[1] != outputs:
             raise TrainingError(
-                f"{source}: {position}.{name} does not take the {outputs} numbers of the layer before it"
+                f"{source}: {position}.{name} takes {weight.shape[1]} numbers, and the layer before it gives "
+                f"{outputs}; {ONLY_MLP}"
             )
         outputs, inputs = weight.shape
         widths.append(inputs)
@@ -152,8 +156,7 @@ def _refuse_adjacent(layers: Collection[str], position: str, source: str) -> Non
     numbers = [int(name) for name in layers if name.isdecimal()]
     if close := [number for number in numbers if number + 1 in numbers]:
         raise TrainingError(
-            f"{source}: nothing stands between {position}.{close[0]} and {position}.{close[0] + 1}, where a ReLU would "
-            "be put; such a head cannot be packaged"
+            f"{source}: {position}.{close[0]} and {position}.{close[0] + 1} have no layer between them; {ONLY_MLP}"
         )
 
 

@@ -27,7 +27,7 @@ PACKAGES = {
 }
 
 INSTEAD = (
-    "Kennel packages torchvision's classifiers; train one of them on the same photos: "
+    "`package` takes torchvision's classifiers only, so train one of them on the same photos: "
     "`./kennel fit --data DIR --arch resnet50 --weights DEFAULT`"
 )
 
@@ -45,12 +45,13 @@ def stranger(names: Iterable[str], content: Mapping[Any, Any]) -> str | None:
     names = list(names)
     body, head = (_first(names, kind.match) for kind in NUMBERED)
     if body and head:
-        return f"a fastai learner's (it has {body} and {head})"
+        return f"a model of fastai (it has {body} and {head})"
     if name := _first(names, HUGGING_FACE.search):
-        return f"of Hugging Face Transformers (it has {name})"
+        return f"a model of Hugging Face Transformers (it has {name})"
     if name := _first(names, TIMM.match):
         architecture = content.get("arch")
-        return f"timm's {architecture if isinstance(architecture, str) else 'model'} (it has {name})"
+        model = f"the model {architecture}" if isinstance(architecture, str) else "a model"
+        return f"{model} of timm (it has {name})"
     return None
 
 

@@ -83,8 +83,8 @@ def find_weights(architecture: str, weights: str, key: str | None = None) -> Ini
     path = Path(weights)
     if not path.is_file():
         raise TrainingError(
-            f"--weights {weights}: neither a file nor weights of {architecture}, "
-            f"which are {', '.join(presets.__members__)}"
+            f"--weights {weights} is neither a file nor weights of {architecture}; "
+            f"use {', '.join(presets.__members__)}, a file or none"
         )
     state, metadata = _read(path, key)
     label = path.name if key is None else f"{path.name} ({key})"
@@ -149,12 +149,13 @@ def _facts(metadata: Mapping[str, str]) -> dict[str, Any]:
         if rule.interpolation not in photo_pixels.INTERPOLATIONS:
             raise ValueError(f"interpolation {rule.interpolation!r}")
         if not all(1 <= side <= MOST_PIXELS for side in (rule.resize, rule.crop)):
-            raise ValueError(f"an input of {rule.crop} pixels of {rule.resize}")
+            raise ValueError(f"resize {rule.resize}, crop {rule.crop}")
         if facts.keys() < {"architecture", "mean", "std"} or not len(facts["mean"]) == len(facts["std"]) == 3:
-            raise ValueError("a mean or deviation of other than three channels")
+            raise ValueError("the mean or standard deviation lacks one of three channels")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(
-            f"what the weights say of themselves is not of this version of Kennel ({first_line(error)})"
+            f"this version of Kennel cannot read the metadata of the weights ({first_line(error)}); use the version "
+            "that wrote them"
         ) from error
     return facts
 
@@ -167,10 +168,10 @@ def _download(weights: Any, what: str) -> dict[str, Tensor]:
         )
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, no disk, another hash
         if file.exists():
-            raise TrainingError(f"{what}: {file} is damaged ({first_line(error)}); remove it") from error
+            raise TrainingError(f"{what}: {file} is damaged ({first_line(error)}); remove it, and try again") from error
         reason = error.reason if isinstance(error, URLError) else first_line(error)
         raise TrainingError(
-            f"{what}: {weights.url} cannot be downloaded ({reason}); put that file into {file.parent}, "
+            f"{what}: {weights.url} cannot be downloaded ({reason}); save that file to {file.parent}, "
             "give a safetensors file, or use --weights none"
         ) from error
     return state

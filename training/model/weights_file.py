@@ -20,7 +20,7 @@ from training.model.plain_values import stand_ins
 from training.model.strangers import INSTEAD, library_of, stranger
 
 ANEW = (
-    f"neither as it is nor as one of {', '.join(NESTED)}; save it anew: torch.save(model.state_dict(), 'weights.pth')"
+    f"neither at the top nor under one of {', '.join(NESTED)}; save one: torch.save(model.state_dict(), 'weights.pth')"
 )
 
 MAGIC = (b"PK\x03\x04", b"\x80")
@@ -28,6 +28,8 @@ MAGIC = (b"PK\x03\x04", b"\x80")
 
 MOST_BYTES = 8 * 1024**3
 """Three times the largest of torchvision's classifiers (regnet_y_128gf, 2.6 GB), for an optimizer's state beside it."""
+
+TOO_LARGE = f"the limit is {MOST_BYTES / 1e9:.1f} GB, so save the weights without other data"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def read_weights(path: Path, work: Path, key: str | None = None) -> Weights:
         classifier of another library than torchvision.
     """
     if not path.exists():
-        raise TrainingError(f"--from {path}: there is no such file or folder")
+        raise TrainingError(f"--from {path} does not exist; give a file or a folder with weights")
     found = only_file(path)
     file = _unpack(found, work) if found.name.endswith(ARCHIVES) else found
     metadata: dict[str, str] = {}
@@ -83,7 +85,9 @@ def read_weights(path: Path, work: Path, key: str | None = None) -> Weights:
     try:
         if file.suffix == SAFE:
             if key is not None:
-                raise TrainingError(f"{file} is a safetensors file, which has no parts: leave out --weights-key")
+                raise TrainingError(
+                    f"{file} is a safetensors file, which has one set of weights; leave out --weights-key"
+                )
             state, metadata = _safe(file)
         else:
             content = _pickled(file)
@@ -109,7 +113,7 @@ def _unpack(archive: Path, work: Path) -> Path:
                     file.write(block)
             return target
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise TrainingError(f"{archive} is not an archive that can be read ({_first_line(error)})") from error
+        raise TrainingError(f"{archive} cannot be read as an archive ({_first_line(error)})") from error
 
 
 def _weights_in(tar: tarfile.TarFile, archive: Path) -> tarfile.TarInfo:
@@ -124,33 +128,33 @@ def _weights_in(tar: tarfile.TarFile, archive: Path) -> tarfile.TarInfo:
     ]
     if not fitting:
         raise TrainingError(
-            f"{archive} has no file of weights ({', '.join((*PICKLED, SAFE))}); give the file that "
+            f"{archive} has no weights file ({', '.join((*PICKLED, SAFE))}); give the file that "
             "torch.save(model.state_dict(), 'weights.pth') writes, or an archive with it"
         )
     if len(fitting) > 1:
         raise TrainingError(
-            f"{archive} has {len(fitting)} files of weights, such as {fitting[0].name} and {fitting[1].name}; unpack "
-            "it, and give one of them"
+            f"{archive} has {len(fitting)} weights files, such as {fitting[0].name} and {fitting[1].name}; unpack it, "
+            "and give one of them"
         )
     if fitting[0].size > MOST_BYTES:
-        raise TrainingError(f"{archive}: {fitting[0].name} has {fitting[0].size / 1e9:.1f} GB; no classifier has")
+        raise TrainingError(f"{archive}: {fitting[0].name} has {fitting[0].size / 1e9:.1f} GB; {TOO_LARGE}")
     return fitting[0]
 
 
 def _packaged(archive: Path) -> str:
     weights = archive.with_name("model.safetensors")
     again = (
-        f"`./kennel package --from {weights}` packs the weights beside it again"
+        f"pack its weights again with `./kennel package --from {weights}`"
         if weights.is_file()
-        else "to pack it again, give the model.safetensors that was written beside it"
+        else "pack it again from the model.safetensors that was written beside it"
     )
-    return f"{archive} is packaged already, it is an artifact of Kennel: `./kennel verify {archive}` checks it; {again}"
+    return f"{archive} is already an artifact of Kennel; check it with `./kennel verify {archive}`, or {again}"
 
 
 def _of_a_graph(archive: Path) -> str:
     return (
-        f"{archive} has a graph, model.onnx, and `package` reads weights of PyTorch: give the file that "
-        "torch.save(model.state_dict(), 'weights.pth') writes of the model that the graph comes from"
+        f"{archive} has an ONNX graph, and `package` reads PyTorch weights; save those of the model that was exported: "
+        "torch.save(model.state_dict(), 'weights.pth')"
     )
 
 
@@ -166,7 +170,7 @@ def _pickled(path: Path) -> dict[Any, Any]:
     with path.open("rb") as file:
         content = _load(file, path)
     if not isinstance(content, dict):
-        raise TrainingError(f"{path} holds no state_dict, {ANEW}")
+        raise TrainingError(f"{path} has no state_dict, {ANEW}")
     return content
 
 
@@ -175,25 +179,25 @@ def _choose(content: dict[Any, Any], key: str | None, path: Path, notes: list[st
     usual = parts(content, Tensor)
     if key is not None:
         if chosen := tensors(content.get(key), Tensor):
-            notes.append(f"those of {key}")
+            notes.append(f"uses the weights under {key}")
             return chosen
-        have = f"it has them under {', '.join(usual)}" if usual else "it has no parts: leave out --weights-key"
-        raise TrainingError(f"--weights-key {key}: {path} has no weights under it; {have}")
+        remedy = f"use {' or '.join(usual)}" if usual else "leave out --weights-key"
+        raise TrainingError(f"--weights-key {key}: {path} has no weights under this name; {remedy}")
     if usual:
         taken, *others = usual
         if others:
-            notes.append(f"those of {taken}; --weights-key {others[0]} takes those of {others[0]}")
+            notes.append(f"uses the weights under {taken}; --weights-key {others[0]} uses the others")
         elif taken in AVERAGED:
-            notes.append(f"those of {taken}, the only ones")
+            notes.append(f"uses the weights under {taken}, an average; there are no others")
         return usual[taken]
     if found := tensors(content, Tensor):
         return found
-    raise TrainingError(f"{path} holds no state_dict, {ANEW}")
+    raise TrainingError(f"{path} has no state_dict, {ANEW}")
 
 
 def _load(file: BinaryIO, path: Path) -> Any:
     if not file.read(4).startswith(MAGIC):
-        raise TrainingError(f"{path} is neither a file of torch.save nor a .safetensors file")
+        raise TrainingError(f"{path} is neither a file of torch.save nor a .safetensors file; give one of these")
     file.seek(0)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins()):
@@ -205,40 +209,40 @@ def _load(file: BinaryIO, path: Path) -> Any:
         text = str(error)
         if "weights_only" in text or "Weights only load" in text or "TorchScript" in text:
             if (found := re.search(r"GLOBAL (\S+)", text)) and (library := library_of(found[1])):
-                raise TrainingError(f"{path} is of {library}: it holds {found[1]}; {INSTEAD}") from error
+                raise TrainingError(f"{path} is a file of {library} (it has {found[1]}); {INSTEAD}") from error
             raise TrainingError(
-                f"{path} {_in_the_way(text)}, and is not unpickled: that could run any code; where it was made, save "
-                "it anew: torch.save(model.state_dict(), 'weights.pth')"
+                f"{path} {_in_the_way(text)}; unpickling it could run any code, so save it again where it was made: "
+                "torch.save(model.state_dict(), 'weights.pth')"
             ) from error
-        raise TrainingError(f"{path} is not a file of PyTorch's weights ({_first_line(error)})") from error
+        raise TrainingError(f"{path} is not a PyTorch weights file ({_first_line(error)})") from error
 
 
 def _in_the_way(refusal: str) -> str:
     """Return what ``torch.load`` does not read, by its refusal."""
     if "TorchScript" in refusal:
-        return "is a TorchScript archive, which is a program"
+        return "is a TorchScript archive, a program"
     if found := re.search(r"GLOBAL (\S+)", refusal):
         name = found[1] if "." in found[1] else f"builtins.{found[1]}"
         if name.startswith(("torch.nn.", "torchvision.models.")):
-            return f"holds more than tensors, a whole model or layers ({name})"
-        return f"holds more than tensors and plain values: {name}"
+            return f"has a whole model or layers ({name}), not tensors only"
+        return f"has {name}, which is neither a tensor nor a plain value"
     if "Unsupported operand" in refusal:
-        return "is pickled with protocol 4 or 5, and torch.save's own is 2"
-    return "holds more than tensors, such as a whole model"
+        return "is pickled with protocol 4 or 5, and torch.save uses 2"
+    return "has more than tensors, such as a whole model"
 
 
 def _floats(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Return what has a point as float32, whatever precision it was saved in."""
     if not state:
-        raise TrainingError(f"{path} holds no tensors")
+        raise TrainingError(f"{path} has no tensors; save some: torch.save(model.state_dict(), 'weights.pth')")
     if odd := next((name for name, value in state.items() if not _is_plain(value)), None):
         raise TrainingError(f"{path}: {odd} is quantised, sparse, complex or empty; save the weights as floats")
     # A tensor may be larger than its file: one number, seen as many.
     if (size := 4 * sum(value.numel() for value in state.values())) > MOST_BYTES:
-        raise TrainingError(f"{path} holds {size / 1e9:.1f} GB of numbers; no classifier does")
+        raise TrainingError(f"{path} has {size / 1e9:.1f} GB of numbers; {TOO_LARGE}")
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     if bad := next((name for name, value in state.items() if not bool(value.isfinite().all())), None):
-        raise TrainingError(f"{path}: {bad} has values that are not finite; the training it comes from diverged")
+        raise TrainingError(f"{path}: {bad} has infinite or NaN values, because its training diverged; train it again")
     return state
 
 

@@ -172,7 +172,7 @@ def reliability(calibration: Calibration, title: str) -> str:
         drawing.line(left, y, left + SIDE, y, "grid")
         drawing.text(left - 6, y + 4, f"{tick:g}", "end")
         drawing.text(x, below + BARS + 16, f"{tick:g}", "middle")
-    drawing.text(left + SIDE / 2, below + BARS + 32, "probability of the answer", "middle")
+    drawing.text(left + SIDE / 2, below + BARS + 32, "predicted probability", "middle")
     drawing.text(left, below - 8, "photos")
     width, most = SIDE / BINS, max(1, *(bin_.photos for bin_ in calibration.bins))
     for number, bin_ in enumerate(calibration.bins):

@@ -53,8 +53,8 @@ class Findings:
         low, high = self.assessment.interval
         right = round(self.assessment.accuracy * self.assessment.images)
         return (
-            f"{right} of {self.assessment.images} right; with 95 % confidence, {low:.4f} to {high:.4f} of all such "
-            f"photos; calibration error {self.assessment.calibrated.error:.4f}"
+            f"{right} of {self.assessment.images} right, 95 % confidence interval {low:.4f} to {high:.4f}, "
+            f"calibration error {self.assessment.calibrated.error:.4f}"
         )
 
 

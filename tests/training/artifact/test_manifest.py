@@ -75,8 +75,8 @@ def test_another_schema_is_refused_with_both_versions_and_what_to_do(versions: o
     with pytest.raises(TrainingError) as caught:
         Manifest.parse(json.dumps(content).encode(), "build/model.json")
     assert str(caught.value) == (
-        f"build/model.json has schema 2 of {writer}; this is Kennel {VERSION}, which reads schema 1: use the version "
-        "that wrote it, or make a model with this one (`./kennel fit --data DIR`)"
+        f"build/model.json has schema 2 of {writer}, and Kennel {VERSION} reads schema 1; use the version "
+        "that wrote it, or train a model with this one (`./kennel fit --data DIR`)"
     )
 
 

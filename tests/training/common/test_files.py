@@ -22,7 +22,7 @@ def test_a_workspace_is_empty_whatever_a_killed_run_has_left_and_gone_afterwards
 def test_two_runs_do_not_share_a_workspace(tmp_path: Path) -> None:
     with workspace(tmp_path / "model") as work:
         (work / "file").write_text("mine")
-        with pytest.raises(TrainingError, match=f"another run writes to {tmp_path}"), workspace(tmp_path / "model"):
+        with pytest.raises(TrainingError, match=f"another run is writing to {tmp_path}"), workspace(tmp_path / "model"):
             pass
         assert (work / "file").read_text() == "mine"
         with workspace(tmp_path / "evaluation"):

@@ -41,7 +41,7 @@ def test_a_sound_data_set_is_a_table_and_nothing_else(data: Path, run: Run) -> N
     lines = [line.split() for line in output.splitlines()]
     assert ["train", "24", "3", "8", "8", "32", "to", "32,", "median", "32"] in lines
     assert ["valid", "12", "3", "4", "4", "32", "to", "32,", "median", "32"] in lines
-    assert output.rstrip().endswith("nothing to object to")
+    assert output.rstrip().endswith("no findings")
 
 
 def test_what_cannot_be_read_is_counted_by_reason_and_named(data: Path, run: Run) -> None:
@@ -108,7 +108,7 @@ def test_a_photo_in_two_splits_is_found_however_it_was_saved(data: Path, how: st
     assert second.startswith(f"test/{GREEN}/copy.")
     status, _, errors = run("fit", "--data", data, "--out", data.parent / "build")
     assert (status, errors.count("\n")) == (2, 1)
-    assert f"kennel: {first} = {second}: the same photo in two splits" in errors
+    assert f"kennel: {first} = {second}: the same photo is in two splits" in errors
     assert "`./kennel check`" in errors
     assert not (data.parent / "build" / "model.json").exists()
 
@@ -241,7 +241,7 @@ def test_warnings_are_told_before_training_too(data: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == "", "nobody knows the model's input yet"
     shutil.copy(data / "train" / RED / "1.png", data / "train" / RED / "again.png")
     survey(find(photos))
-    assert capsys.readouterr().out.startswith("Warnings    1 x repetition; `./kennel check`")
+    assert capsys.readouterr().out.startswith("Warnings    1 x repetition; for details, run `./kennel check`")
 
 
 def test_a_link_that_leads_nowhere_is_a_photo_that_is_missing(data: Path, run: Run) -> None:

@@ -42,7 +42,7 @@ def test_of_folders_with_photos_those_without_do_not_count(data: Path) -> None:
     (data / "train" / "__MACOSX").mkdir()
     assert read_classes(data).names == ["001.Red_setter", "002.Green_dog", "003.Blue_heeler"]
     (data / "train" / "000.Empty" / "x.heic").write_bytes(b"x")
-    with pytest.raises(TrainingError, match=r"000\.Empty has 1 file \(\.heic\) and no photo"):
+    with pytest.raises(TrainingError, match=r"000\.Empty has 1 file \(\.heic\) and no JPEG, PNG or WebP photo"):
         read_classes(data)
 
 
@@ -82,7 +82,7 @@ def test_keys_from_1_on_are_folders_in_the_order_of_texts(tmp_path: Path) -> Non
     assert found.by_key is not None
     assert found.names == [found.by_key[key] for key in sorted(found.by_key)]
     assert found.names[:4] == ["flower 1", "flower 10", "flower 100", "flower 101"]
-    assert found.taken == "its keys are taken as folders, in the order in which ImageFolder sorts them: 1, 10, 100 ..."
+    assert found.taken == "its keys are read as folder names, in ImageFolder's order: 1, 10, 100 ..."
 
 
 def test_keys_from_0_on_are_the_models_outputs(tmp_path: Path) -> None:

@@ -93,44 +93,44 @@ def pointers(data: Path) -> None:
 LAYOUTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "one folder too deep": (
         deeper,
-        "{data} has no train, valid or test in it: they lie one folder deeper; give --data {data}/dogs",
+        "{data} has no folder train, valid or test; they are one folder deeper; use --data {data}/dogs",
     ),
     "val": (
         renamed("train", "val"),
-        "{data}/valid is missing: photos lie in DIR/{{train,valid,test}}/CLASS/; rename {data}/val to valid",
+        "{data}/valid is missing; photos belong in DIR/{{train,valid,test}}/CLASS/; rename {data}/val to valid",
     ),
     "capitals": (
         renamed("Train", "Valid", "Test"),
-        "{data} has no train, valid or test in it: rename {data}/Train to train; rename {data}/Valid to valid; "
+        "{data} has no folder train, valid or test; rename {data}/Train to train; rename {data}/Valid to valid; "
         "rename {data}/Test to test",
     ),
     "other words": (
         renamed("training_set", "validation", "test"),
-        "{data}/train is missing: photos lie in DIR/{{train,valid,test}}/CLASS/; rename {data}/training_set to train",
+        "{data}/train is missing; photos belong in DIR/{{train,valid,test}}/CLASS/; "
+        "rename {data}/training_set to train",
     ),
     "class folders without splits": (
         undivided,
-        "it holds folders of classes (001.Red_setter, 002.Green_dog, 003.Blue_heeler) that are not divided",
+        "its folders are classes (001.Red_setter, 002.Green_dog, 003.Blue_heeler), not splits",
     ),
     "photos without folders": (
         loose,
-        "its 24 photos lie in no folder; put those of each class into a folder of its own",
+        "it has 24 photos outside class folders; move the photos of each class into one folder",
     ),
     "photos without folders in a split": (
         loose_in_split,
-        "{data}/train holds no photos: JPEG, PNG and WebP files in a folder for each class count; its 24 photos lie in "
-        "no folder",
+        "{data}/train has no photos in class folders; it has 24 photos outside class folders; move the photos",
     ),
     "an archive": (packed, "unpack {data}/dogs.tar.gz first"),
     "an archive for a split": (packed_split, "unpack {data}/valid.zip first"),
-    "an archive in a channel": (packed_channel, "unpack {data}/train/data.tar first, here as for SageMaker"),
+    "an archive in a channel": (packed_channel, "unpack {data}/train/data.tar first; SageMaker does not"),
     "an archive for a class": (
         packed_class,
-        "{data}/train/001.Red_setter has 1 file (.zip) and no photo: JPEG, PNG and WebP files count; unpack it",
+        "{data}/train/001.Red_setter has 1 file (.zip) and no JPEG, PNG or WebP photo; unpack the archive",
     ),
     "a folder between split and class": (
         images_between,
-        "{data}/train has one class, images: there is nothing to tell apart; if its folders (001.Red_setter, "
+        "{data}/train has only the class images; a classifier needs at least two; if its folders (001.Red_setter, "
         "002.Green_dog, 003.Blue_heeler) are the classes, move them up by one folder in every split",
     ),
     "a Git LFS pointer": (
@@ -155,7 +155,7 @@ def test_each_layout_has_its_own_hint(layout: str, data: Path, tmp_path: Path, r
 def test_a_split_given_as_the_root_names_the_root(data: Path, tmp_path: Path, run: Run) -> None:
     status, _, errors = run("fit", "--data", data / "train", "--out", tmp_path / "build")
     assert (status, errors.count("\n")) == (2, 1)
-    assert f"it is itself the split train; give --data {data}, which holds all splits" in errors
+    assert f"it is the split train itself; use --data {data}, which has all splits" in errors
 
 
 def test_of_two_splits_the_one_that_is_missing_is_named(data: Path, run: Run) -> None:
@@ -169,10 +169,10 @@ def test_of_two_splits_the_one_that_is_missing_is_named(data: Path, run: Run) ->
 
 
 KEYS = {
-    "one folder too deep": ("dogs/train/cat/1.jpg", "they lie one folder deeper; give --data s3://bucket/data/dogs"),
+    "one folder too deep": ("dogs/train/cat/1.jpg", "they are one folder deeper; use --data s3://bucket/data/dogs"),
     "capitals": ("Train/cat/1.jpg", "rename s3://bucket/data/Train to train"),
     "an archive": ("dogs.zip", "unpack s3://bucket/data/dogs.zip first"),
-    "loose photos": ("1.jpg", "its 1 photos lie in no folder"),
+    "loose photos": ("1.jpg", "it has 1 photos outside class folders"),
 }
 
 
@@ -202,12 +202,12 @@ def test_photos_in_s3_have_the_same_hints(layout: str) -> None:
 
 def test_a_split_given_as_the_prefix_names_the_prefix_above() -> None:
     client: Any = Listing("data/train/cat/1.jpg")
-    assert "give --data s3://bucket/data, which" in root_hint(Prefix(Bucket(client, "bucket"), "data/train/"))
+    assert "use --data s3://bucket/data, which" in root_hint(Prefix(Bucket(client, "bucket"), "data/train/"))
 
 
 def test_nothing_is_said_where_nothing_is_known(tmp_path: Path, run: Run) -> None:
     status, _, errors = run("fit", "--data", tmp_path, "--out", tmp_path / "build")
     assert status == 2
-    assert errors == f"kennel: {tmp_path}/train is missing: photos lie in DIR/{{train,valid,test}}/CLASS/\n"
+    assert errors == f"kennel: {tmp_path}/train is missing; photos belong in DIR/{{train,valid,test}}/CLASS/\n"
     with pytest.raises(TrainingError):
         s3.fetch("s3://UPPER/x")

@@ -52,7 +52,7 @@ def test_a_class_with_files_and_no_photo_is_an_error_that_names_it(
         for path in (data / split / GREEN).iterdir():
             path.write_bytes(b"\0\0\0\x18ftypheic")
             path.rename(path.with_suffix(".HEIC"))
-    reason = f"{data / 'train' / GREEN} has 8 files (.heic) and no photo: JPEG, PNG and WebP files count"
+    reason = f"{data / 'train' / GREEN} has 8 files (.heic) and no JPEG, PNG or WebP photo"
     with pytest.raises(TrainingError) as caught:
         found(data)
     assert str(caught.value).startswith(reason)
@@ -77,7 +77,7 @@ def test_files_that_a_program_left_are_not_told(data: Path, run: Run) -> None:
         (data / "train" / RED / name).write_bytes(b"x")
         (data / "train" / name).write_bytes(b"x")
     status, output, _ = run("check", "--data", data)
-    assert (status, "nothing to object to" in output) == (0, True)
+    assert (status, "no findings" in output) == (0, True)
 
 
 def test_a_linked_folder_inside_a_class_is_followed(data: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_link_that_leads_in_a_circle_is_refused(data: Path, target: str, run: 
     below.mkdir()
     link = below / "again" if target == "below" else data / "train" / RED / "again"
     link.symlink_to(below if target == "below" else data / "train" / RED / target)
-    with pytest.raises(TrainingError, match=r"again.* leads to a folder that holds it; remove the link"):
+    with pytest.raises(TrainingError, match=r"again.* links to a folder that contains it; remove the link"):
         found(data)
     assert run("check", "--data", data)[0] == 2
 

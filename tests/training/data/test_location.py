@@ -31,12 +31,16 @@ def test_an_argument_wins_over_channels(data: Path) -> None:
 def test_without_a_test_split_two_channels_are_enough() -> None:
     channels = {"SM_CHANNEL_TRAIN": "/in/train", "SM_CHANNEL_VAL": "/in/valid"}
     assert folders(None, channels, test=False) == {"train": Path("/in/train"), "valid": Path("/in/valid")}
-    with pytest.raises(TrainingError, match="the channel test is missing; no-test=true trains without"):
+    with pytest.raises(
+        TrainingError, match="the channel test is missing; add it, or set no-test=true to train without"
+    ):
         folders(None, channels)
 
 
 def test_channels_of_other_names_are_told() -> None:
-    with pytest.raises(TrainingError, match="the channels dev, images are not train, valid and test, nor training"):
+    with pytest.raises(
+        TrainingError, match="the job has the channels dev, images; it needs train, valid and test, or training"
+    ):
         folders(None, {"SM_CHANNEL_IMAGES": "/in/images", "SM_CHANNEL_DEV": "/in/dev"})
 
 
@@ -48,5 +52,5 @@ def test_a_file_is_no_folder(data: Path) -> None:
 
 def test_an_archive_is_to_be_unpacked(data: Path) -> None:
     (data / "dogs.tar.gz").write_text("")
-    with pytest.raises(TrainingError, match=r"dogs\.tar\.gz is packed; unpack it"):
+    with pytest.raises(TrainingError, match=r"dogs\.tar\.gz is an archive; unpack it"):
         folders(data / "dogs.tar.gz", {})

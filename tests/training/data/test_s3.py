@@ -107,7 +107,9 @@ def test_objects_are_taken_by_their_endings_and_those_without_one_too(bucket: An
 def test_a_class_with_objects_and_no_photo_is_named(bucket: Any, downloads: list[str]) -> None:
     for split in ("train", "valid", "test"):
         put(bucket, f"{split}/bird/1.heic", "x")
-    with pytest.raises(TrainingError, match=f"s3://{BUCKET}/data/dogs/train/bird/ has 1 file .* and no photo"):
+    with pytest.raises(
+        TrainingError, match=f"s3://{BUCKET}/data/dogs/train/bird/ has 1 file .* and no JPEG, PNG or WebP photo"
+    ):
         fetch(ADDRESS)
     assert downloads == []
 
@@ -116,7 +118,9 @@ def test_classes_that_are_not_divided_are_brought_as_they_are(bucket: Any) -> No
     there = contents(fetch(f"{ADDRESS}/train", None))
     assert there.keys() == {"cat/1.jpg", "cat/2.jpg", "dog/a b+ü.png"}
     put(bucket, "train/bird/1.heic", "x")
-    with pytest.raises(TrainingError, match=f"s3://{BUCKET}/data/dogs/train/bird/ has 1 file .* and no photo"):
+    with pytest.raises(
+        TrainingError, match=f"s3://{BUCKET}/data/dogs/train/bird/ has 1 file .* and no JPEG, PNG or WebP photo"
+    ):
         fetch(f"{ADDRESS}/train", None)
 
 
@@ -128,8 +132,8 @@ def test_a_test_split_that_is_not_asked_for_is_not_missed(bucket: Any) -> None:
 
 def test_photos_that_lie_otherwise_get_a_hint(bucket: Any, run: Run) -> None:
     for prefix, hint in {
-        "data": f"they lie one folder deeper; give --data s3://{BUCKET}/data/dogs",
-        "data/dogs/train": f"it is itself the split train; give --data s3://{BUCKET}/data/dogs, which",
+        "data": f"they are one folder deeper; use --data s3://{BUCKET}/data/dogs",
+        "data/dogs/train": f"it is the split train itself; use --data s3://{BUCKET}/data/dogs, which",
     }.items():
         status, _, errors = run("check", "--data", f"s3://{BUCKET}/{prefix}")
         assert (status, errors.count("\n")) == (2, 1)
@@ -249,7 +253,7 @@ def test_a_disk_without_room_is_told_before_anything_is_downloaded(
     bucket: Any, downloads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=50))
-    with pytest.raises(TrainingError, match="set KENNEL_CACHE to a folder with more room"):
+    with pytest.raises(TrainingError, match="set KENNEL_CACHE to a folder on another disk"):
         fetch(ADDRESS)
     assert downloads == []
 
@@ -299,7 +303,7 @@ def test_a_key_that_would_lie_elsewhere_as_a_file_is_refused(
             return body
 
     monkeypatch.setattr(boto3, "Session", Client)
-    with pytest.raises(TrainingError, match=f"{re.escape(name)} cannot be a file of that name"):
+    with pytest.raises(TrainingError, match=f"{re.escape(name)} cannot be saved as a file of that name"):
         fetch(ADDRESS)
     assert {path.name for path in cache.rglob("*") if path.is_file()} == {"lock"}
 
@@ -308,13 +312,13 @@ def test_a_key_that_would_lie_elsewhere_as_a_file_is_refused(
 def test_what_is_no_address_is_refused(address: str, run: Run) -> None:
     status, _, errors = run("check", "--data", address)
     assert status == 2
-    assert re.fullmatch(r"kennel: .* is not the address of photos in S3, such as s3://BUCKET/PREFIX\n", errors)
+    assert re.fullmatch(r"kennel: .* is not an address in S3; use s3://BUCKET/PREFIX\n", errors)
 
 
 def test_an_empty_prefix_is_named(bucket: Any, run: Run) -> None:
     status, _, errors = run("check", "--data", f"s3://{BUCKET}/data/cats")
     assert status == 2
-    assert errors.startswith(f"kennel: there are no photos under s3://{BUCKET}/data/cats/train/: ")
+    assert errors.startswith(f"kennel: s3://{BUCKET}/data/cats/train/ has no photos in class folders; put")
 
 
 def test_a_missing_bucket_is_named(bucket: Any, run: Run) -> None:

@@ -66,14 +66,14 @@ def test_a_folder_with_something_else_is_refused_and_kept(tmp_path: Path, run: R
     (tmp_path / "mine" / "photo.txt").write_text("mine")
     status, _, errors = run("sample", tmp_path / "mine")
     assert status != 0
-    assert "holds something else" in errors
+    assert "already has other files" in errors
     assert contents(tmp_path) == {"mine/photo.txt": b"mine"}
 
 
 def test_a_changed_photo_is_not_taken_for_the_sample(digits: Path, tmp_path: Path) -> None:
     write_sample(tmp_path / "digits")
     next((tmp_path / "digits" / "train").rglob("*.png")).write_bytes(b"other")
-    with pytest.raises(TrainingError, match="holds something else"):
+    with pytest.raises(TrainingError, match="already has other files"):
         write_sample(tmp_path / "digits")
 
 

@@ -129,7 +129,7 @@ def test_a_search_without_a_good_trial_has_failed() -> None:
     search = told()
     del search["BestTrainingJob"]
     status = search_on(SageMaker(search)).status()
-    assert (status.state, status.reason.partition(";")[0]) == ("failed", "no trial has succeeded")
+    assert (status.state, status.reason.partition(";")[0]) == ("failed", "no trial succeeded")
 
 
 @pytest.mark.parametrize(

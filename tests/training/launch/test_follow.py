@@ -137,6 +137,6 @@ def test_a_jobs_manifest_comes_home_and_names_the_artifact_in_s3(tmp_path: Path)
 def test_a_run_without_a_manifest_leaves_the_old_one_in_place(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("old")
     s3 = FakeS3({"training/runs/job/report.html": b"page"})
-    with pytest.raises(TrainingError, match=r"job has left no model\.json"):
+    with pytest.raises(TrainingError, match=r"job wrote no model\.json"):
         download_result(aws_with(s3=s3), SITE, FakeRun([DONE]), tmp_path)
     assert (tmp_path / "model.json").read_text() == "old"

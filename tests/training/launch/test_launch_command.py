@@ -116,7 +116,7 @@ def test_without_a_test_split_two_splits_are_uploaded_and_no_report_is_waited_fo
     status, output, errors = run("launch", "--data", data, "--out", tmp_path / "build", "--no-test")
     assert (status, errors) == (0, "")
     assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == manifest
-    assert "it cannot be deployed" in output
+    assert "the stacks refuse the model" in output
     assert "make deploy" not in output
 
 
@@ -142,7 +142,7 @@ def test_an_interrupt_lets_go_of_the_run_and_says_how_to_go_on(
     monkeypatch.setattr("training.launch.follow.follow", interrupted)
     status, output, _ = run("launch", "--data", data, "--out", tmp_path)
     assert status == 130
-    assert "goes on: `./kennel launch --attach" in output
+    assert "is still running; `./kennel launch --attach" in output
     assert sagemaker.stopped == []
 
 
@@ -160,8 +160,8 @@ def searched(
 def test_a_search_ends_with_one_job_more_whose_model_comes_home(
     run: Run, searched: str, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path
 ) -> None:
-    assert "2 trials, 2 at a time; then one more job fits the best settings" in searched
-    assert "when its trials have ended, `--attach` starts the one more job" in searched
+    assert "2 trials, 2 at a time; then a final job fits the best settings" in searched
+    assert "when all trials have ended, `--attach` starts the final job" in searched
     artifact = {"location": SITE.uri("models/abc.tar.gz"), "sha256": "abc", "size": 1}
     manifest = {"schema": 1, "artifact": artifact, "metrics": {"test": {"accuracy": 0.9}}}
     for name, content in {"model.json": json.dumps(manifest), "report.html": ""}.items():
@@ -176,9 +176,13 @@ def test_a_search_ends_with_one_job_more_whose_model_comes_home(
 @pytest.mark.parametrize(
     ("ending", "status", "said"),
     [
-        (None, 130, "Detached    search-best goes on: `./kennel launch --attach search` follows it"),
-        (RunStatus("stopped", "Stopped"), 1, "Stopped     search-best; there is no model of it"),
-        (RunStatus("failed", "Failed", "no capacity"), 2, "search-best failed: no capacity; with the settings above"),
+        (None, 130, "Detached    search-best is still running; `./kennel launch --attach search` follows it"),
+        (RunStatus("stopped", "Stopped"), 1, "Stopped     search-best wrote no model"),
+        (
+            RunStatus("failed", "Failed", "no capacity"),
+            2,
+            "search-best failed: no capacity; to try again, run `launch` with the settings above",
+        ),
     ],
 )
 def test_the_last_job_of_a_search_may_be_left_and_may_end_badly(
@@ -194,7 +198,7 @@ def test_the_last_job_of_a_search_may_be_left_and_may_end_badly(
     assert found == status
     assert said in output + errors
     assert "Settings    --lr=0.004" in output
-    assert "when its trials have ended" not in output
+    assert "when all trials have ended" not in output
 
 
 def test_stop_ends_the_latest_run_if_it_still_runs(
@@ -207,7 +211,7 @@ def test_stop_ends_the_latest_run_if_it_still_runs(
     sagemaker.status = "Completed"
     status, output, _ = run("launch", "--stop", "--out", tmp_path)
     assert (status, len(sagemaker.stopped)) == (0, 1)
-    assert "there is nothing to stop" in output
+    assert "has already ended" in output
 
 
 def test_a_folder_that_is_full_costs_neither_the_runs_name_nor_its_model(
@@ -220,11 +224,14 @@ def test_a_folder_that_is_full_costs_neither_the_runs_name_nor_its_model(
     with monkeypatch.context() as patch:
         patch.setattr("training.launch.state.remember", full)
         status, _, errors = run("launch", "--data", data, "--out", tmp_path / "build")
-    assert (status, errors) == (2, "kennel: no space left on device; job was started: `--attach job`, or `--stop`\n")
+    assert (status, errors) == (
+        2,
+        "kennel: no space left on device; job is running: follow it with `./kennel launch --attach job`\n",
+    )
     monkeypatch.setattr("training.launch.follow.download_result", full)
     status, _, errors = run("launch", "--attach", "job", "--out", tmp_path / "build")
     assert status == 2
-    assert "job is still there: `./kennel launch --attach job`" in errors
+    assert "job may still be running: `./kennel launch --attach job` follows it" in errors
 
 
 def test_what_the_command_line_decides_is_not_searched(
@@ -264,7 +271,7 @@ def test_the_key_of_the_weights_goes_to_the_job(
     ("arguments", "said"),
     [
         ([], "--data DIR or s3://... is needed"),
-        (["--data", "missing"], "--data missing: there is no such folder"),
+        (["--data", "missing"], "--data missing does not exist"),
         (["--data", "s3://elsewhere/photos"], "jobs of dev may read"),
         (["--data", "DATA", "--on", "azure"], "invalid choice: 'azure'"),
         (["--data", "DATA", "--epochs", "0"], "must be at least 1, not 0"),
@@ -272,23 +279,23 @@ def test_the_key_of_the_weights_goes_to_the_job(
         (["--data", "DATA", "--hours", "0"], "must be above 0"),
         (["--data", "DATA", "--tune", "0"], "must be from 1 to 750, not 0"),
         (["--data", "DATA", "--mode", "head"], "give it --weights"),
-        (["--data", "DATA", "--weights", "no/such.safetensors"], "there is no such file"),
-        (["--data", "DATA", "--weights", "DEFAULT", "--weights-key", "ema"], "and --weights DEFAULT is no file"),
+        (["--data", "DATA", "--weights", "no/such.safetensors"], "--weights no/such.safetensors does not exist"),
+        (["--data", "DATA", "--weights", "DEFAULT", "--weights-key", "ema"], "and --weights DEFAULT is not one"),
         (["--data", "DATA", "--on", "ec2", "--instances", "2"], "--on ec2 trains on one instance"),
         (["--data", "DATA", "--on", "ec2", "--tune", "2"], "leave out --on ec2"),
-        (["--data", "DATA", "--on", "ec2", "--instance-type", "ml.g5.xlarge"], "on ec2 it is g5.xlarge"),
-        (["--data", "DATA", "--instance-type", "g5.xlarge"], "on sagemaker it is ml.g5.xlarge"),
-        (["--data", "DATA", "--space", "x.toml"], "give --tune N too"),
+        (["--data", "DATA", "--on", "ec2", "--instance-type", "ml.g5.xlarge"], "with --on ec2, use g5.xlarge"),
+        (["--data", "DATA", "--instance-type", "g5.xlarge"], "with --on sagemaker, use ml.g5.xlarge"),
+        (["--data", "DATA", "--space", "x.toml"], "--space is for a search; add --tune N"),
         (["--data", "DATA", "--tune", "2", "--space", "x.toml"], "there is no such search space"),
-        (["--data", "DATA", "--tune", "2", "--space", "UNKNOWN"], "[colour] is no option of `fit`"),
+        (["--data", "DATA", "--tune", "2", "--space", "UNKNOWN"], "[colour] is not an option of `fit`"),
         (["--data", "DATA", "--tune", "2", "--space", "BAD"], "[epochs] argument --epochs: must be at least 1, not 0"),
-        (["--data", "DATA", "--tune", "2", "--space", "LR", "--lr", "0.1"], "the command line decides all"),
+        (["--data", "DATA", "--tune", "2", "--space", "LR", "--lr", "0.1"], "the command line sets every option"),
         (["--data", "DATA", "--resume", "old"], "--resume old: there is no checkpoint"),
         (["--data", "DATA", "--resume", "old", "--tune", "2"], "leave out --tune"),
         (["--data", "DATA", "--out", "/dev/null/build"], "--out /dev/null/build cannot be written"),
         (["--data", "DATA", "--checkpoints", "here"], "it names a folder of this machine"),
-        (["--attach"], "nothing was launched from here"),
-        (["--stop"], "nothing was launched from here"),
+        (["--attach"], "launch.json is missing, so no latest run is known"),
+        (["--stop"], "launch.json is missing, so no latest run is known"),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_started(
@@ -319,8 +326,16 @@ NO_SUCH_TYPE += f"constraint: Member must satisfy enum value set: {TYPES}"
 @pytest.mark.parametrize(
     ("code", "text", "said"),
     [
-        ("ResourceLimitExceeded", "The limit 'ml.p5.48xlarge' is 0 Instances.", "is 0 Instances. Ask for the quota"),
-        ("ValidationException", NO_SUCH_TYPE, "trains on no ml.c7i.huge, but on ml.c7i.large, ml.c7i.xlarge"),
+        (
+            "ResourceLimitExceeded",
+            "The limit 'ml.p5.48xlarge' is 0 Instances.",
+            "is 0 Instances. Request a higher quota",
+        ),
+        (
+            "ValidationException",
+            NO_SUCH_TYPE,
+            "SageMaker has no training instance type ml.c7i.huge; choose another, such as ml.c7i.large, ml.c7i.xlarge",
+        ),
     ],
 )
 def test_a_refusal_of_aws_is_one_line_and_leaves_nothing(

@@ -98,5 +98,5 @@ def test_a_missing_region_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr("training.common.aws._CONFIG", Config(retries={"total_max_attempts": 1}))
-    with pytest.raises(TrainingError, match=r"Could not connect .*; is there a network, and is AWS_ENDPOINT_URL right"):
+    with pytest.raises(TrainingError, match=r"Could not connect .*; check the network, and AWS_ENDPOINT_URL if"):
         find_site(Aws(), "dev")

@@ -34,7 +34,7 @@ def test_a_damaged_memory_is_told(tmp_path: Path) -> None:
 
 
 def test_nothing_launched_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="nothing was launched from here"):
+    with pytest.raises(TrainingError, match=r"launch\.json is missing, so no latest run is known"):
         find_run(aws_with(), "", "dev", tmp_path)
 
 

@@ -21,7 +21,7 @@ def test_a_result_that_naming_one_class_reaches_too_is_told(accuracy: float, cou
     said = no_better(accuracy, counts)
     assert bool(said) is warned
     if warned:
-        assert said.startswith(f"accuracy {accuracy:.4f} is no better than naming the commonest class")
+        assert said.startswith(f"accuracy {accuracy:.4f} is no better than always answering the most common class")
         assert f"({max(counts) / sum(counts):.4f} of {sum(counts)}" in said
         assert "try --weights DEFAULT" in said
         assert "\n" not in said

@@ -63,7 +63,9 @@ def test_the_folder_that_hugging_face_saves_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     state: Any = STRANGERS["Hugging Face"]
     save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(TrainingError, match=r"model\.safetensors is of Hugging Face Transformers \(it has vit\.emb"):
+    with pytest.raises(
+        TrainingError, match=r"model\.safetensors is a model of Hugging Face Transformers \(it has vit\.emb"
+    ):
         refuse_strangers(tmp_path)
 
 
@@ -72,7 +74,9 @@ def test_the_folder_that_hugging_face_saves_is_refused(tmp_path: Path) -> None:
 )
 def test_an_object_of_another_library_is_refused(pickled: bytes, tmp_path: Path) -> None:
     (tmp_path / "export.pkl").write_bytes(pickled)
-    with pytest.raises(TrainingError, match=r"is of fastai: it holds fastai\.learner\.Learner; Kennel packages"):
+    with pytest.raises(
+        TrainingError, match=r"is a file of fastai \(it has fastai\.learner\.Learner\); `package` takes"
+    ):
         refuse_strangers(tmp_path / "export.pkl")
 
 
@@ -94,7 +98,7 @@ def test_a_checkpoint_of_torchvisions_is_left_to_the_reader(architecture: str, t
     path = saved(content)(tmp_path)
     refuse_strangers(path)
     assert _names(_content(path, []), None) == list(network.state_dict())
-    with pytest.raises(TrainingError, match="is timm's model"):
+    with pytest.raises(TrainingError, match="is a model of timm"):
         refuse_strangers(path, "teacher")
 
 
@@ -127,12 +131,12 @@ def test_bytes_made_to_harm_do_none(content: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("weights", ["none", "DEFAULT", "IMAGENET1K_V1", "no/such.pth"])
 def test_a_key_is_for_a_file(weights: str) -> None:
     check_weights(weights, None)
-    with pytest.raises(TrainingError, match=f"--weights-key ema chooses within a file, and --weights {weights} is no"):
+    with pytest.raises(TrainingError, match=f"--weights-key ema needs a file, and --weights {weights} is not one"):
         check_weights(weights, "ema")
 
 
 def test_the_option_is_named_of_a_file_to_begin_with(tmp_path: Path) -> None:
     path = saved({"model": STATE, "ema": OTHER})(tmp_path)
     check_weights(str(path), "ema")
-    with pytest.raises(TrainingError, match=r"^--weights .*\.pth is timm's model"):
+    with pytest.raises(TrainingError, match=r"^--weights .*\.pth is a model of timm"):
         check_weights(str(saved(STRANGERS["timm's model"])(tmp_path)), None)

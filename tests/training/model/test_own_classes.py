@@ -47,15 +47,20 @@ def test_what_is_no_names_is_none(content: dict[str, Any]) -> None:
 
 
 def test_a_checkpoint_that_contradicts_itself_is_refused() -> None:
-    with pytest.raises(TrainingError, match="contradicts itself: its classes has 2 classes, and the model 3; save it"):
+    with pytest.raises(
+        TrainingError, match="contradicts itself: its classes has 2 classes, and its model has 3; save it"
+    ):
         own_classes({"classes": ["dog", "cat"]}, 3, "model.pth")
 
 
 def test_the_first_difference_is_shown() -> None:
-    reason = "--classes f calls the model's output 0 cat, and the checkpoint's class_to_idx dog; leave out --classes"
+    reason = (
+        "--classes f calls the model's output 0 cat, and the checkpoint's class_to_idx calls it dog; "
+        "leave out --classes"
+    )
     with pytest.raises(TrainingError, match=reason):
         reconcile(FOUND, "class_to_idx", ClassNames(["cat", "dog"]), "--classes f")
-    with pytest.raises(TrainingError, match="--classes f has 3 classes, and the checkpoint's class_to_idx 2"):
+    with pytest.raises(TrainingError, match="--classes f has 3 classes, and the checkpoint's class_to_idx has 2"):
         reconcile(FOUND, "class_to_idx", ClassNames(["dog", "cat", "cow"]), "--classes f")
     assert reconcile(FOUND, "classes", ClassNames(["001.dog", "002.cat"]), "--classes f") == ["001.dog", "002.cat"]
 
@@ -72,7 +77,7 @@ def test_a_map_of_folders_goes_with_the_order_of_the_checkpoint() -> None:
 
 def test_photos_are_matched_by_the_names_of_their_folders() -> None:
     assert by_folders(FOUND, "classes", ["1.cat", "2.dog"], "train") == ["2.dog", "1.cat"]
-    with pytest.raises(TrainingError, match="the checkpoint's classes has cat, and train no such class"):
+    with pytest.raises(TrainingError, match="the checkpoint's classes has the class cat, and train does not"):
         by_folders(FOUND, "classes", ["cow", "dog"], "train")
-    with pytest.raises(TrainingError, match="train has cow, and the checkpoint's classes no such class"):
+    with pytest.raises(TrainingError, match="train has the class cow, and the checkpoint's classes does not"):
         by_folders(FOUND, "classes", ["cat", "cow", "dog"], "train")

@@ -103,7 +103,7 @@ def test_a_head_of_ones_own_is_recognised(architecture: str, position: str, head
             {"0.weight": (8, 4), "1.weight": (8,), "1.running_mean": (8,), "2.weight": (3, 8)},
             "fc.1 is not a linear layer",
         ),
-        ({"0.weight": (8, 4), "2.weight": (3, 9)}, "fc.2 does not take the 8 numbers of the layer before it"),
+        ({"0.weight": (8, 4), "2.weight": (3, 9)}, "fc.2 takes 9 numbers, and the layer before it gives 8"),
         ({"0.weight": (8, 4), "0.scale": (8,)}, "fc.0 is not a linear layer"),
     ],
 )

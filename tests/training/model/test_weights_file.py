@@ -171,41 +171,50 @@ def linked(folder: Path) -> Path:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "nothing": (lambda folder: folder / "none.pth", "there is no such file or folder"),
-    "an empty folder": (lambda folder: folder, "holds no weights"),
-    "two files": (two, "holds a.pth and b.pth; give one"),
-    "a whole model": (saved(nn.Linear(2, 2)), "is not unpickled: that could run any code; where it was made, save"),
+    "nothing": (lambda folder: folder / "none.pth", "none.pth does not exist"),
+    "an empty folder": (lambda folder: folder, "has no weights; put a .pth, .pt"),
+    "two files": (two, "has a.pth and b.pth; give one"),
+    "a whole model": (saved(nn.Linear(2, 2)), "unpickling it could run any code, so save it again where it was made"),
     "a whole model's class": (
         saved(nn.Linear(2, 2)),
-        "a whole model or layers (torch.nn.modules.linear.Linear), and is",
+        "a whole model or layers (torch.nn.modules.linear.Linear), not tensors only; unpickling it",
     ),
     "an object beside": (
         saved({"state_dict": STATE, "when": datetime.date(2026, 1, 1)}),
-        "model.pth holds more than tensors and plain values: datetime.date, and is not unpickled",
+        "model.pth has datetime.date, which is neither a tensor nor a plain value; unpickling it",
     ),
-    "a function beside": (saved({"state_dict": STATE, "act": print}), "plain values: builtins.print, and is not"),
-    "another protocol": (protocol_4, "is pickled with protocol 4 or 5, and torch.save's own is 2, and is not"),
-    "code": (trap, "is not unpickled"),
-    "a number": (saved(3), "holds no state_dict, neither as it is nor as one of state_dict, model_state_dict, model;"),
+    "a function beside": (
+        saved({"state_dict": STATE, "act": print}),
+        "has builtins.print, which is neither a tensor nor a plain value; unpickling",
+    ),
+    "another protocol": (protocol_4, "is pickled with protocol 4 or 5, and torch.save uses 2; unpickling"),
+    "code": (trap, "unpickling it could run any code"),
+    "a number": (
+        saved(3),
+        "has no state_dict, neither at the top nor under one of state_dict, model_state_dict, model;",
+    ),
     "a text": (text, "is neither a file of torch.save nor a .safetensors file"),
     "sparse": (saved({"w": torch.ones(2).to_sparse()}), "w is quantised, sparse, complex or empty"),
     "complex": (saved({"w": torch.ones(2, dtype=torch.complex64)}), "w is quantised, sparse, complex or empty"),
     "empty tensors": (saved({"w": torch.ones(2, device="meta")}), "w is quantised, sparse, complex or empty"),
-    "terabytes in a few bytes": (saved({"w": torch.zeros(1).expand(1 << 40)}), "holds 4398.0 GB of numbers"),
-    "an empty state_dict": (saved({}), "holds no state_dict"),
-    "a file that is cut": (cut, "is not a file of PyTorch's weights"),
-    "not a number": (saved({"fc.weight": torch.tensor([[float("nan")]])}), "fc.weight has values that are not finite"),
+    "terabytes in a few bytes": (
+        saved({"w": torch.zeros(1).expand(1 << 40)}),
+        "has 4398.0 GB of numbers; the limit is 8.6 GB",
+    ),
+    "an empty state_dict": (saved({}), "has no state_dict"),
+    "a file that is cut": (cut, "is not a PyTorch weights file"),
+    "not a number": (saved({"fc.weight": torch.tensor([[float("nan")]])}), "fc.weight has infinite or NaN values"),
     "an artifact": (
         archive_of("code/server.py", "model.json", "model.onnx"),
-        "model.tar.gz` checks it; to pack it again, give the model.safetensors that was written beside it",
+        "model.tar.gz`, or pack it again from the model.safetensors that was written beside it",
     ),
-    "an artifact beside its weights": (beside_its_weights, "model.safetensors` packs the weights beside it again"),
-    "an archive with a graph": (archive_of("./model.onnx"), "has a graph, model.onnx, and `package` reads weights of"),
-    "an archive without weights": (archive_of("README.md"), "has no file of weights (.pth, .pt, .bin, .ckpt, .safe"),
+    "an artifact beside its weights": (beside_its_weights, "or pack its weights again with `./kennel package --from"),
+    "an archive with a graph": (archive_of("./model.onnx"), "has an ONNX graph, and `package` reads PyTorch weights"),
+    "an archive without weights": (archive_of("README.md"), "has no weights file (.pth, .pt, .bin, .ckpt, .safe"),
     "an archive with two": (archive_of("a.pth", "b/c.pth"), "such as a.pth and b/c.pth; unpack it, and give one of"),
-    "a link in an archive": (linked, "has no file of weights"),
+    "a link in an archive": (linked, "has no weights file"),
     "no safetensors": (lambda folder: trap(folder).rename(folder / "a.safetensors"), "is not a safetensors file"),
-    "no archive": (lambda folder: trap(folder).rename(folder / "a.tar.gz"), "is not an archive"),
+    "no archive": (lambda folder: trap(folder).rename(folder / "a.tar.gz"), "cannot be read as an archive"),
 }
 
 
@@ -255,24 +264,24 @@ def test_of_weights_and_their_average_one_is_chosen_and_named(average: str, tmp_
     path = saved({"model": STATE, average: averaged})(tmp_path)
     found = read_weights(path, tmp_path)
     assert found.state["fc.bias"].equal(STATE["fc.bias"])
-    assert found.notes == (f"those of model; --weights-key {average} takes those of {average}",)
+    assert found.notes == (f"uses the weights under model; --weights-key {average} uses the others",)
     found = read_weights(path, tmp_path, average)
     assert found.state["fc.bias"].equal(OTHER["fc.bias"])
-    assert found.notes == (f"those of {average}", "the average that AveragedModel kept")
+    assert found.notes == (f"uses the weights under {average}", "uses the average of AveragedModel")
 
 
 def test_any_key_may_be_chosen(tmp_path: Path) -> None:
     path = saved({"model": STATE, "best": {"state_dict": OTHER}})(tmp_path)
     assert read_weights(path, tmp_path, "best").state["fc.bias"].equal(OTHER["fc.bias"])
-    with pytest.raises(TrainingError, match=r"--weights-key ema: .* has no weights under it; it has them under model$"):
+    with pytest.raises(TrainingError, match=r"--weights-key ema: .* has no weights under this name; use model$"):
         read_weights(path, tmp_path, "ema")
-    with pytest.raises(TrainingError, match="which has no parts: leave out --weights-key"):
+    with pytest.raises(TrainingError, match="which has one set of weights; leave out --weights-key"):
         read_weights(safe(tmp_path), tmp_path, "ema")
 
 
 def test_what_of_a_loss_is_left_aside_is_said(tmp_path: Path) -> None:
     path = saved({"state_dict": {**prefixed("model."), "criterion.weight": torch.ones(3)}})(tmp_path)
-    assert read_weights(path, tmp_path).notes == ("without criterion.weight, which is of the loss",)
+    assert read_weights(path, tmp_path).notes == ("skips criterion.weight, a part of the loss",)
 
 
 CONV = torch.ones(2, 2, 1, 1)
@@ -299,7 +308,9 @@ def test_models_of_other_libraries_are_told_by_names(whose: str, tmp_path: Path)
 
 def test_objects_of_other_libraries_are_told_by_names(tmp_path: Path) -> None:
     (tmp_path / "export.pkl").write_bytes(b"\x80\x02cfastai.learner\nLearner\nq\x00)\x81.")
-    with pytest.raises(TrainingError, match=r"is of fastai: it holds fastai\.learner\.Learner; Kennel packages"):
+    with pytest.raises(
+        TrainingError, match=r"is a file of fastai \(it has fastai\.learner\.Learner\); `package` takes"
+    ):
         read_weights(tmp_path / "export.pkl", tmp_path)
 
 

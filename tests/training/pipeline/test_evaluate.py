@@ -147,7 +147,7 @@ def exchange_classes(own: Path) -> None:
         (leave_one_class, "has no photos of 'Red setter' (2 such classes)"),
         (remove_split, "test is missing"),
         (damage_photo, "002.Green_dog/1.png: damaged image"),
-        (remove_artifact, "there is no such file"),
+        (remove_artifact, "does not exist; give a model.tar.gz"),
         (damage_artifact, "is not a .tar.gz file"),
         (spoil_temperature, "temperature is 'warm'"),
         (exchange_manifest, "is about another archive"),

@@ -316,7 +316,7 @@ def test_without_a_test_split_the_manifest_says_that_nothing_was_measured(data: 
     shutil.rmtree(data / "test")
     status, _, errors = run("fit", "--data", data, "--out", tmp_path / "build", *QUICK)
     assert status == 2
-    assert errors.rstrip().endswith("add --no-test to train without measuring the model")
+    assert errors.rstrip().endswith("add --no-test to train without a test split")
     status, output, errors = run("fit", "--data", data, "--out", tmp_path / "build", "--no-test", *QUICK)
     assert status == 0, errors
     assert "test_accuracy" not in output
@@ -415,11 +415,11 @@ def test_an_argument_wins_over_a_hyperparameter_and_a_channel_for_each_split_is_
         (["--arch", "resnet81"], {}, "did you mean"),
         (["--arch", "fasterrcnn_resnet50_fpn"], {}, "no such classifier"),
         (["--weights", "missing.safetensors"], {}, "neither a file nor weights"),
-        (["--weights-key", "ema"], {}, "--weights-key ema chooses within a file, and --weights none is no file"),
-        (["--weights", "DEFAULT", "--weights-key", "ema"], {}, "and --weights DEFAULT is no file: leave out"),
+        (["--weights-key", "ema"], {}, "--weights-key ema needs a file, and --weights none is not one"),
+        (["--weights", "DEFAULT", "--weights-key", "ema"], {}, "and --weights DEFAULT is not one; leave out"),
         (["--mode", "head"], {}, "--mode head trains on what the rest of the network knows"),
         (["--weights", "DEFAULT", "--augment", "photo"], {}, "--mode head reads each photo once"),
-        (["--data", "nowhere"], {}, "nowhere is missing"),
+        (["--data", "nowhere"], {}, "nowhere does not exist"),
         (["--out", "/dev/null/build"], {}, "cannot be written"),
         (["--unknown", "1"], {}, "unrecognized arguments: --unknown"),
         ([], {"SM_HPS": "{"}, "SM_HPS is not a JSON object"),

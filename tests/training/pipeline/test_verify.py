@@ -201,7 +201,7 @@ def test_a_card_of_another_schema_is_refused_with_both_versions(
     options = [archive] if command == "verify" else ["--artifact", archive, "--data", fitted / "data", "--out", build]
     refused(
         run(command, *options),
-        f"model.json in the archive has schema 2 of {writer}; this is Kennel {VERSION}, which reads schema 1: use",
+        f"model.json in the archive has schema 2 of {writer}, and Kennel {VERSION} reads schema 1; use",
     )
 
 
@@ -298,7 +298,7 @@ def test_a_header_that_kennel_did_not_write_is_refused(tmp_path: Path, run: Run,
     about = member("model.json", 0)
     for name, value in change.items():
         setattr(about, name, value)
-    refused(run("verify", raw(tmp_path, about.tobuf(tarfile.USTAR_FORMAT))), "Kennel did not write it")
+    refused(run("verify", raw(tmp_path, about.tobuf(tarfile.USTAR_FORMAT))), "Kennel did not write the header of")
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
@@ -310,7 +310,7 @@ def test_a_link_is_refused(tmp_path: Path, run: Run, kind: bytes) -> None:
 
 def test_a_file_that_comes_twice_is_refused(tmp_path: Path, run: Run) -> None:
     block = member("model.json", 0).tobuf(tarfile.USTAR_FORMAT)
-    refused(run("verify", raw(tmp_path, 2 * block)), "model.tar.gz has model.json twice; use an archive as")
+    refused(run("verify", raw(tmp_path, 2 * block)), "model.tar.gz has model.json twice; use an unchanged archive")
 
 
 def test_files_in_another_order_are_refused(tmp_path: Path, run: Run) -> None:
@@ -335,7 +335,7 @@ def raw(folder: Path, content: bytes) -> Path:
 def test_a_bomb_is_not_unpacked(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.artifact.archive.MOST_BYTES", 1 << 30)
     header = member("model.onnx", (1 << 30) + 1).tobuf(tarfile.USTAR_FORMAT)
-    refused(run("verify", raw(tmp_path, header + bytes(1 << 20))), "holds more than 1 GiB")
+    refused(run("verify", raw(tmp_path, header + bytes(1 << 20))), "unpacks to more than 1 GiB")
 
 
 def test_a_full_disk_says_where(small: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,14 +343,14 @@ def test_a_full_disk_says_where(small: Path, run: Run, monkeypatch: pytest.Monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("training.artifact.archive._copy", full)
-    refused(run("verify", small), "No space left on device; make room there, or have TMPDIR name another folder")
+    refused(run("verify", small), "No space left on device; free disk space there, or set TMPDIR to another folder")
 
 
 def test_a_text_of_gigabytes_is_not_unpacked(tmp_path: Path, run: Run) -> None:
     header = member("model.json", 1 << 30).tobuf(tarfile.USTAR_FORMAT)
     refused(
         run("verify", raw(tmp_path, header + bytes(1 << 20))),
-        "model.json has 1024 MiB, and the limit of a text is 16 MiB",
+        "model.json has 1024 MiB, and the limit of a text file is 16 MiB",
     )
 
 

@@ -149,7 +149,7 @@ def test_what_training_saw_and_what_chose_the_epoch_is_said_only_where_it_is_kno
     content["metrics"] = {"test": {"photos_sha256": found.photos_sha256}}
     fitted = page(content, found)
     assert "that training did not see" in fitted
-    assert "chose the epoch and so flatters" in fitted
+    assert "these photos chose the epoch, so it is optimistic" in fitted
     elsewhere = page({name: each for name, each in content.items() if name not in ("training", "history")}, found)
     assert "training did not see" not in elsewhere
     assert "chose the temperature" in elsewhere
@@ -291,7 +291,7 @@ def test_the_manifest_is_enough_for_what_it_shows(photos: list[Photo]) -> None:
 
 
 def test_a_model_that_names_one_class_for_all_is_told(photos: list[Photo]) -> None:
-    warning = "is no better than naming the commonest class for every photo"
+    warning = "is no better than always answering the most common class"
     labels = [f"class {n}" for n in range(6)]
     assert warning not in read(page(manifest(labels), findings(photos))).text
     poor = findings(photos, strength=0.0)

@@ -45,7 +45,7 @@ def test_what_cannot_be_trained_fails_and_the_search_goes_on(tmp_path: Path, cap
     told = capfd.readouterr().out.splitlines()
     warnings = [line for line in told if line.startswith("Warning ")]
     assert len(warnings) == counts["complete"]
-    assert "is no better than naming the commonest class" in warnings[0]
+    assert "is no better than always answering the most common class" in warnings[0]
     lines = [line for line in told if line.startswith("Trial ")]
     assert len(lines) == 12
     assert lines[0].startswith("Trial 1/12  lr 0.001, batch-size ")

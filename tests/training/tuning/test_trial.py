@@ -78,7 +78,9 @@ def test_a_trial_that_learns_nothing_says_so(learning: photos.Photos, options: O
     one_class = replace(options, weights="none", mode="full", epochs=1, lr=1e-9, batch_size=24, arch="squeezenet1_1")
     ending = attempt(trainer, one_class, lambda _: True)
     assert ending.state == "complete"
-    assert ending.reason.startswith(f"accuracy {ending.accuracy:.4f} is no better than naming the commonest class")
+    assert ending.reason.startswith(
+        f"accuracy {ending.accuracy:.4f} is no better than always answering the most common class"
+    )
     assert attempt(trainer, options, lambda _: True).reason == ""
 
 

@@ -31,7 +31,7 @@ def fetch(aws: Aws, uri: str, folder: Path) -> int:
     def download(name: str) -> None:
         target = folder / name
         if not target.resolve().is_relative_to(folder.resolve()):
-            raise TrainingError(f"{source}{name} cannot be a file of a folder; remove it")
+            raise TrainingError(f"{source}{name} cannot be saved as a file of that name; remove the object")
         target.parent.mkdir(parents=True, exist_ok=True)
         bucket.download(source.key + name, target)
 

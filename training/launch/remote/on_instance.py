@@ -83,7 +83,7 @@ class Attempt:
             self.aws.bucket(weights.bucket).download(weights.key, self._weights())
         if self.ending:
             return self._ended()
-        self._say("running", f"training on {photos} photos" + (", from a checkpoint" if kept else ""))
+        self._say("running", f"training on {photos} photos" + (", resumed from a checkpoint" if kept else ""))
         self.log.write(BEGIN)
         status = self._train()
         if status == 0:
@@ -97,7 +97,7 @@ class Attempt:
 
     def _ended(self) -> tuple[str, str, str]:
         if self.ending == "late":
-            return "failed", "too long", f"it was not done after {self.spec['hours']:g} hours; give it more --hours"
+            return "failed", "too long", f"training did not end within {self.spec['hours']:g} hours; raise --hours"
         return self.ending, self.ending, ""
 
     def _install(self) -> int:
@@ -161,7 +161,7 @@ class Attempt:
         try:
             mirror.push(self.aws, FOLDERS["checkpoints"], self.spec["checkpoints"])
         except (ClientError, BotoCoreError, Boto3Error) as error:  # the training is worth more than its checkpoint
-            self.log.write(f"Checkpoint  not kept: {error}")
+            self.log.write(f"Checkpoint  cannot be uploaded: {error}")
 
     def _end(self, why: str) -> None:
         self.ending = self.ending or why
