@@ -160,11 +160,11 @@ def _content_length(response: HTTPResponse) -> int | None:
         raise HTTPException("the body is compressed although only identity was accepted")
     if codings:
         if len(codings) != 1 or not response.chunked:
-            raise HTTPException("an unknown transfer coding")
+            raise HTTPException("the transfer coding is unknown")
         return None
     if not lengths:
         return None
     length = lengths[0].strip()
     if len(lengths) > 1 or not re.fullmatch("[0-9]{1,18}", length):
-        raise HTTPException("a malformed Content-Length")
+        raise HTTPException("Content-Length is malformed")
     return int(length)
