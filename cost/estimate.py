@@ -87,7 +87,7 @@ def total(costs: Iterable[float | None]) -> Total:
 
 
 def estimate(assembly: Assembly, prices: Prices, assumptions: Assumptions) -> Estimate:
-    """Price every resource of the assembly; an unknown resource type becomes a line of unknown price.
+    """Price every resource of the assembly; a resource type without a known price is a line of unknown price.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``[endpoint]``: what serves the model."""
+"""``[endpoint]``: the container and the instances of the model."""
 
 from typing import Annotated, Literal, Self
 

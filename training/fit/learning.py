@@ -114,7 +114,14 @@ def learn(task: Task, stop: Stop) -> Learned:
     options, chosen, found = task.options, task.chosen, task.found
     set_seed(options.seed)
     recipe = distributed.once_for_each_machine(
-        lambda: create(options.arch, options.weights, len(found.classes), options.image_size, task.seen.side)
+        lambda: create(
+            options.arch,
+            options.weights,
+            len(found.classes),
+            options.image_size,
+            task.seen.side,
+            options.weights_key,
+        )
     )
     _introduce(found, recipe, chosen)
     recipe.classifier.to(device())
@@ -189,6 +196,7 @@ def _checkpoints(task: Task, recipe: Recipe, precision: str) -> Checkpoints | No
         "augment": task.chosen.augment,
         "image size": recipe.rule.crop,
         "precision": precision,
+        **({} if options.weights_key is None else {"weights key": options.weights_key}),
     }
     return Checkpoints(options.checkpoints, identity, options.checkpoint_minutes, options.checkpoint_steps)
 

@@ -22,6 +22,7 @@ class Options:
     out: Path
     arch: str = "resnet18"
     weights: str = "none"
+    weights_key: str | None = None
     mode: str | None = None
     augment: str | None = None
     epochs: int | None = None

@@ -44,6 +44,8 @@ def pack(
     to_prove: Sequence[Photo],
     findings: Findings | None,
     facts: Mapping[str, Any],
+    *,
+    shown: Sequence[str] | None = None,
 ) -> Manifest:
     """Write ``model.tar.gz``, ``model.safetensors``, ``model.json`` and, of findings, ``report.html`` into ``out``.
 
@@ -59,6 +61,8 @@ def pack(
         What was measured, if anything was.
     facts
         What else the manifest says.
+    shown
+        What people call the classes, if that is not what their names say.
 
     Raises
     ------
@@ -66,7 +70,8 @@ def pack(
         The packed artifact does not answer as PyTorch does, or the disk is full; ``work`` has the weights by then,
         unless there was no room for these either.
     """
-    named = [{"name": name, "label": photos.label(name)} for name in classes]
+    pairs = zip(classes, shown or classes, strict=True)
+    named = [{"name": name, "label": photos.label(each)} for name, each in pairs]
     archive = work / "model.tar.gz"
     with console.status("Packing the artifact, and proving that it answers as PyTorch does"), _room(out):
         recipe.classifier.cpu()

@@ -64,12 +64,13 @@ def tune(request: Request) -> None:
 
 def _look_at_weights(request: Request, found: Photos, seen: Survey) -> None:
     """Refuse weights that no network of the search can begin with, and download them if there are some to."""
-    if request.base.weights.lower() == "none":
+    base = request.base
+    if base.weights.lower() == "none":
         return
     first: TrainingError | None = None
     for name in request.architectures():
         try:
-            create(name, request.base.weights, len(found.classes), request.base.image_size, seen.side)
+            create(name, base.weights, len(found.classes), base.image_size, seen.side, base.weights_key)
         except TrainingError as error:
             first = first or error
         else:

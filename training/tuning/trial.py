@@ -109,7 +109,7 @@ class Trainer:
             self._frozen(options, chosen)
 
     def _frozen(self, options: Options, chosen: Plan) -> _Known:
-        seen = (options.arch, options.weights, options.image_size, options.precision, options.seed)
+        seen = (options.arch, options.weights, options.weights_key, options.image_size, options.precision, options.seed)
         key = (*seen, options.views, chosen.augment)
         if key not in self._known:
             recipe = self._recipe(options)
@@ -123,7 +123,8 @@ class Trainer:
 
     def _recipe(self, options: Options) -> Recipe:
         set_seed(options.seed)
-        recipe = create(options.arch, options.weights, len(self.photos.classes), options.image_size, self.side)
+        classes, size = len(self.photos.classes), options.image_size
+        recipe = create(options.arch, options.weights, classes, size, self.side, options.weights_key)
         recipe.classifier.to(device())
         return recipe
 
