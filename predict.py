@@ -289,7 +289,9 @@ def _ask(options: argparse.Namespace, client: LambdaClient | None, photos: Itera
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./kennel predict", description="Label photos with a deployed Kennel.")
+    parser = argparse.ArgumentParser(
+        prog="./kennel predict", description="Send photos to a deployed function, and print their labels."
+    )
     parser.add_argument("--version", action="version", version=f"kennel {_version()}")
     parser.add_argument("photos", nargs="+", metavar="PHOTO_OR_URL", help="a JPEG, PNG or WebP file, or a URL")
     parser.add_argument("--function", required=True, help="name of the Lambda function, such as kennel-dev")

@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("cdk.out"),
         help="the output folder of `./kennel cdk synth` (default cdk.out)",
     )
-    parser.add_argument("--diff", nargs=2, type=Path, metavar=("A", "B"), help="compare two such folders")
+    parser.add_argument("--diff", nargs=2, type=Path, metavar=("A", "B"), help="compare two output folders")
     parser.add_argument("--prices", type=Path, default=US_EAST_1, help=f"price file (default {US_EAST_1.name})")
     for item in fields(Assumptions):
         parser.add_argument(

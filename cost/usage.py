@@ -25,7 +25,7 @@ class Assumptions:
     model_ms: float = _assume(100, "milliseconds that a serverless endpoint runs for a request")
     photo_kb: float = _assume(200, "kilobytes of a photo")
     log_kb: float = _assume(1, "kilobytes that the function logs for a request; the container logs the same amount")
-    stored_gb: float = _assume(1, "gigabytes that people keep in each bucket (photos, models)")
+    stored_gb: float = _assume(1, "gigabytes stored in each bucket (photos, models)")
     notices: float = _assume(100, "alarm e-mails in a month; with traffic, the same number of dead letters")
     notebook_hours: float = _assume(40, "hours that a notebook runs in a typical month; at peak it never stops")
 

@@ -74,7 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", parents=[shared], help="start the embedded AWS in the background, if it is not up")
     up.add_argument("--port", type=int, help=f"port (default: {daemon.DEFAULT_PORT}, or any free one)")
-    up.add_argument("--time-scale", type=_positive, default=1.0, help="scaling minutes per real minute (default: 1)")
+    up.add_argument(
+        "--time-scale",
+        type=_positive,
+        default=1.0,
+        help="minutes of autoscaling and deployment policies per real minute (default: 1)",
+    )
     up.add_argument(
         "--training-python",
         type=Path,
