@@ -178,7 +178,7 @@ def _of_function(settings: Settings, metrics: FunctionMetrics) -> Iterator[Watch
     )
     yield _count(
         "failed-events",
-        "The queue has failed asynchronous invocations",
+        "Asynchronous invocations have failed and are in the failure queue",
         queue_depth(failure_queue_name(settings.environment)),
         1,
     )

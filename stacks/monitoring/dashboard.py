@@ -142,7 +142,7 @@ class Dashboard(Construct):
         else:
             name, statistic, target = "InvocationsPerInstance", "Sum", scaling.invocations_per_instance
         load = _graph(
-            f"Metric of scaling: {name}",
+            f"Scaling metric: {name}",
             [v.request(name, statistic, label=v.variant_name) for v in self._variants],
             lines={"scaling target": target} if target and scales else {},
         )

@@ -73,12 +73,12 @@ class HttpApiSettings(Section):
         elif self.jwt_issuer is None or not ISSUER.fullmatch(self.jwt_issuer):
             raise ValueError(
                 f'authorizer = "jwt" needs jwt_issuer (it is {self.jwt_issuer!r}): set it to the `iss` claim of your '
-                'identity provider\'s tokens, "https://..."'
+                'tokens, such as "https://issuer.example.com"'
             )
         elif not self.jwt_audience:
             raise ValueError(
-                'authorizer = "jwt" needs jwt_audience (it is empty): set it to the `aud` claims that you accept, '
-                "because tokens can be issued for other services too"
+                'authorizer = "jwt" needs jwt_audience (it is empty): list the `aud` claims of your tokens, so that the '
+                "API refuses tokens that were issued for other services"
             )
         return self
 
