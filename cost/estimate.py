@@ -14,7 +14,7 @@ BOOTSTRAP = "CDK bootstrap bucket"
 
 NOT_COUNTED = (
     "AWS's free tiers (most accounts pay less at low traffic), savings plans, tax",
-    "requests that bypass the HTTP API, if there is one: all are priced as if they came through it",
+    "the lower price of requests that bypass the HTTP API, if there is one",
     "data sent to the internet, data in and out of the endpoint, the storage volume of each endpoint instance",
     "old versions of objects, access logs in S3, KMS requests, images in your own ECR",
     "scheduled scaling actions, a second fleet during blue/green deployments, training and tuning jobs",

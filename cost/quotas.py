@@ -60,7 +60,7 @@ def quotas(assembly: Assembly) -> list[Quota]:
         return [*_endpoints(assembly), *_notebooks(assembly), *_functions(assembly), *_instances(assembly)]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CostError(
-            f"the quotas cannot be computed ({type(error).__name__}: {error}); synthesise the stacks again"
+            f"the quotas cannot be computed ({type(error).__name__}: {error}); run `make synth` again"
         ) from error
 
 

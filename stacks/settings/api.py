@@ -77,8 +77,8 @@ class HttpApiSettings(Section):
             )
         elif not self.jwt_audience:
             raise ValueError(
-                'authorizer = "jwt" needs jwt_audience (it is empty): list the `aud` claims of your tokens, so that the '
-                "API refuses tokens that were issued for other services"
+                'authorizer = "jwt" needs jwt_audience (it is empty): list the `aud` claims of your tokens, so that '
+                "the API refuses tokens that were issued for other services"
             )
         return self
 

@@ -26,14 +26,17 @@ NOT_SIMULATED = ("TrainingJobDefinitions", "WarmStartConfig", "Autotune")
 NEEDED = ("TrainingJobDefinition",)
 NEEDED_IN_CONFIG = (f"{KIND}Objective", "ParameterRanges")
 NOT_SIMULATED_IN_CONFIG: tuple[tuple[Callable[[Parameters], bool], str], ...] = (
-    (lambda config: config["Strategy"] == "Hyperband", "the embedded AWS does not simulate strategy Hyperband"),
+    (
+        lambda config: config["Strategy"] == "Hyperband",
+        "the embedded AWS does not simulate strategy Hyperband; use Random, Bayesian or Grid",
+    ),
     (
         lambda config: config.get("TrainingJobEarlyStoppingType", "Off") != "Off",
-        "the embedded AWS does not simulate TrainingJobEarlyStoppingType Auto",
+        "the embedded AWS does not simulate TrainingJobEarlyStoppingType Auto; use Off",
     ),
     (
         lambda config: "TuningJobCompletionCriteria" in config,
-        "the embedded AWS does not simulate TuningJobCompletionCriteria",
+        "the embedded AWS does not simulate TuningJobCompletionCriteria; remove it",
     ),
 )
 
