@@ -46,7 +46,7 @@ class Usage:
     """Units of one priced thing in a month, at zero, typical and peak traffic.
 
     ``price`` is a key of the price file. ``detail`` says in words what the item is, where the quantity does not.
-    ``per_request`` tells what grows with each request from what stands.
+    ``per_request`` is true for usage that grows with each request.
     """
 
     item: str

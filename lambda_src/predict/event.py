@@ -99,7 +99,7 @@ def _declares_photo(event: Mapping[str, object]) -> bool:
 
 
 def _photo(content: bytes, max_bytes: int, *, expected: bool = True) -> Photo | None:
-    """Return the photo that ``content`` is; None if it is none and ``expected`` is false."""
+    """Return ``content`` as a photo; None if it is not a photo and ``expected`` is false."""
     kind = media_type(content)
     if kind is None and not expected:
         return None

@@ -38,7 +38,7 @@ HTTP_API = (HTTP_API_ERRORS, HTTP_API_REFUSALS, HTTP_API_LATENCY) = (
 
 @dataclass(frozen=True)
 class Watch:
-    """A condition worth waking somebody for.
+    """A condition that needs a person.
 
     Attributes
     ----------

@@ -33,8 +33,8 @@ class EndpointSettings(Section):
 
     routing says which instance of a variant gets a request. SageMaker's own default is a random one, which can queue a
     request behind another while an instance is idle; the instance with the fewest requests in hand is never slower and
-    costs nothing (SageMaker API reference, ProductionVariantRoutingConfig). capture has no default: whoever switches it
-    on decides whether the callers' photos are kept.
+    costs nothing (SageMaker API reference, ProductionVariantRoutingConfig). capture has no default: the person who
+    switches it on decides whether the callers' photos are kept.
 
     With ``[endpoint.serverless]`` there are no instances: instance_type, the timeouts, routing, scaling, deployment and
     guardrails are not used. An endpoint with instances cannot become a serverless one (SageMaker guide, "Deploy

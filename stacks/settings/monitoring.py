@@ -1,4 +1,4 @@
-"""``[monitoring]``: who is told of what, and when."""
+"""``[monitoring]``: dashboard, alarms, their recipients, and the budget."""
 
 import re
 from typing import Annotated, Self
@@ -10,7 +10,7 @@ from stacks.settings.section import PRINTABLE, Section, repeated
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", re.ASCII)
 MOST_EMAILS = 100
-"""Each is a resource of the stack, and people beyond so many are better told by a mailing list."""
+"""Each is a resource of the stack. More people are better notified by a mailing list."""
 MINUTES = 5
 """The alarms on silence and on a full fleet count whole periods of this length."""
 

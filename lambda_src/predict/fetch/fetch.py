@@ -58,8 +58,8 @@ def fetch(
     max_bytes
         Most bytes that the photo may have.
     resolve, connect, tls
-        How to look a name up, open a connection and verify a certificate. What the first returns is checked
-        whoever returns it.
+        How to look a name up, open a connection and verify a certificate. Every address that `resolve` returns
+        is checked.
 
     Raises
     ------
