@@ -41,7 +41,7 @@ def _artifacts(sagemaker: Any, config_name: str) -> list[str]:
         models = [variant["ModelName"] for variant in config["ProductionVariants"]]
         containers = [sagemaker.describe_model(ModelName=name)["PrimaryContainer"] for name in models]
     except sagemaker.exceptions.ClientError:
-        return ["artifact    of a model that has been deleted"]
+        return ["artifact    unknown: the model or its endpoint configuration was deleted"]
     return [f"artifact    {container.get('ModelDataUrl', 'none')}" for container in containers]
 
 
