@@ -23,7 +23,7 @@ from training.fit.loading import batches, device
 from training.fit.loop import Learner, Outcome, Report, check_finite, exhausted, tell
 from training.fit.progress import Progress
 from training.fit.schedule import Schedule, order, roll_dice, weight_of_the_past
-from training.fit.speed import Feeder, machine
+from training.fit.speed import machine, workers_for
 from training.fit.stopping import Stop
 from training.model.network import Recipe
 
@@ -96,7 +96,7 @@ class FullTraining:
             # Every process computes the same statistics, so there are none to send.
             self.forward = DistributedDataParallel(self.module, forward_sync_buffers=False)
             self._rehearse()
-        self.feeder = Feeder(train)
+        self.workers = workers_for(train)
         self.retakes = schedule.batch_norm == "train" and needs_statistics(
             self.module, schedule.epochs * self.steps, schedule.ema
         )
@@ -117,7 +117,7 @@ class FullTraining:
                 self.report(progress.finish_epoch(measure(logits, targets), seconds, candidate, logits, targets))
                 if self.checkpoints and (self._done() or self.checkpoints.due(self._position())):
                     self._save()
-        speed = {"precision": self.precision} | self.feeder.facts()
+        speed = {"precision": self.precision, "workers": self.workers}
         settings = {"batch_norm_statistics": "one pass over train before each validation"} if self.retakes else {}
         outcome = progress.best.outcome(self.recipe.classifier, progress.history)
         return replace(outcome, speed=speed, settings=settings)
@@ -133,7 +133,8 @@ class FullTraining:
         shuffled = order(len(self.train), schedule.seed, progress.epoch)
         items = [progress.epoch * len(self.train) + item for item in shuffled]
         groups = [distributed.slice_of(items[i * size : (i + 1) * size]) for i in range(progress.step, self.steps)]
-        for pixels, targets in track(self.feeder(groups), f"Epoch {progress.epoch + 1}", len(groups)):
+        decoded = batches(self.train, groups, self.workers)
+        for pixels, targets in track(decoded, f"Epoch {progress.epoch + 1}", len(groups)):
             roll_dice(schedule.seed, progress.epoch, progress.step, distributed.rank())
             with self._arithmetic():
                 logits = self.forward(pixels.to(device(), non_blocking=True))
@@ -167,7 +168,7 @@ class FullTraining:
         size, photos = self.batch_size, PixelDataset(self.train.photos, self.train.rule)
         items = order(len(photos), self.schedule.seed, self.progress.epoch)
         groups = [distributed.slice_of(items[i * size : (i + 1) * size]) for i in range(self.steps)]
-        for pixels, _ in track(batches(photos, groups, self.feeder.workers), "Batch norm", len(groups)):
+        for pixels, _ in track(batches(photos, groups, self.workers), "Batch norm", len(groups)):
             yield pixels.to(device(), non_blocking=True)
 
     def _end(self) -> NoReturn:
