@@ -174,9 +174,9 @@ def _check(options: argparse.Namespace) -> None:
     }
     if _is_file(asked["weights"]) and not Path(asked["weights"]).is_file():
         raise TrainingError(f"--weights {asked['weights']}: there is no such file")
-    from training.fit.options import Options, plan
+    from training.fit.options import Options, configure
 
-    plan(Options(folders={}, out=options.out, **asked))
+    configure(Options(folders={}, out=options.out, **asked))
 
 
 def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "Order":

@@ -16,14 +16,16 @@ from training.common.errors import TrainingError
 from training.common.files import workspace
 from training.data.class_names import ClassNames, check_labels, read_classes
 from training.data.labels import visible
-from training.data.photos import Photo
+from training.data.photos import Photo, survey
+from training.fit.dataset import Dataset
 from training.model.network import Recipe, adopt, create
 from training.model.own_classes import by_folders, own_classes, reconcile
 from training.model.recognition import Recognised, head_names, is_head_alone, recognise, recognise_head
 from training.model.weights import METADATA_KEY, architecture_of
 from training.model.weights_file import Weights, read_weights
-from training.pipeline.measure import Trial, look, try_out
-from training.pipeline.pack import pack
+from training.pipeline.full_disk import full_disk_told
+from training.pipeline.measure import Measurement, find_photos, measure
+from training.pipeline.pack import Model, pack, prove, publish_artifact, write_manifest, write_report
 
 NORMALISATIONS = ("imagenet", "none")
 
@@ -61,20 +63,26 @@ def package(wish: Wish) -> None:
         before = _manifest_beside(file)
         names = _names(wish, file, before, found.classes)
         recipe = _build(wish, file, found, preset)
-        photos = look(wish.folders, names) if wish.folders else None
+        photos = find_photos(wish.folders, names) if wish.folders else None
         with console.status("Fetching what the artifact carries for AWS's container"):
             wheels = fetch_wheels(pinned_requirements(), wheel_cache())
         _introduce(recipe, file, found, names)
         facts: dict[str, Any] = {"source": {"file": file.name, "sha256": file.sha256}}
         if photos:
-            trial = try_out(recipe, photos)
-            chosen = photos.splits["test"]
+            measured = measure(recipe, Dataset(photos, survey(photos)))
+            to_prove = photos.splits["test"]
         else:
-            trial = Trial((before and before.temperature) or 1.0, None, {})
-            chosen = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
+            measured = Measurement((before and before.temperature) or 1.0, None, {})
+            to_prove = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
             say("Test", "no photos were given: nothing is known of its accuracy, and it cannot be deployed; add --data")
-        facts |= trial.facts
-        pack(work, wish.out, recipe, names, "packaged", trial.temperature, wheels, chosen, trial.findings, facts)
+        facts |= measured.facts
+        model = Model(recipe, names, "packaged", measured.temperature)
+        with full_disk_told(wish.out):
+            packed = pack(model, wheels=wheels, work=work)
+            proof = prove(model, packed, photos=to_prove)
+            manifest = write_manifest(model, packed, proof=proof, findings=measured.findings, facts=facts, work=work)
+            write_report(manifest, measured.findings, work=work)
+            publish_artifact(manifest, proof=proof, work=work, out=wish.out)
 
 
 def _recognise(wish: Wish, file: Weights, work: Path) -> tuple[Recognised, str]:

@@ -4,13 +4,13 @@ from typing import Any
 import pytest
 
 from training.common.errors import TrainingError
-from training.fit.learning import _settings
-from training.fit.options import Options, plan
+from training.fit.options import Options, configure
 from training.fit.schedule import Schedule
+from training.fit.train import _settings
 
 
 def chosen(**options: Any) -> Any:
-    return plan(Options(folders={}, out=Path(), **options))
+    return configure(Options(folders={}, out=Path(), **options))
 
 
 def test_photos_vary_in_full_mode_and_where_they_have_several_views() -> None:

@@ -19,7 +19,7 @@ from training.common.errors import TrainingError
 from training.common.torchvision_compat import models
 from training.model.mlp import Mlp
 from training.model.network import create
-from training.pipeline.measure import look
+from training.pipeline.measure import find_photos
 
 pytestmark = pytest.mark.usefixtures("trains")
 
@@ -136,7 +136,7 @@ def test_a_head_alone_is_put_on_top_of_its_body(tutorial: Path, names: Path, tmp
 
 def test_classes_come_in_the_order_of_the_models_output(data: Path) -> None:
     folders = {split: data / split for split in ("train", "valid", "test")}
-    found = look(folders, CLASSES[::-1])
+    found = find_photos(folders, CLASSES[::-1])
     assert found.classes == tuple(CLASSES[::-1])
     for photos in found.splits.values():
         assert all(photo.path.parent.name == found.classes[photo.target] for photo in photos)
@@ -145,9 +145,9 @@ def test_classes_come_in_the_order_of_the_models_output(data: Path) -> None:
 def test_photos_of_other_classes_are_refused(data: Path) -> None:
     folders = {split: data / split for split in ("train", "valid", "test")}
     with pytest.raises(TrainingError, match=r"has no photos of 004\.Cat \(1 such classes\)"):
-        look(folders, [*CLASSES, "004.Cat"])
+        find_photos(folders, [*CLASSES, "004.Cat"])
     with pytest.raises(TrainingError, match=r"has photos of 003\.Blue_heeler, which the model does not know"):
-        look(folders, CLASSES[:2])
+        find_photos(folders, CLASSES[:2])
 
 
 @pytest.fixture(scope="module")
