@@ -1,10 +1,9 @@
 """One training, for `fit`, for a trial of `tune` and for one of SageMaker: a network learns from a dataset."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from training.common.console import console, say, warn
 from training.common.errors import TrainingError
 from training.common.files import sha256
 from training.data.photos import PixelDataset
@@ -22,18 +21,7 @@ from training.fit.options import TrainConfig
 from training.fit.schedule import Schedule
 from training.fit.speed import choose_precision
 from training.fit.stopping import Stop
-from training.metrics.assessment import Assessment, assess
-from training.metrics.calibration import fit_temperature
-from training.metrics.commonest import no_better
 from training.model.network import Recipe, create
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What the validation split says of the best epoch: the temperature that calibrates it, and how good it is."""
-
-    temperature: float
-    assessment: Assessment
 
 
 def create_network(config: TrainConfig, dataset: Dataset) -> Recipe:
@@ -107,20 +95,6 @@ def create_features(network: Recipe, dataset: Dataset, config: TrainConfig) -> F
     """Return what the frozen layers compute for mode ``head``; nothing is computed before it is asked for."""
     views = Views(config.views, config.augment, config.schedule.seed)
     return FeatureBank(network, dataset.photos, config.features, _precision(network, config), views)
-
-
-def validate(result: TrainResult, config: TrainConfig) -> Validation:
-    """Calibrate the best epoch on the validation split, and print how good it is."""
-    temperature = fit_temperature(result.validation_logits, result.validation_targets)
-    assessment = assess(result.validation_logits, result.validation_targets, temperature)
-    epochs, done = config.schedule.epochs, len(result.history)
-    if done < epochs:
-        say("Early end", f"after epoch {done} of {epochs}: --patience is at its end")
-    say("Best", f"epoch {result.epoch}, validation accuracy {assessment.accuracy:.4f}; {assessment.by_class}")
-    warn(no_better(assessment.accuracy, assessment.confusion.sum(1).tolist()))
-    # A tuning job takes a metric's last value: this is of the weights that were kept, not of the last epoch's.
-    console.print(f"valid_accuracy={assessment.accuracy:.4f}", markup=False)
-    return Validation(temperature, assessment)
 
 
 def check_checkpoints(config: TrainConfig) -> None:

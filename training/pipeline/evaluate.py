@@ -118,20 +118,23 @@ def _classes(unpacked: Path, model: Model) -> list[dict[str, str]]:
 
 def _photos(folder: Path, split: str, classes: list[dict[str, str]]) -> list[Photo]:
     """List the photos, with their classes as the model numbers them: by the names of folders, or by their labels."""
-    found, faults = explore({split: folder})
-    if severe := [each for each in faults if not found.classes or each.kind in UNSEEN]:
+    photos, faults = explore({split: folder})
+    if severe := [fault for fault in faults if not photos.classes or fault.kind in UNSEEN]:
         raise TrainingError(severe[0].text)
-    labels = [canonical(each["label"]) for each in classes]
-    shown = [label(name) for name in found.classes]
-    for own, theirs in (([canonical(each["name"]) for each in classes], list(found.classes)), (labels, shown)):
-        if len(own) == len(theirs) and set(own) == set(theirs):
-            return [replace(photo, target=own.index(theirs[photo.target])) for photo in found.splits[split]]
+    names, labels = ([canonical(each[key]) for each in classes] for key in ("name", "label"))
+    shown = [label(name) for name in photos.classes]
+    for known, present in ((names, list(photos.classes)), (labels, shown)):
+        if len(known) == len(present) and set(known) == set(present):
+            return [replace(photo, target=known.index(present[photo.target])) for photo in photos.splits[split]]
+    raise TrainingError(f"{folder} and the artifact do not have the same classes: {_difference(folder, labels, shown)}")
+
+
+def _difference(folder: Path, labels: list[str], shown: list[str]) -> str:
+    """Return which class one side has and the other one lacks."""
     if unknown := [name for name in shown if name not in labels]:
-        reason = f"the model does not know {unknown[0]!r} ({len(unknown)} such classes)"
-    else:
-        lacking = [name for name in labels if name not in shown]
-        reason = f"{folder} has no photos of {lacking[0]!r} ({len(lacking)} such classes)"
-    raise TrainingError(f"{folder} and the artifact do not have the same classes: {reason}")
+        return f"the model does not know {unknown[0]!r} ({len(unknown)} such classes)"
+    lacking = [name for name in labels if name not in shown]
+    return f"{folder} has no photos of {lacking[0]!r} ({len(lacking)} such classes)"
 
 
 def _measured(about: Mapping[str, Any], split: str) -> str | None:

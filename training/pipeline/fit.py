@@ -16,10 +16,10 @@ from training.fit.loading import device
 from training.fit.loop import TrainResult
 from training.fit.options import Options, TrainConfig, configure
 from training.fit.stopping import stopping
-from training.fit.train import check_checkpoints, create_network, train, validate
+from training.fit.train import check_checkpoints, create_network, train
 from training.model.network import Recipe, check_architecture
 from training.pipeline.full_disk import weights_rescued
-from training.pipeline.measure import evaluate
+from training.pipeline.measure import evaluate, validate
 from training.pipeline.pack import Model, pack, prove, publish_artifact, write_manifest, write_report
 
 
@@ -50,12 +50,12 @@ def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
         network = create_network(config, dataset)
         _introduce(dataset, network, config)
         result = train(network, dataset, config, stop=stop)
-        validation = validate(result, config)
-        findings = evaluate(dataset, result, validation)
+        evaluation = evaluate(dataset, result, config)
         if not distributed.primary():
             return
 
-        model = Model(network, dataset.photos.classes, config.mode, validation.temperature)
+        findings = evaluation.findings
+        model = Model(network, dataset.photos.classes, config.mode, evaluation.temperature)
         facts = _facts(options, config, dataset, network, result) | dict(about or {})
         with weights_rescued(work=work, out=options.out, network=network):
             packed = pack(model, wheels=wheels, work=work)

@@ -1,10 +1,9 @@
-"""How good a finished model is, on photos that are laid out as ``fit`` has them."""
+"""How good a model is: calibrated on the validation split, measured on the test split."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+import torch
 from torch import Tensor
 
 from training.common.console import console, say, warn
@@ -16,9 +15,10 @@ from training.fit.dataset import Dataset
 from training.fit.evaluation import predict_together
 from training.fit.loading import device
 from training.fit.loop import TrainResult
-from training.fit.train import Validation
-from training.metrics.assessment import assess
+from training.fit.options import TrainConfig
+from training.metrics.assessment import Assessment, assess
 from training.metrics.calibration import fit_temperature
+from training.metrics.commonest import no_better
 from training.model.network import Recipe
 from training.report.measurement import Findings, photos_digest
 from training.report.thumbnails import worst
@@ -27,20 +27,29 @@ UNMEASURED = "there is no test split: nothing is known of the model's accuracy, 
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What was measured, if anything was; ``facts`` as the manifest has them."""
+class Evaluation:
+    """How good a model is.
+
+    Parameters
+    ----------
+    temperature
+        Calibrates the model: it divides the logits.
+    findings
+        What the test split says; None without such a split.
+    """
 
     temperature: float
     findings: Findings | None
-    facts: Mapping[str, Any]
 
 
-def evaluate(dataset: Dataset, result: TrainResult, validation: Validation) -> Findings | None:
-    """Look at the test split, if there is one, for the first and only time, and print what it says."""
+def evaluate(dataset: Dataset, result: TrainResult, config: TrainConfig) -> Evaluation:
+    """Calibrate the best epoch, and look at the test split, if there is one, for the first and only time."""
+    temperature, validation = validate(result, config)
     if "test" not in dataset.photos.splits or result.predict is None:
         say("Test", UNMEASURED)
-        return None
-    findings = _findings(dataset, *result.predict("test"), validation)
+        return Evaluation(temperature, None)
+    logits, _ = result.predict("test")
+    findings = _of_test(dataset, logits, temperature, validation)
     test = findings.assessment
     console.print(
         f"test_accuracy={test.accuracy:.4f} test_loss={test.loss:.4f} "
@@ -49,27 +58,45 @@ def evaluate(dataset: Dataset, result: TrainResult, validation: Validation) -> F
     )
     say("Test", str(findings))
     warn(findings.warning)
-    return findings
+    return Evaluation(temperature, findings)
 
 
-def measure(network: Recipe, dataset: Dataset) -> Measurement:
-    """Fit the temperature of a model from elsewhere on the validation split, and measure it on the test split."""
+def validate(result: TrainResult, config: TrainConfig) -> tuple[float, Assessment]:
+    """Return the temperature that calibrates the best epoch, and how good it is on the validation split."""
+    temperature, validation = _calibrate(result.validation_logits, result.validation_targets)
+    epochs, done = config.schedule.epochs, len(result.history)
+    if done < epochs:
+        say("Early end", f"after epoch {done} of {epochs}: --patience is at its end")
+    say("Best", f"epoch {result.epoch}, validation accuracy {validation.accuracy:.4f}; {validation.by_class}")
+    warn(no_better(validation.accuracy, validation.confusion.sum(1).tolist()))
+    # A tuning job takes a metric's last value: this is of the weights that were kept, not of the last epoch's.
+    console.print(f"valid_accuracy={validation.accuracy:.4f}", markup=False)
+    return temperature, validation
+
+
+def measure(network: Recipe, dataset: Dataset) -> Evaluation:
+    """Calibrate a model from elsewhere on the validation split, and measure it on the test split."""
     network.classifier.to(device())
     sets = {split: PixelDataset(dataset.photos.splits[split], network.rule) for split in ("valid", "test")}
-    logits, targets = predict_together(network.classifier, sets["valid"], "Validating")
-    temperature = fit_temperature(logits, targets)
-    validation = Validation(temperature, assess(logits, targets, temperature))
-    findings = _findings(dataset, *predict_together(network.classifier, sets["test"], "Testing"), validation)
+    temperature, validation = _calibrate(*predict_together(network.classifier, sets["valid"], "Validating"))
+    logits, _ = predict_together(network.classifier, sets["test"], "Testing")
+    findings = _of_test(dataset, logits, temperature, validation)
     say("Test", f"accuracy {findings.assessment.accuracy:.4f}, {findings.assessment.by_class}: {findings}")
     warn(findings.warning)
-    return Measurement(temperature, findings, {"data": dataset.facts()})
+    return Evaluation(temperature, findings)
 
 
-def _findings(dataset: Dataset, logits: Tensor, targets: Tensor, validation: Validation) -> Findings:
-    test = assess(logits, targets, validation.temperature)
-    mistakes = worst(dataset.photos.splits["test"], logits, validation.temperature)
+def _calibrate(logits: Tensor, targets: Tensor) -> tuple[float, Assessment]:
+    temperature = fit_temperature(logits, targets)
+    return temperature, assess(logits, targets, temperature)
+
+
+def _of_test(dataset: Dataset, logits: Tensor, temperature: float, validation: Assessment) -> Findings:
+    photos = dataset.photos.splits["test"]
+    targets = torch.tensor([photo.target for photo in photos])
+    mistakes = worst(photos, logits, temperature)
     digest = photos_digest(dataset.survey.digests["test"])
-    return Findings("test", test, mistakes, digest, validation.assessment)
+    return Findings("test", assess(logits, targets, temperature), mistakes, digest, validation)
 
 
 def find_photos(folders: dict[str, Path], names: list[str]) -> Photos:

@@ -24,7 +24,7 @@ from training.model.recognition import Recognised, head_names, is_head_alone, re
 from training.model.weights import METADATA_KEY, architecture_of
 from training.model.weights_file import Weights, read_weights
 from training.pipeline.full_disk import full_disk_told
-from training.pipeline.measure import Measurement, find_photos, measure
+from training.pipeline.measure import Evaluation, find_photos, measure
 from training.pipeline.pack import Model, pack, prove, publish_artifact, write_manifest, write_report
 
 NORMALISATIONS = ("imagenet", "none")
@@ -69,19 +69,20 @@ def package(wish: Wish) -> None:
         _introduce(recipe, file, found, names)
         facts: dict[str, Any] = {"source": {"file": file.name, "sha256": file.sha256}}
         if photos:
-            measured = measure(recipe, Dataset(photos, survey(photos)))
+            dataset = Dataset(photos, survey(photos))
+            evaluation = measure(recipe, dataset)
+            facts |= {"data": dataset.facts()}
             to_prove = photos.splits["test"]
         else:
-            measured = Measurement((before and before.temperature) or 1.0, None, {})
+            evaluation = Evaluation((before and before.temperature) or 1.0, None)
             to_prove = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
             say("Test", "no photos were given: nothing is known of its accuracy, and it cannot be deployed; add --data")
-        facts |= measured.facts
-        model = Model(recipe, names, "packaged", measured.temperature)
+        model = Model(recipe, names, "packaged", evaluation.temperature)
         with full_disk_told(wish.out):
             packed = pack(model, wheels=wheels, work=work)
             proof = prove(model, packed, photos=to_prove)
-            manifest = write_manifest(model, packed, proof=proof, findings=measured.findings, facts=facts, work=work)
-            write_report(manifest, measured.findings, work=work)
+            manifest = write_manifest(model, packed, proof=proof, findings=evaluation.findings, facts=facts, work=work)
+            write_report(manifest, evaluation.findings, work=work)
             publish_artifact(manifest, proof=proof, work=work, out=wish.out)
 
 

@@ -79,15 +79,19 @@ def _check_card(unpacked: Path, files: dict[str, File], manifest: Manifest | Non
         graph = File(**card["files"][GRAPH])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise TrainingError(f"{CARD} in the archive is not a model card: {error!r}") from error
-    if not all(isinstance(each, str) and each.strip() for each in names + labels):
-        raise TrainingError(f"{CARD} in the archive has a class without a name")
-    if len(labels) < 2 or len(set(labels)) != len(labels):
-        raise TrainingError(f"{CARD} in the archive does not name at least two different classes")
+    _check_classes(names, labels)
     if graph != files[GRAPH]:
         raise TrainingError(f"{GRAPH} is not the one that {CARD} in the archive vouches for: another size or sha256")
     say("Card", f"{len(labels)} classes from {labels[0]} to {labels[-1]}; input {height} x {width} pixels")
     say("Graph", f"{graph.size / 1e6:.1f} MB, its sha256 as the card has it")
     return card
+
+
+def _check_classes(names: list[Any], labels: list[Any]) -> None:
+    if not all(isinstance(text, str) and text.strip() for text in names + labels):
+        raise TrainingError(f"{CARD} in the archive has a class without a name")
+    if len(labels) < 2 or len(set(labels)) != len(labels):
+        raise TrainingError(f"{CARD} in the archive does not name at least two different classes")
 
 
 def _check_code(files: dict[str, File], artifact: Artifact) -> None:
