@@ -20,11 +20,11 @@ export JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION ?= 18,20
 say = @printf '\n==> %s\n' "$(1)"
 
 .PHONY: help
-help: ## What each target does (the default)
+help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-22s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, which are those of ./kennel
+setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, the ones that `./kennel` uses
 
 # ---- the main job on the embedded AWS
 
@@ -36,7 +36,7 @@ STACK_SOURCES := app.py cdk.json $(shell find stacks lambda_src -name '*.py')
 
 .PHONY: demo
 demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> embedded AWS -> predictions, with no AWS account
-	$(call say,Start the embedded AWS (a minute of alarms, bakes and scaling passes in a second))
+	$(call say,Start the embedded AWS (one second stands for a minute of alarms, baking and scaling))
 	@$(LOCAL) up --time-scale 60
 	$(call say,Deploy the stacks (./kennel cdk bootstrap, ./kennel cdk deploy --all))
 	@eval "$$($(LOCAL) env)" && $(CDK) bootstrap --app $(DEMO_ASSEMBLY) && \
@@ -45,11 +45,11 @@ demo: $(DEMO_ASSEMBLY)/manifest.json .venv-local/ready ## Photos -> model -> emb
 	@eval "$$($(LOCAL) env)" && ./kennel predict --function kennel-local --check --at-least 29 \
 	  $$(find $(DEMO_DATA)/test -name '*.png' | sort | awk 'NR % 12 == 1' | head -n $(DEMO_PHOTOS))
 	@printf '%s\n' '' 'Where to look next' \
-	  '  a photo of yours     eval "$$($(LOCAL) env)"   (this shell then talks to the embedded AWS)' \
+	  '  your own photo       eval "$$($(LOCAL) env)"   (this shell then uses the embedded AWS)' \
 	  '                       ./kennel predict --function kennel-local PHOTO' \
-	  '  what runs            $(LOCAL) status' \
-	  '  after a change       make demo   (redoes only what the change touches)' \
-	  '  take it all down     make down' \
+	  '  the running parts    $(LOCAL) status' \
+	  '  after a change       make demo   (repeats only what the change affects)' \
+	  '  stop and remove all  make down' \
 	  '  to a real account    make deploy ENVIRONMENT=dev (README: "Deploy to AWS")'
 
 TRAINED := build/launched
@@ -59,7 +59,7 @@ DEPLOY := $(CDK) deploy --all --require-approval never
 
 .PHONY: demo-training
 demo-training: .venv/ready .venv-local/ready .venv-training/ready node_modules/ready | $(DEMO_DATA) ## Train and tune as SageMaker jobs on the embedded AWS, deploy the best model
-	$(call say,Start the embedded AWS (a minute of alarms, bakes and scaling passes in a second))
+	$(call say,Start the embedded AWS (one second stands for a minute of alarms, baking and scaling))
 	@$(LOCAL) up --time-scale 60
 	$(call say,Deploy the stacks that train (there is no model yet))
 	@$(CDK) synth --quiet -c environment=local -c model=none --output $(TRAINED)/stacks-that-train
@@ -102,23 +102,23 @@ OPERATE_PRODUCTION = $(if $(filter yes,$(PRODUCTION)),--production) $(if $(filte
 OPERATED := .venv/ready-synth node_modules/ready
 
 .PHONY: synth deploy rollback sleep wake change-instance-type destroy
-synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (dev unless given) into cdk.out, and say what they cost and which quotas they need
+synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONMENT (default: dev) into cdk.out; print their cost and quotas
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
 	@./kennel cost cdk.out
 
-deploy: $(OPERATED) ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials, and say which model serves
+deploy: $(OPERATED) ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials; print which model serves
 	@./kennel deploy --environment $(ENVIRONMENT) $(OPERATE_MODEL) $(OPERATE_MANIFEST)
 
-rollback: $(OPERATED) ## Deploy the artifact at MODEL=s3://BUCKET/KEY.tar.gz, with the manifest that lies beside it
+rollback: $(OPERATED) ## Deploy the artifact at MODEL=s3://BUCKET/KEY.tar.gz, with the manifest beside it
 	@./kennel rollback --environment $(ENVIRONMENT) $(OPERATE_MODEL) $(OPERATE_MANIFEST)
 
 sleep: $(OPERATED) ## Remove what bills by the hour from ENVIRONMENT; the bucket, the names and the model stay
 	@./kennel sleep --environment $(ENVIRONMENT) $(OPERATE_MANIFEST) $(OPERATE_PRODUCTION)
 
-wake: $(OPERATED) ## Bring back what `make sleep` removed from ENVIRONMENT
+wake: $(OPERATED) ## Restore what `make sleep` removed from ENVIRONMENT
 	@./kennel wake --environment $(ENVIRONMENT) $(OPERATE_PRODUCTION)
 
-change-instance-type: $(OPERATED) ## Give the scaling endpoint of ENVIRONMENT the instance type of its settings
+change-instance-type: $(OPERATED) ## Change the endpoint of ENVIRONMENT to the instance type of its settings, in two deployments
 	@./kennel change-instance-type --environment $(ENVIRONMENT) $(OPERATE_MANIFEST)
 
 destroy: $(OPERATED) ## Delete all stacks of ENVIRONMENT, and the models and configurations that updates retained
@@ -130,7 +130,7 @@ destroy: $(OPERATED) ## Delete all stacks of ENVIRONMENT, and the models and con
 PYTEST := .venv/bin/python -m pytest --numprocesses 2 --no-loadscope-reorder
 CHECKED := .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready-dev
 
-quick: lint ## The inner loop, a minute: lint, types and the tests that start nothing; no Node
+quick: lint ## Lint, types and the tests that start no process: a minute, for every change
 	$(call say,Tests that start nothing)
 	@$(PYTEST) --quick --quiet --disable-warnings -p no:syrupy -r fE --durations=3
 
@@ -138,13 +138,13 @@ test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and
 	$(call say,Tests)
 	@$(PYTEST)
 
-accept: $(CHECKED) demo-training ## What takes longer than `make test` has time for
+accept: $(CHECKED) demo-training ## The tests that take too long for `make test`
 	$(call say,Types as on a Mac)
 	@.venv/bin/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(call say,Tests that take longer)
 	@.venv/bin/python -m pytest -m accept
 
-lint: .venv/ready-dev ## ruff, mypy --strict, the oldest Python that the sources take, shellcheck
+lint: .venv/ready-dev ## ruff, mypy --strict, the oldest supported Python, shellcheck
 	$(call say,Lint and types)
 	@.venv/bin/ruff check $(PACKAGES)
 	@.venv/bin/ruff format --check --quiet $(PACKAGES) || { echo 'Run `make format`.'; exit 1; }
@@ -161,11 +161,11 @@ bench: .venv/ready-dev node_modules/ready ## Ratios against baselines, each in o
 	@for name in $(BENCHES); do printf '\n==> bench.%s\n' $$name; .venv/bin/python -m bench.$$name || exit 1; done
 
 COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints'
-constraints: .venv/uv ## Lock what the requirements files ask for (delete a line of the lock to have it resolved anew)
+constraints: .venv/uv ## Lock the requirements files (to update a package, delete its line of the lock first)
 	@$(COMPILE) requirements.txt --group checks --group training-job --output-file constraints.txt
 	@$(COMPILE) --group ray-container --output-file training/serving/constraints-ray.txt
 
-clean: down ## Remove what make made
+clean: down ## Remove everything that make created
 	@rm -rf .venv .venv-local .venv-training .venv-ray node_modules build data cdk.out cdk.out.local
 
 # ---- environments, made by need

@@ -17,7 +17,7 @@ import re
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -267,14 +267,7 @@ def main(arguments: Sequence[str] | None = None, client: LambdaClient | None = N
     # Off a terminal a line is as long as it needs, so that it can be searched and cut.
     console = Console(width=1000, soft_wrap=True) if plain else terminal
     try:
-        if options.check and any(is_url(photo) for photo in options.photos):
-            raise UsageError("--check needs files: a URL has no folder to compare with")
-        check_photos(options.photos)
-        client = client or lambda_client()
-        results = [
-            predict(client, options.function, options.alias, photo, options.top_k)
-            for photo in track(options.photos, "Asking", console=console, transient=True, disable=plain)
-        ]
+        results = _ask(options, client, track(options.photos, "Asking", console=console, transient=True, disable=plain))
     except (UsageError, ClientError, BotoCoreError) as error:
         print(f"kennel: {_explain(error, options.function, options.alias)}", file=sys.stderr)  # noqa: T201
         return 2
@@ -284,6 +277,15 @@ def main(arguments: Sequence[str] | None = None, client: LambdaClient | None = N
     right = sum(result.is_right() for result in results)
     console.print(f"{right} of {len(results)} right")
     return 0 if right >= options.at_least else 1
+
+
+def _ask(options: argparse.Namespace, client: LambdaClient | None, photos: Iterable[str]) -> list[Result]:
+    """Send the photos, after a look at all of them; ``photos`` are those of the options, with their progress shown."""
+    if options.check and any(is_url(photo) for photo in options.photos):
+        raise UsageError("--check needs files: a URL has no folder to compare with")
+    check_photos(options.photos)
+    client = client or lambda_client()
+    return [predict(client, options.function, options.alias, photo, options.top_k) for photo in photos]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -44,7 +44,15 @@ class Assembly:
 
 
 def parse_stack(name: str, template: dict[str, Any]) -> Stack:
-    """Read one CloudFormation template."""
+    """Read one CloudFormation template.
+
+    Parameters
+    ----------
+    name
+        The stack's name.
+    template
+        The template as parsed JSON.
+    """
     return Stack(
         name,
         tuple(
@@ -56,6 +64,11 @@ def parse_stack(name: str, template: dict[str, Any]) -> Stack:
 
 def load_assembly(folder: Path) -> Assembly:
     """Read the templates that ``./kennel cdk synth`` wrote.
+
+    Parameters
+    ----------
+    folder
+        A cloud assembly, such as ``cdk.out``.
 
     Raises
     ------

@@ -75,13 +75,19 @@ class Estimate:
 
 
 def total(costs: Iterable[float | None]) -> Total:
-    """Add up what is known."""
+    """Add up what is known.
+
+    Parameters
+    ----------
+    costs
+        US dollars a month; None for an unknown price, which makes the total incomplete.
+    """
     amounts = list(costs)
     return Total(sum(cost for cost in amounts if cost is not None), None not in amounts)
 
 
 def estimate(assembly: Assembly, prices: Prices, assumptions: Assumptions) -> Estimate:
-    """Price every resource of the assembly; a resource type that nobody knows is a line of unknown price.
+    """Price every resource of the assembly; a resource type without a known price is a line of unknown price.
 
     Raises
     ------
@@ -129,7 +135,13 @@ class Change:
 
 
 def changes(before: Estimate, after: Estimate) -> list[Change]:
-    """Return the rows whose typical month differs; stacks of two environments are compared by their noun."""
+    """Return the rows whose typical month differs; stacks of two environments are compared by their noun.
+
+    Parameters
+    ----------
+    before, after
+        Two estimates with the same prices and assumptions.
+    """
     old, new = _by_item(before), _by_item(after)
     rows = [Change(*key, old.get(key, 0.0), new.get(key, 0.0)) for key in dict.fromkeys([*old, *new])]
     return [row for row in rows if row.before is None or row.after is None or abs(row.after - row.before) > 1e-9]

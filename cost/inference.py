@@ -72,7 +72,15 @@ def _fleet(variant: Properties, requests: float, stack: Stack) -> tuple[float, f
 
 
 def scales(target: Resource, variant: Properties) -> bool:
-    """Tell whether a scalable target is that of a variant."""
+    """Tell whether a scalable target is that of a variant.
+
+    Parameters
+    ----------
+    target
+        A resource of the type ``AWS::ApplicationAutoScaling::ScalableTarget``.
+    variant
+        An item of an endpoint configuration's ``ProductionVariants``.
+    """
     return _text(target.properties.get("ResourceId")).endswith(f"/variant/{variant.get('VariantName')}")
 
 

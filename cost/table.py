@@ -52,7 +52,17 @@ def quotas_text(needed: Sequence[Quota]) -> str:
 
 
 def diff_text(names: tuple[str, str], before: Estimate, after: Estimate, changed: list[Change]) -> str:
-    """Return what a typical month costs more or less, row by row, and the three totals."""
+    """Return what a typical month costs more or less, row by row, and the three totals.
+
+    Parameters
+    ----------
+    names
+        The headings of the two assemblies' columns.
+    before, after
+        Their estimates.
+    changed
+        The rows that differ, from `changes`.
+    """
     rows: list[Sequence[str]] = [("US dollars a month", *names, "change")]
     if changed:
         rows.append((f"A typical month ({before.assumptions.requests_typical:,.0f} requests)",))
@@ -77,7 +87,15 @@ def total_text(total: Total) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], right: int) -> str:
-    """Align cells in columns, those from ``right`` on to the right; a row of one cell is a heading."""
+    """Align cells in columns, those from ``right`` on to the right; a row of one cell is a heading.
+
+    Parameters
+    ----------
+    rows
+        Cells, as text. Rows may have different lengths.
+    right
+        Index of the first column that is aligned on the right, from 0.
+    """
     columns = max(len(row) for row in rows)
     widths = [max((len(row[i]) for row in rows if i < len(row) and len(row) > 1), default=0) for i in range(columns)]
     return "\n".join(

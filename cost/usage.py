@@ -59,18 +59,49 @@ class Usage:
 
 
 def standing(item: str, price: str, quantity: float, detail: str = "") -> Usage:
-    """Return usage that no traffic changes."""
+    """Return usage that no traffic changes.
+
+    Parameters
+    ----------
+    item
+        What it is, as the table shows it.
+    price
+        A key of the price file.
+    quantity
+        Units in a month.
+    detail
+        The quantity in words, where its number does not say what it is.
+    """
     return Usage(item, price, quantity, quantity, quantity, detail)
 
 
 def for_requests(item: str, price: str, assumptions: Assumptions, units: Callable[[float], float]) -> Usage:
-    """Return usage that grows with the requests of a month."""
+    """Return usage that grows with the requests of a month.
+
+    Parameters
+    ----------
+    item
+        What it is, as the table shows it.
+    price
+        A key of the price file.
+    assumptions
+        These say how many requests a month has.
+    units
+        Returns the units that so many requests use.
+    """
     zero, typical, peak = (units(requests) for requests in assumptions.requests)
     return Usage(item, price, zero, typical, peak, per_request=True)
 
 
 def literal(value: Any, default: float | None = None) -> float:
     """Return a number of a template.
+
+    Parameters
+    ----------
+    value
+        What stands in the template: a number, or its digits as text.
+    default
+        The number that a missing value means; None if it must not be missing.
 
     Raises
     ------

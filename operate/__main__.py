@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], Command]] = {
         ),
     ),
     "rollback": (
-        "deploy an artifact of before",
+        "deploy a previous artifact",
         ("model", "manifest", "yes"),
         lambda account, environment, options: rollback(
             account, environment, model=options.model, manifest=options.manifest, yes=options.yes

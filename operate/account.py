@@ -117,6 +117,29 @@ def message_of(error: ClientError) -> str:
 
 
 @contextlib.contextmanager
+def if_there(*codes: str) -> Iterator[None]:
+    """Pass over AWS's answer that there is no such thing, and over no other.
+
+    Parameters
+    ----------
+    codes
+        AWS's names of that answer, such as ``NoSuchKey``. SageMaker's is always one: it has a code of many meanings,
+        and only the text tells.
+    """
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) not in codes and not _is_missing(error):
+            raise
+
+
+def _is_missing(error: ClientError) -> bool:
+    text = str(error).lower()
+    said = any(words in text for words in ("could not find", "does not exist", "recordnotfound"))
+    return code_of(error) == "ValidationException" and said
+
+
+@contextlib.contextmanager
 def explained() -> Iterator[None]:
     """Turn what AWS or the way there refuses into one line that says what to do.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from operate.account import Account, code_of
+from operate.account import Account, code_of, if_there
 from operate.console import say
 from operate.errors import OperateError
 
@@ -79,17 +79,14 @@ def manifest_beside(account: Account, address: Address) -> Manifest | None:
     OperateError
         What lies there is not a manifest.
     """
-    try:
-        answer = account.s3.get_object(Bucket=address.bucket, Key=address.manifest)
-    except ClientError as error:
-        # Without the right to list the bucket, S3 answers 403 for a key that is not there (API reference, GetObject).
-        if code_of(error) in ("NoSuchKey", "404", "AccessDenied", "403"):
-            return None
-        raise
     where = f"s3://{address.bucket}/{address.manifest}"
-    if answer["ContentLength"] > LARGEST_MANIFEST:
-        raise OperateError(f"{where}: {answer['ContentLength']:,} bytes, which no manifest has; give MANIFEST=FILE")
-    return _parsed(answer["Body"].read(), where)
+    # Without the right to list the bucket, S3 answers 403 for a key that is not there (API reference, GetObject).
+    with if_there("NoSuchKey", "404", "AccessDenied", "403"):
+        answer = account.s3.get_object(Bucket=address.bucket, Key=address.manifest)
+        if answer["ContentLength"] > LARGEST_MANIFEST:
+            raise OperateError(f"{where}: {answer['ContentLength']:,} bytes, which no manifest has; give MANIFEST=FILE")
+        return _parsed(answer["Body"].read(), where)
+    return None
 
 
 def _parsed(data: bytes, where: str) -> Manifest:
@@ -177,6 +174,13 @@ def context_of(
 
 def found_manifest(account: Account, address: Address, given: Path | None) -> Manifest:
     """Return an artifact's manifest: the given one, or the one beside it; and prove that they belong together.
+
+    Parameters
+    ----------
+    account, address
+        The artifact, and where it is.
+    given
+        A manifest on disk; None for the one beside the artifact.
 
     Raises
     ------

@@ -16,6 +16,11 @@ ASSEMBLY = "cdk.out"
 def synthesise(environment: Environment, context: Mapping[str, str | None]) -> None:
     """Synthesise the environment's stacks; a value that is None is left out of the context.
 
+    Parameters
+    ----------
+    context
+        Values for the CDK's ``-c``, by their names.
+
     Raises
     ------
     OperateError

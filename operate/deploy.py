@@ -38,7 +38,19 @@ def deploy(account: Account, environment: Environment, *, model: str | None, man
 
 
 def rollback(account: Account, environment: Environment, *, model: str, manifest: Path | None, yes: bool) -> None:
-    """Deploy the endpoint's stack, and no other, with an artifact of before."""
+    """Deploy the endpoint's stack, and no other, with an earlier artifact.
+
+    Parameters
+    ----------
+    account, environment
+        What is rolled back, and where.
+    model
+        The address of the artifact in S3.
+    manifest
+        Its manifest on disk; None for the one beside the artifact.
+    yes
+        Whether changes of permissions need no yes.
+    """
     deploy_address(
         account, environment, Address.parse(model), manifest, stacks=[environment.stack("Endpoint")], yes=yes
     )
@@ -53,7 +65,21 @@ def deploy_address(
     stacks: Sequence[str] = (),
     yes: bool,
 ) -> None:
-    """Deploy an artifact that is in S3 with its manifest, which lies beside it unless it is given."""
+    """Deploy an artifact that is in S3 with its manifest, which lies beside it unless it is given.
+
+    Parameters
+    ----------
+    account, environment
+        What is deployed, and where.
+    address
+        The artifact.
+    manifest
+        Its manifest on disk; None for the one beside the artifact.
+    stacks
+        The stacks' names, which are deployed alone; none means all.
+    yes
+        Whether changes of permissions need no yes.
+    """
     proved = found_manifest(account, address, manifest)
     with tempfile.TemporaryDirectory() as folder:
         context = context_of(account, address, Path(folder), proved)
@@ -69,6 +95,17 @@ def roll_out(
     yes: bool,
 ) -> None:
     """Synthesise, deploy, and compare what serves with what the stack declares.
+
+    Parameters
+    ----------
+    account, environment
+        What is deployed, and where.
+    context
+        Values for the CDK's ``-c``, by their names; None leaves one out.
+    stacks
+        The stacks' names, which are deployed alone; none means all.
+    yes
+        Whether changes of permissions need no yes.
 
     Raises
     ------

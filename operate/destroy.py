@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from operate import stack as stacks
-from operate.account import Account, code_of
+from operate.account import Account, if_there
 from operate.console import confirm, say
 from operate.environment import Environment
 from operate.errors import OperateError
-from operate.retained import remove, retained
+from operate.retained import Thing, remove, retained
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
@@ -28,10 +26,41 @@ class Bucket:
     kept: bool
 
 
+@dataclass(frozen=True)
+class Inventory:
+    """What an account has of an environment.
+
+    Attributes
+    ----------
+    stacks
+        In an order in which they can be deleted.
+    buckets
+        Those of the StorageStack.
+    has_log
+        Whether the endpoint has written a log.
+    retained
+        The models and endpoint configurations that updates retained.
+    """
+
+    stacks: "list[StackTypeDef]"
+    buckets: list[Bucket]
+    has_log: bool
+    retained: list[Thing]
+
+
 def destroy(account: Account, environment: Environment, *, production: bool, yes: bool) -> None:
     """Delete the stacks, the objects of their buckets, the endpoint's log, and the models that updates retained.
 
     A bucket that the stack retains (``[storage] retain``) is kept with its objects.
+
+    Parameters
+    ----------
+    account, environment
+        What is destroyed, and where.
+    production
+        Whether an environment with termination protection may be destroyed.
+    yes
+        Whether the question was answered with yes on the command line.
 
     Raises
     ------
@@ -39,46 +68,68 @@ def destroy(account: Account, environment: Environment, *, production: bool, yes
         The environment is protected, the answer is not yes, or something could not be deleted.
     """
     stacks.refuse_protected(account, environment, production=production, verb="destroying it")
-    found = stacks.present(account, environment)
-    buckets = list(_buckets(account, environment, found))
-    logs = _has_logs(account, environment)
-    things = retained(account, environment)
-    if not (found or things or logs):
+    present = stacks.present(account, environment)
+    inventory = Inventory(
+        present,
+        list(_buckets(account, environment, present)),
+        _has_log(account, environment),
+        retained(account, environment),
+    )
+    if not (inventory.stacks or inventory.retained or inventory.has_log):
         say(f"There is nothing of {environment.name} in {account}.")
         return
+    _announce(account, environment, inventory)
+    confirm(f"Delete all of this in account {account.id}?", yes=yes)
+    _delete(account, environment, inventory)
+    _remove_retained(account, environment)
+    say(f"Nothing of {environment.name} is left in {account}" + _kept(inventory.buckets) + ".")
+
+
+def _announce(account: Account, environment: Environment, inventory: Inventory) -> None:
     say(f"Destroying {environment.name} in {account} deletes")
-    for item in found:
-        say(f"  stack      {item['StackName']}")
-    for bucket in buckets:
+    for stack in inventory.stacks:
+        say(f"  stack      {stack['StackName']}")
+    for bucket in inventory.buckets:
         if not bucket.kept:
             count, size = _content(account, bucket.name)
             say(f"  objects    {bucket.name}: {count:,} objects and versions, {size / 1e6:,.1f} MB")
-    if logs:
+    if inventory.has_log:
         say(f"  log group  {environment.log_group}")
-    for thing in things:
+    for thing in inventory.retained:
         say(f"  {thing.kind:<9}  {thing.name}, which an update retained")
-    for bucket in buckets:
+    for bucket in inventory.buckets:
         if bucket.kept:
             say(f"and keeps the bucket {bucket.name}, which the settings retain.")
-    confirm(f"Delete all of this in account {account.id}?", yes=yes)
-    last = environment.stack("Storage")
-    endpoint = environment.stack("Endpoint")
-    stacks.delete(account, [item for item in found if item["StackName"] not in (endpoint, last)])
-    stacks.delete(account, [item for item in found if item["StackName"] == endpoint])
+
+
+def _delete(account: Account, environment: Environment, inventory: Inventory) -> None:
+    """Delete the stacks and what they would leave behind; the bucket's stack is the last."""
+    storage, endpoint = environment.stack("Storage"), environment.stack("Endpoint")
+    stacks.delete(account, [stack for stack in inventory.stacks if stack["StackName"] not in (endpoint, storage)])
+    stacks.delete(account, [stack for stack in inventory.stacks if stack["StackName"] == endpoint])
     # The endpoint captured into the bucket until now.
-    for bucket in buckets:
+    for bucket in inventory.buckets:
         if not bucket.kept:
             _empty(account, bucket.name)
-    stacks.delete(account, [item for item in found if item["StackName"] == last])
-    if logs:
-        _delete_logs(account, environment)
+    stacks.delete(account, [stack for stack in inventory.stacks if stack["StackName"] == storage])
+    if inventory.has_log:
+        _delete_log(account, environment)
+
+
+def _remove_retained(account: Account, environment: Environment) -> None:
+    """Delete what updates retained, and what a stack left behind by now.
+
+    Raises
+    ------
+    OperateError
+        One could not be deleted.
+    """
     failed = remove(account, retained(account, environment))
+    for thing, reason in failed.items():
+        say(f"Left over: {thing.kind} {thing.name} ({reason})")
+        say(f"  delete it with: {thing.command}")
     if failed:
-        for thing, reason in failed.items():
-            say(f"Left over: {thing.kind} {thing.name} ({reason})")
-            say(f"  delete it with: {thing.command}")
         raise OperateError(f"{len(failed)} of the models and configurations left over: the commands above delete them")
-    say(f"Nothing of {environment.name} is left in {account}" + _kept(buckets) + ".")
 
 
 def _kept(buckets: list[Bucket]) -> str:
@@ -103,12 +154,9 @@ def _buckets(account: Account, environment: Environment, found: "list[StackTypeD
 
 
 def _versions(account: Account, bucket: str) -> Iterator[list[dict[str, Any]]]:
-    try:
+    with if_there("NoSuchBucket"):
         for page in account.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             yield [dict(item) for item in (*page.get("Versions", []), *page.get("DeleteMarkers", []))]
-    except ClientError as error:
-        if code_of(error) != "NoSuchBucket":
-            raise
 
 
 def _content(account: Account, bucket: str) -> tuple[int, int]:
@@ -135,15 +183,12 @@ def _empty(account: Account, bucket: str) -> None:
                 raise OperateError(f"s3://{bucket}/{error.get('Key')}: cannot be deleted: {error.get('Message')}")
 
 
-def _has_logs(account: Account, environment: Environment) -> bool:
+def _has_log(account: Account, environment: Environment) -> bool:
     name = environment.log_group
     groups = account.logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     return any(group.get("logGroupName") == name for group in groups)
 
 
-def _delete_logs(account: Account, environment: Environment) -> None:
-    try:
+def _delete_log(account: Account, environment: Environment) -> None:
+    with if_there("ResourceNotFoundException"):  # a stack had it
         account.logs.delete_log_group(logGroupName=environment.log_group)
-    except ClientError as error:
-        if code_of(error) != "ResourceNotFoundException":  # a stack had it
-            raise

@@ -61,7 +61,13 @@ class Environment:
         return f"kennel-{self.name}-workbench"
 
     def stack(self, noun: str) -> str:
-        """Return a stack's name."""
+        """Return a stack's name.
+
+        Parameters
+        ----------
+        noun
+            One of `NOUNS`.
+        """
         return f"Kennel{noun}-{self.name}"
 
     def bucket(self, account: str, region: str) -> str:
@@ -117,6 +123,13 @@ class Environment:
 
 def load_environment(name: str, folder: Path | None = None) -> Environment:
     """Read an environment's settings file.
+
+    Parameters
+    ----------
+    name
+        The file's name without ``.toml``.
+    folder
+        Where the settings files are; by default, ``settings/`` of the checkout.
 
     Raises
     ------

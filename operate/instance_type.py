@@ -22,6 +22,15 @@ def change_instance_type(account: Account, environment: Environment, *, manifest
 
     Interrupted, it resumes when it runs again.
 
+    Parameters
+    ----------
+    account, environment
+        What changes, and where.
+    manifest
+        The manifest of the artifact that serves; None for the one beside the artifact.
+    yes
+        Whether neither the question nor changes of permissions need a yes.
+
     Raises
     ------
     OperateError

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operate.account import Account
+from operate.account import Account, if_there
 from operate.environment import Environment
-from operate.serving import is_missing, resources
+from operate.serving import resources
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,12 @@ def remove(account: Account, things: list[Thing]) -> dict[Thing, str]:
     failed = {}
     for thing in things:
         try:
-            if thing.kind == "model":
-                account.sagemaker.delete_model(ModelName=thing.name)
-            else:
-                account.sagemaker.delete_endpoint_config(EndpointConfigName=thing.name)
-        except ClientError as error:
-            if not is_missing(error):
-                failed[thing] = str(error)
-        except BotoCoreError as error:
+            with if_there():
+                if thing.kind == "model":
+                    account.sagemaker.delete_model(ModelName=thing.name)
+                else:
+                    account.sagemaker.delete_endpoint_config(EndpointConfigName=thing.name)
+        except (ClientError, BotoCoreError) as error:
             failed[thing] = str(error)
     return failed
 
@@ -81,14 +79,11 @@ def _tagged_configs(account: Account, environment: Environment) -> set[str]:
 
 
 def _is_ours(account: Account, environment: Environment, arn: str) -> bool:
-    pages = account.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
-    try:
+    with if_there():
+        pages = account.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
         tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-    except ClientError as error:
-        if is_missing(error):
-            return False  # deleted since it was listed
-        raise
-    return environment.tags.items() <= tags.items()
+        return environment.tags.items() <= tags.items()
+    return False  # deleted since it was listed
 
 
 def _used_elsewhere(account: Account, environment: Environment, configs: set[str]) -> Iterator[str]:

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from operate.account import Account, code_of
+from operate.account import Account, if_there
 from operate.environment import Environment
 from operate.errors import OperateError
 
@@ -74,34 +72,20 @@ def live(account: Account, environment: Environment) -> Live | None:
 
 
 def _described(account: Account, environment: Environment) -> "DescribeEndpointOutputTypeDef | None":
-    try:
+    with if_there():
         return account.sagemaker.describe_endpoint(EndpointName=environment.endpoint)
-    except ClientError as error:
-        if is_missing(error):
-            return None
-        raise
-
-
-def is_missing(error: ClientError) -> bool:
-    """Return whether SageMaker says that there is no such thing, which it does with a code of many meanings."""
-    text = str(error).lower()
-    return code_of(error) == "ValidationException" and ("could not find" in text or "does not exist" in text)
+    return None
 
 
 def _served(account: Account, config: str) -> Iterator[Served]:
-    try:
-        variants = account.sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
-    except ClientError as error:
-        if is_missing(error):
-            return  # deleted by hand: the endpoint serves on, and nobody can say what
-        raise
-    for variant in variants:
+    described: Any = {}
+    with if_there():
+        described = account.sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    # A configuration that somebody deleted: the endpoint serves on, and nobody can say what.
+    for variant in described.get("ProductionVariants", []):
         container: Any = {}
-        try:
+        with if_there():
             container = account.sagemaker.describe_model(ModelName=variant["ModelName"]).get("PrimaryContainer", {})
-        except ClientError as error:
-            if not is_missing(error):
-                raise
         yield Served(
             variant["VariantName"],
             container.get("ModelDataUrl"),
@@ -139,8 +123,14 @@ def verdict(account: Account, environment: Environment) -> str:
 
 
 def resources(account: Account, stack: str, kind: str) -> list[str]:
-    """Return the physical ids of a stack's resources of a type; none if there is no such stack."""
-    try:
+    """Return the physical ids of a stack's resources of a type; none if there is no such stack.
+
+    Parameters
+    ----------
+    kind
+        A CloudFormation type, such as ``AWS::SageMaker::Model``.
+    """
+    with if_there("ValidationError"):
         pages = account.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
         return [
             item["PhysicalResourceId"]
@@ -150,7 +140,4 @@ def resources(account: Account, stack: str, kind: str) -> list[str]:
             and "PhysicalResourceId" in item
             and item["ResourceStatus"] != "DELETE_COMPLETE"
         ]
-    except ClientError as error:
-        if code_of(error) == "ValidationError":
-            return []
-        raise
+    return []

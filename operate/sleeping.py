@@ -4,23 +4,19 @@ The bucket, the function with its URL, the HTTP API, the names, the alarms and t
 in the environment's bucket, so that any clone can wake what another put to sleep.
 """
 
-import contextlib
 import json
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from botocore.exceptions import ClientError
-
 from operate import stack as stacks
-from operate.account import Account, code_of
+from operate.account import Account, if_there
 from operate.artifact import Address, Manifest, context_of, found_manifest, manifest_beside, prove_pair
 from operate.console import confirm, say
 from operate.deploy import roll_out
 from operate.environment import Environment
 from operate.errors import OperateError
-from operate.serving import is_missing, live
+from operate.serving import live
 
 RECORD = "models/asleep.json"
 """The key, in the environment's bucket, of what waking needs."""
@@ -49,6 +45,17 @@ def sleep(account: Account, environment: Environment, *, manifest: Path | None, 
     """Delete the endpoint's stack and provisioned concurrency, and stop the notebook.
 
     Interrupted, it resumes when it runs again.
+
+    Parameters
+    ----------
+    account, environment
+        What is put to sleep, and where.
+    manifest
+        The manifest of the artifact that serves; None for the one beside the artifact.
+    production
+        Whether an environment with termination protection may be put to sleep.
+    yes
+        Whether the question was answered with yes on the command line.
 
     Raises
     ------
@@ -82,6 +89,15 @@ def sleep(account: Account, environment: Environment, *, manifest: Path | None, 
 def wake(account: Account, environment: Environment, *, production: bool, yes: bool) -> None:
     """Deploy the environment with the artifact that served when it was put to sleep.
 
+    Parameters
+    ----------
+    account, environment
+        What wakes, and where.
+    production
+        Whether an environment with termination protection may be changed.
+    yes
+        Whether changes of permissions need no yes.
+
     Raises
     ------
     OperateError
@@ -104,7 +120,7 @@ def wake(account: Account, environment: Environment, *, production: bool, yes: b
         context = context_of(account, address, Path(folder), manifest, asset=asset)
         roll_out(account, environment, context, yes=yes)
     if record.notebook:
-        with _if_there():
+        with if_there():
             account.sagemaker.start_notebook_instance(NotebookInstanceName=environment.notebook)
     account.s3.delete_object(Bucket=_bucket(account, environment), Key=RECORD)
     say(f"{environment.name} is awake.")
@@ -175,52 +191,36 @@ def _remove_provisioned(account: Account, environment: Environment) -> None:
 
     Only after the template has none: an update of an alias fails where the template's is gone (serverless issue 10897).
     """
-    try:
+    configs = []
+    with if_there("ResourceNotFoundException", "ProvisionedConcurrencyConfigNotFoundException"):
         listed = account.functions.list_provisioned_concurrency_configs(FunctionName=environment.endpoint)
-    except ClientError as error:
-        if code_of(error) in ("ResourceNotFoundException", "ProvisionedConcurrencyConfigNotFoundException"):
-            return
-        raise
-    for config in listed["ProvisionedConcurrencyConfigs"]:
+        configs = listed["ProvisionedConcurrencyConfigs"]
+    for config in configs:
         qualifier = config["FunctionArn"].rsplit(":", 1)[-1]
         account.functions.delete_provisioned_concurrency_config(FunctionName=environment.endpoint, Qualifier=qualifier)
 
 
 def _notebook_runs(account: Account, environment: Environment) -> bool:
-    with _if_there():
+    with if_there():
         answer = account.sagemaker.describe_notebook_instance(NotebookInstanceName=environment.notebook)
         return answer["NotebookInstanceStatus"] == "InService"
     return False
 
 
-@contextlib.contextmanager
-def _if_there() -> Iterator[None]:
-    """Pass over what is not there: SageMaker's answer for a notebook is ``RecordNotFound`` in the text."""
-    try:
-        yield
-    except ClientError as error:
-        if "RecordNotFound" not in str(error) and not is_missing(error):
-            raise
-
-
 def _is_there(account: Account, address: Address) -> bool:
-    try:
+    with if_there("404", "NoSuchKey", "NoSuchBucket", "403"):
         account.s3.head_object(Bucket=address.bucket, Key=address.key)
-    except ClientError as error:
-        if code_of(error) in ("404", "NoSuchKey", "NoSuchBucket", "403"):
-            return False
-        raise
-    return True
+        return True
+    return False
 
 
 def _read(account: Account, environment: Environment) -> Record | None:
     bucket = _bucket(account, environment)
-    try:
+    data = None
+    with if_there("NoSuchKey", "NoSuchBucket", "404"):
         data = account.s3.get_object(Bucket=bucket, Key=RECORD)["Body"].read()
-    except ClientError as error:
-        if code_of(error) in ("NoSuchKey", "NoSuchBucket", "404"):
-            return None
-        raise
+    if data is None:
+        return None
     try:
         fields = json.loads(data)
         return Record(str(fields["artifact"]), str(fields["copy"]), bool(fields["notebook"]))

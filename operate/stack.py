@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from operate.account import Account, code_of, message_of
+from operate.account import Account, if_there, message_of
 from operate.console import say
 from operate.environment import NOUNS, Environment
 from operate.errors import OperateError
@@ -30,13 +30,10 @@ Resources = dict[str, Any]
 
 def describe(account: Account, stack: str) -> "StackTypeDef | None":
     """Return a stack by its name or id; None if there is none."""
-    try:
+    with if_there("ValidationError"):
         (found,) = account.cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    except ClientError as error:
-        if code_of(error) == "ValidationError":
-            return None
-        raise
-    return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+        return None if found["StackStatus"] == "DELETE_COMPLETE" else found
+    return None
 
 
 def present(account: Account, environment: Environment) -> "list[StackTypeDef]":
@@ -47,6 +44,15 @@ def present(account: Account, environment: Environment) -> "list[StackTypeDef]":
 
 def refuse_protected(account: Account, environment: Environment, *, production: bool, verb: str) -> None:
     """Refuse what takes an environment with termination protection out of service, unless the caller insists.
+
+    Parameters
+    ----------
+    account, environment
+        What would be taken out of service.
+    production
+        Whether the caller insists.
+    verb
+        What is refused, such as "destroying it", for the error message.
 
     Raises
     ------
@@ -91,7 +97,13 @@ def delete(account: Account, stacks: "Sequence[StackTypeDef]") -> None:
 
 
 def settled(account: Account, stack: str) -> "StackTypeDef | None":
-    """Wait until nothing happens to a stack; return it, or None if it is gone."""
+    """Wait until nothing happens to a stack; return it, or None if it is gone.
+
+    Parameters
+    ----------
+    stack
+        Its name; or its id, which CloudFormation knows after a deletion too.
+    """
     while (found := describe(account, stack)) is not None and found["StackStatus"].endswith("_IN_PROGRESS"):
         time.sleep(POLL_SECONDS)
     return found
@@ -147,7 +159,13 @@ def edit(account: Account, stack: str, change: Callable[[Resources], None]) -> b
 
 
 def without_scaling(resources: Resources) -> None:
-    """Remove what scales from a template's resources."""
+    """Remove what scales from a template's resources.
+
+    Parameters
+    ----------
+    resources
+        The template's resources by their logical ids; changed in place.
+    """
     for name in [name for name, resource in resources.items() if str(resource["Type"]).startswith(SCALING)]:
         del resources[name]
 

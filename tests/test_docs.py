@@ -13,7 +13,7 @@ from training.artifact.layout import CARD, GRAPH, own_files
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in ("docs", *ORDER) for page in (ROOT / folder).rglob("*.md"))])
-NAMING = {"README.md": ".", "CONTRIBUTING.md": ".", "docs/architecture.md": ".", "local/README.md": "local"}
+NAMING = {"README.md": ".", "CONTRIBUTING.md": ".", "docs/architecture.md": ".", "docs/local.md": "local"}
 """Pages that name files of the project, each with the folder that the names begin at if not at the root."""
 
 SUFFIXES = {".css", ".html", ".json", ".md", ".mjs", ".py", ".sh", ".svg", ".toml", ".txt", ".yaml", ".yml"}

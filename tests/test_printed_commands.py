@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 CHANGELOG = ROOT / "CHANGELOG.md"
 """Tells of the past, in its words."""
 
-PAGES = [*({*ROOT.glob("*.md")} - {CHANGELOG}), *(ROOT / "docs").glob("*.md"), ROOT / "local/README.md"]
+PAGES = [*({*ROOT.glob("*.md")} - {CHANGELOG}), *(ROOT / "docs").glob("*.md"), ROOT / "docs/local.md"]
 SETTINGS = [*(ROOT / "settings").rglob("*.toml"), *(ROOT / "cost").glob("*.toml")]
 PROGRAMS = [ROOT / "app.py", ROOT / "predict.py"] + [
     file
@@ -43,7 +43,7 @@ OLD = {
 }
 """How commands were spelled once, or are elsewhere, and how they are spelled here."""
 
-OWN_ENVIRONMENT = "README.md"
+OWN_ENVIRONMENT = "docs/stacks.md"
 """Has ``npx cdk``, for environments of one's own without ``./kennel``."""
 
 CDK = {
@@ -62,26 +62,33 @@ CONTEXT = {"environment", "manifest", "model"}
 def strings(file: Path) -> Iterator[str]:
     """Yield the string literals of a program, with X for what an f-string fills in and cannot be known."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    constants = {
-        target.id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+    constants = constants_of(tree)
     within = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            yield "".join(
-                str(part.value)
-                if isinstance(part, ast.Constant)
-                else constants.get(part.value.id, "X")
-                if isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.Name)
-                else "X"
-                for part in node.values
-            )
+            yield "".join(filled(part, constants) for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in within:
             yield node.value
+
+
+def constants_of(tree: ast.Module) -> dict[str, str]:
+    """Return the strings that a module gives names."""
+    constants = {}
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(name)], value=ast.Constant(str(text))):
+                constants[name] = text
+    return constants
+
+
+def filled(part: ast.expr, constants: dict[str, str]) -> str:
+    """Return a part of an f-string as it is printed, if a name of ``constants`` or nothing fills it in."""
+    match part:
+        case ast.Constant(text):
+            return str(text)
+        case ast.FormattedValue(ast.Name(name)):
+            return constants.get(name, "X")
+    return "X"
 
 
 def texts(file: Path) -> Iterator[str]:
@@ -232,7 +239,7 @@ def test_every_command_is_printed_somewhere() -> None:
     """Else the search has gone blind."""
     seen = {rest.split(" ")[0] for _, program, rest in PRINTED if program == "kennel"}
     assert set(PARSERS) <= seen
-    assert {"README.md", "Makefile", "local/README.md", "docs/training.md"} <= {file for file, _, _ in PRINTED}
+    assert {"README.md", "Makefile", "docs/local.md", "docs/training.md"} <= {file for file, _, _ in PRINTED}
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .common.image import content_type
+from .common.image import Photo, media_type
 from .endpoint import Endpoint
 from .event import read_event
 
@@ -34,9 +35,20 @@ class Record:
     inference_id: str | None = None
     milliseconds: dict[str, float] = field(default_factory=dict)
 
-    def timed(self, step: str, start: float) -> None:
-        """Note the time since ``start``, a reading of `time.perf_counter`."""
-        self.milliseconds[step] = round((time.perf_counter() - start) * 1000, 1)
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Note how long a step takes, also one that fails.
+
+        Parameters
+        ----------
+        step
+            The step's key in ``milliseconds``.
+        """
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.milliseconds[step] = round((time.perf_counter() - start) * 1000, 1)
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,10 @@ class Classifier:
 
         Parameters
         ----------
+        event
+            What Lambda passes on, not yet checked.
+        record
+            Filled in on the way, also where a step fails.
         request_id
             The id that Lambda gave the request. A retry of an asynchronous invocation has the same.
 
@@ -70,24 +86,18 @@ class Classifier:
         Problem
             Whatever stands in the way, with its status.
         """
-        request = read_event(event, self.max_image_bytes)
-        image = request.image
-        record.milliseconds["fetch"] = 0.0
-        if image is None:
-            record.source = "url"
-            start = time.perf_counter()
-            try:
-                image = self.fetch(request.url or "")
-            finally:
-                record.timed("fetch", start)
-        else:
-            record.source = "image"
-        record.size = len(image)
-        media_type = content_type(image)
-        start = time.perf_counter()
-        try:
+        with record.timed("total"):
+            request = read_event(event, self.max_image_bytes)
+            photo = request.photo
+            record.source = "url" if photo is None else "image"
+            record.milliseconds["fetch"] = 0.0
+            if photo is None:
+                with record.timed("fetch"):
+                    content = self.fetch(request.url or "")
+                record.size = len(content)
+                photo = Photo.of(content, media_type(content))
+            record.size = len(photo.content)
             record.inference_id = request_id or str(uuid.uuid4())
-            prediction = self.endpoint.predict(image, media_type, request.top_k, record.inference_id)
-        finally:
-            record.timed("model", start)
-        return {**prediction, "inference_id": record.inference_id, "milliseconds": dict(record.milliseconds)}
+            with record.timed("model"):
+                prediction = self.endpoint.predict(photo.content, photo.media_type, request.top_k, record.inference_id)
+            return {**prediction, "inference_id": record.inference_id, "milliseconds": dict(record.milliseconds)}

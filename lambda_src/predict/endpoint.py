@@ -35,6 +35,11 @@ def runtime_client(timeout: float) -> SageMakerRuntimeClient:
 
     botocore's own default of three attempts of 60 s makes a hung model cost 180 s, longer than the function
     may run (https://docs.aws.amazon.com/boto3/latest/guide/retries.html).
+
+    Parameters
+    ----------
+    timeout
+        Seconds to wait for the answer.
     """
     return boto3.client(
         "sagemaker-runtime",
@@ -79,6 +84,12 @@ class Endpoint:
 
         Parameters
         ----------
+        image
+            The bytes of a photo.
+        content_type
+            The photo's media type.
+        top_k
+            How many labels to answer; None leaves it to the container.
         inference_id
             ``InferenceId``, by which captured answers are found: 1 to 64 printable characters, no blank first
             (SageMaker Runtime API reference, InvokeEndpoint).

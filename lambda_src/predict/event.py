@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .common.image import check_size, content_type
+from .common.image import Photo, check_size, media_type
 from .common.problem import Problem
 
 MAX_TOP_K = 100
@@ -22,25 +22,32 @@ _WHAT_TO_SEND = 'Send {"image": "<base64>"} or {"url": "https://..."}.'
 
 @dataclass(frozen=True)
 class Request:
-    """What a caller asks for: exactly one of ``image`` and ``url`` is set.
+    """What a caller asks for: exactly one of ``photo`` and ``url`` is set.
 
     Attributes
     ----------
-    image
-        JPEG, PNG or WebP, as sent.
+    photo
+        The photo that the event holds.
     url
         Where the photo is, as written by the caller and not yet checked.
     top_k
         How many labels to answer; None leaves it to the container.
     """
 
-    image: bytes | None = None
+    photo: Photo | None = None
     url: str | None = None
     top_k: int | None = None
 
 
 def read_event(event: object, max_bytes: int) -> Request:
     """Read an event of either kind.
+
+    Parameters
+    ----------
+    event
+        What Lambda passes on: any JSON value.
+    max_bytes
+        Bytes of the largest photo that is taken, after base64 is decoded.
 
     Raises
     ------
@@ -65,11 +72,9 @@ def _read_http(event: Mapping[str, object], max_bytes: int) -> Request:
     body = _body(event)
     if not body:
         raise Problem(400, "The request has no body. Send a photo, or JSON with an image or a url.")
-    media_type = _media_type(event)
-    if _is_photo(body) or media_type.startswith("image/") or media_type == "application/octet-stream":
-        check_size(len(body), max_bytes)
-        content_type(body)
-        return Request(image=body, top_k=top_k)
+    photo = _photo(body, max_bytes, expected=_declares_photo(event))
+    if photo is not None:
+        return Request(photo=photo, top_k=top_k)
     return _read_content(_parse_json(body), max_bytes, default_top_k=top_k)
 
 
@@ -83,21 +88,23 @@ def _body(event: Mapping[str, object]) -> bytes:
     return body.encode(errors="surrogatepass")
 
 
-def _media_type(event: Mapping[str, object]) -> str:
-    """Return the Content-Type header without parameters, in lower case; empty when absent."""
+def _declares_photo(event: Mapping[str, object]) -> bool:
+    """Tell whether the Content-Type header announces a photo, or bytes of any kind."""
     headers = event.get("headers")
     if not isinstance(headers, Mapping):
-        return ""
-    found = [str(value) for name, value in headers.items() if str(name).lower() == "content-type"]
-    return found[0].partition(";")[0].strip().lower() if found else ""
-
-
-def _is_photo(body: bytes) -> bool:
-    try:
-        content_type(body)
-    except Problem:
         return False
-    return True
+    declared = next((str(value) for name, value in headers.items() if str(name).lower() == "content-type"), "")
+    declared = declared.partition(";")[0].strip().lower()
+    return declared.startswith("image/") or declared == "application/octet-stream"
+
+
+def _photo(content: bytes, max_bytes: int, *, expected: bool = True) -> Photo | None:
+    """Return the photo that ``content`` is; None if it is none and ``expected`` is false."""
+    kind = media_type(content)
+    if kind is None and not expected:
+        return None
+    check_size(len(content), max_bytes)
+    return Photo.of(content, kind)
 
 
 def _parse_json(body: bytes) -> Mapping[str, object]:
@@ -126,9 +133,7 @@ def _read_content(content: Mapping[str, object], max_bytes: int, default_top_k: 
     decoded = _decode_base64(image)
     if not decoded:
         raise Problem(400, "The image is empty.")
-    check_size(len(decoded), max_bytes)
-    content_type(decoded)
-    return Request(image=decoded, top_k=top_k)
+    return Request(photo=_photo(decoded, max_bytes), top_k=top_k)
 
 
 def _decode_base64(text: str) -> bytes:

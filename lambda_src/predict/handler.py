@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 
 from .answer import Answer, answer, problem_answer
 from .classifier import Classifier, Record
@@ -41,21 +40,25 @@ def handle(event: object, context: object) -> Answer:
 
 
 def respond(event: object, request_id: str, classifier: Classifier) -> Answer:
-    """Answer an event, whatever happens, and log one line about it."""
-    start = time.perf_counter()
+    """Answer an event, whatever happens, and log one line about it.
+
+    Parameters
+    ----------
+    request_id
+        The id that Lambda gave the request, for the log and for errors.
+    """
     record = Record()
     problem: Problem | None = None
     bug: Exception | None = None
     try:
         result = answer(classifier.classify(event, record, request_id))
-    except Problem as found:
-        problem = found
+    except Problem as refusal:
+        problem = refusal
     except Exception as error:
         bug = error
         problem = Problem(500, f"The service failed; report it with the request id {request_id}.")
     if problem is not None:
         result = problem_answer(problem)
-    record.timed("total", start)
     status = result["statusCode"]
     log(
         "INFO" if status < 400 else "WARN" if status < 500 else "ERROR",

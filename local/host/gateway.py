@@ -30,7 +30,7 @@ from local.ec2 import image, network
 from local.ec2.service import Ec2Instances
 from local.host import cloudformation, hooks
 from local.host.state import Running, State, write_atomically
-from local.ministack import alarms, budget, iam, lambda_, notifications, properties, s3, schedules
+from local.ministack import alarms, budget, iam, lambda_, log_patterns, notifications, properties, s3, schedules
 from local.sagemaker.capture import DataCapture
 from local.sagemaker.endpoint.blue_green import BlueGreen
 from local.sagemaker.endpoint.rollback_alarms import RollbackAlarms
@@ -109,7 +109,7 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     sagemaker.add(jobs)
     sagemaker.add(TuningJobs(jobs, sagemaker.tags))
     scaling = ApplicationAutoScaling(sagemaker, account)
-    for gaps in (s3, lambda_, alarms, notifications, properties, iam, budget, image, network):
+    for gaps in (s3, lambda_, alarms, log_patterns, notifications, properties, iam, budget, image, network):
         gaps.register()
     schedules.register(account)
     hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics, capture), scaling)

@@ -109,7 +109,7 @@ def _evaluate_watched_before(describe: Callable[..., Any]) -> Callable[..., Any]
 def state_of(alarm: Parameters, now: float, scale: float = 1.0) -> str | None:
     """Return the state of an alarm at a moment, None where it keeps the one that it has.
 
-    Periods are counted back from now instead of from the full minute, so that nobody waits for a minute to end.
+    Periods are counted back from now instead of from the full minute, so that no caller waits for a minute to end.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ def publish_event(source: str, detail_type: str, resource: str, detail: Record) 
 
     try:
         contextvars.copy_context().run(put)
-    except Exception:  # an event that nobody gets must not end what it is about
+    except Exception:  # a failed delivery must not fail the operation that the event reports
         log.exception("event %s of %s", detail_type, resource)
 
 

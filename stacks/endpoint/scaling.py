@@ -12,7 +12,15 @@ Metric = autoscaling.PredefinedMetric
 
 
 class VariantScaling(Construct):
-    """A variant's scalable target, its policy and its scheduled actions."""
+    """A variant's scalable target, its policy and its scheduled actions.
+
+    Parameters
+    ----------
+    endpoint_name
+        The attribute of the endpoint, so that the target is registered after it.
+    role
+        The service-linked role, from `scaling_role`.
+    """
 
     def __init__(
         self,

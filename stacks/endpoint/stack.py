@@ -30,7 +30,15 @@ Config = sagemaker.CfnEndpointConfig
 
 
 class EndpointStack(Stack):
-    """A SageMaker endpoint: its variants with their models, and what scales, guards and captures them."""
+    """A SageMaker endpoint: its variants with their models, and what scales, guards and captures them.
+
+    Parameters
+    ----------
+    artifact
+        What the variants without a manifest of their own serve.
+    live
+        Where the artifact lies that the endpoint serves at the time of the deployment; None if it is not known.
+    """
 
     def __init__(
         self,
@@ -45,16 +53,7 @@ class EndpointStack(Stack):
         super().__init__(scope, construct_id, **kwargs)
         variants, shadow = settings.endpoint.production_variants, settings.endpoint.shadow_variant
         models = {
-            variant.name: HostedModel(
-                self,
-                f"{variant.name}Hosting",
-                settings=settings,
-                variant=variant,
-                artifact=_artifact(settings, variant, artifact),
-                # It is the environment's artifact of before; a variant's own has a manifest of its own.
-                live=live if variant.manifest is None else None,
-            )
-            for variant in [*variants, *([shadow] if shadow else [])]
+            variant.name: self._host(settings, variant, artifact, live) for variant in settings.endpoint.all_variants
         }
         config = Config(
             self,
@@ -80,7 +79,7 @@ class EndpointStack(Stack):
             deployment_config=deployment_config(settings.endpoint, alarms) if alarms else None,
         )
         if alarms:
-            self._allow_rollback([model.role for model in models.values()], alarms, endpoint)
+            self._allow_rollback(models.values(), alarms, endpoint)
         if topic:
             state = StateRule(
                 self, "State", settings=settings, config_name=config.attr_endpoint_config_name, topic=topic
@@ -88,17 +87,19 @@ class EndpointStack(Stack):
             endpoint.node.add_dependency(state.rule)
         LogRetention(self, "LogRetention", settings=settings, after=endpoint)
         if settings.endpoint.scales:
-            role = scaling_role(self)
-            for variant in variants:
-                VariantScaling(
-                    self,
-                    f"{variant.name}Scaling",
-                    settings=settings.endpoint.scaling,
-                    endpoint_name=endpoint.attr_endpoint_name,
-                    variant_name=variant.name,
-                    role=role,
-                )
+            self._scale(settings, endpoint)
         CfnOutput(self, "EndpointName", value=endpoint.attr_endpoint_name)
+
+    def _host(self, settings: Settings, variant: Variant, artifact: Artifact, live: Location | None) -> HostedModel:
+        return HostedModel(
+            self,
+            f"{variant.name}Hosting",
+            settings=settings,
+            variant=variant,
+            artifact=_artifact(settings, variant, artifact),
+            # It is the environment's artifact of before; a variant's own has a manifest of its own.
+            live=live if variant.manifest is None else None,
+        )
 
     def _capture(self, settings: Settings) -> sagemaker.CfnEndpointConfig.DataCaptureConfigProperty | None:
         """Keep a share of the answers, or of photos and answers, in the bucket (SageMaker guide, "Data capture")."""
@@ -154,7 +155,7 @@ class EndpointStack(Stack):
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def _allow_rollback(
-        self, roles: Sequence[iam.Role], alarms: Sequence[cloudwatch.Alarm], endpoint: sagemaker.CfnEndpoint
+        self, models: Iterable[HostedModel], alarms: Sequence[cloudwatch.Alarm], endpoint: sagemaker.CfnEndpoint
     ) -> None:
         """Let SageMaker look at the alarms before the endpoint needs it.
 
@@ -162,9 +163,24 @@ class EndpointStack(Stack):
         configuration, which names the models, which name the roles.
         """
         policy = iam.Policy(
-            self, "Rollback", roles=list(roles), statements=[policies.read_alarms([a.alarm_arn for a in alarms])]
+            self,
+            "Rollback",
+            roles=[model.role for model in models],
+            statements=[policies.read_alarms([alarm.alarm_arn for alarm in alarms])],
         )
         endpoint.node.add_dependency(policy)
+
+    def _scale(self, settings: Settings, endpoint: sagemaker.CfnEndpoint) -> None:
+        role = scaling_role(self)
+        for variant in settings.endpoint.production_variants:
+            VariantScaling(
+                self,
+                f"{variant.name}Scaling",
+                settings=settings.endpoint.scaling,
+                endpoint_name=endpoint.attr_endpoint_name,
+                variant_name=variant.name,
+                role=role,
+            )
 
 
 def _artifact(settings: Settings, variant: Variant, artifact: Artifact) -> Artifact:
@@ -192,8 +208,7 @@ def _volume_key(settings: Settings) -> str | None:
     instances there is no volume. Source: SageMaker API reference, CreateEndpointConfig, KmsKeyId.
     """
     endpoint = settings.endpoint
-    variants = [*endpoint.production_variants, *([endpoint.shadow_variant] if endpoint.shadow_variant else [])]
-    if endpoint.serverless or any(has_local_storage(variant.instance_type) for variant in variants):
+    if endpoint.serverless or any(has_local_storage(variant.instance_type) for variant in endpoint.all_variants):
         return None
     return settings.storage.kms_key_arn
 

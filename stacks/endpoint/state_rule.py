@@ -20,6 +20,13 @@ class StateRule(Construct):
     stack's. The latter is how an auto-rollback shows that has no FailureReason. A scaling action is in service with the
     stack's configuration and matches nothing.
 
+    Parameters
+    ----------
+    config_name
+        The name of the endpoint configuration that the stack declares.
+    topic
+        The alarm topic.
+
     Attributes
     ----------
     rule

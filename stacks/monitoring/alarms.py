@@ -93,7 +93,13 @@ class Alarms(Construct):
 
 
 def watches(settings: Settings, variants: Sequence[VariantMetrics], function: FunctionMetrics) -> Iterator[Watch]:
-    """Yield what is worth knowing of the endpoint and the function."""
+    """Yield what is worth knowing of the endpoint and the function.
+
+    Parameters
+    ----------
+    variants
+        The metrics of the production variants, in the order of the settings.
+    """
     for metrics, variant in zip(variants, settings.endpoint.production_variants, strict=True):
         name = variant.name if len(variants) > 1 else ""
         yield from _of_variant(settings, metrics, name)

@@ -3,7 +3,8 @@
 Names, units and dimensions: SageMaker guide, "Metrics for monitoring Amazon SageMaker AI with CloudWatch"; Lambda
 guide, "Types of metrics for Lambda functions" and "Monitoring Lambda function URLs".
 
-A label is for graphs only: the CDK writes an alarm on a labelled metric as metric math.
+The methods take CloudWatch's names of a metric and a statistic (``Sum``, ``p99``), the period of one data point, and a
+label. A label is for graphs only: the CDK writes an alarm on a labelled metric as metric math.
 """
 
 from dataclasses import dataclass

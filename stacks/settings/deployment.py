@@ -30,7 +30,13 @@ class DeploymentSettings(Section):
     maximum_duration_seconds: int = Field(ge=600, le=28800)
 
     def shift(self, smallest_fleet: int) -> Shift:
-        """Return how the traffic moves between fleets that have at least so many instances."""
+        """Return how the traffic moves between fleets that have at least so many instances.
+
+        Parameters
+        ----------
+        smallest_fleet
+            Instances that every variant has at least.
+        """
         match self.traffic:
             case "canary":
                 return "CANARY"
@@ -43,6 +49,13 @@ class DeploymentSettings(Section):
 
     def require_fit(self, smallest_fleet: int, start_seconds: int) -> None:
         """Refuse a policy that a fleet is too small for, or that cannot end in its time.
+
+        Parameters
+        ----------
+        smallest_fleet
+            Instances that every variant has at least.
+        start_seconds
+            The sum of the endpoint's two timeouts: what a new instance may take until it serves.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""``[endpoint]``: what serves the model."""
+"""``[endpoint]``: the container and the instances of the model."""
 
 from typing import Annotated, Literal, Self
 
@@ -83,6 +83,11 @@ class EndpointSettings(Section):
         weight = self.production_variants[0].weight * self.shadow.sampling_percentage / 100
         return self._resolve(self.shadow, weight, self.shadow.instances)
 
+    @property
+    def all_variants(self) -> list[Variant]:
+        """The production variants, and the shadow variant if there is one."""
+        return [*self.production_variants, *([self.shadow_variant] if self.shadow_variant else [])]
+
     def _resolve(self, variant: VariantSettings | ShadowSettings, weight: float, instances: int) -> Variant:
         instance_type = variant.instance_type or self.instance_type
         return Variant(
@@ -99,7 +104,7 @@ class EndpointSettings(Section):
 
     @model_validator(mode="after")
     def _variants_fit_together(self) -> Self:
-        names = [variant.name for variant in self.production_variants] + ([self.shadow.name] if self.shadow else [])
+        names = [variant.name for variant in self.all_variants]
         if len(set(names)) < len(names):
             raise ValueError(f"variants: {', '.join(names)} has a name twice: give each variant one of its own")
         if not any(variant.weight for variant in self.production_variants):
@@ -113,8 +118,7 @@ class EndpointSettings(Section):
 
     @model_validator(mode="after")
     def _containers_run_on_the_processors(self) -> Self:
-        shadow = [self.shadow_variant] if self.shadow_variant else []
-        for variant in self.production_variants + shadow:
+        for variant in self.all_variants:
             if variant.container == "ray" and variant.architecture == "arm64":
                 raise ValueError(
                     f'variant {variant.name}: instance_type = "{variant.instance_type}" is Graviton, and AWS\'s Ray '

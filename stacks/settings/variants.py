@@ -93,7 +93,7 @@ class VariantSettings(_Overrides):
 
 
 class ShadowSettings(_Overrides):
-    """A variant that gets a copy of a percentage of the requests, and whose answers nobody gets.
+    """A variant that gets a copy of a percentage of the requests. Its answers are discarded.
 
     Its instances do not scale, and no alarm on it rolls an update back.
     """

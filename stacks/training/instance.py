@@ -1,4 +1,4 @@
-"""The EC2 launch template for training: a Deep Learning AMI that nobody can log in to from outside."""
+"""The EC2 launch template for training: a Deep Learning AMI without logins from outside."""
 
 from typing import cast
 

@@ -13,6 +13,13 @@ NAME = "pytorch"
 def training_repository(scope: Construct, setting: str | None) -> Repository:
     """Return the repository of the setting, or else AWS's in the stack's region.
 
+    Parameters
+    ----------
+    scope
+        A construct of the stack.
+    setting
+        ``[training] repository``: the URI of an Amazon ECR repository, without a tag.
+
     Raises
     ------
     ConfigurationError

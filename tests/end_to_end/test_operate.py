@@ -1,7 +1,11 @@
 """Each command that changes an environment, once, on an environment of its own: in this order."""
 
 import dataclasses
+import json
+import os
+import re
 import subprocess
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,25 +19,58 @@ from operate.errors import OperateError
 from operate.retained import retained
 from operate.serving import verdict
 from tests.embedded import KENNEL, eventually
+from tests.end_to_end import aws_commands
 from tests.end_to_end.environment import Environment, copied_project
 from tests.end_to_end.project import Deployment, Model, run
 
 NAME = "operated"
 ACCOUNT, REGION = "123456789012", "us-east-1"
 BEFORE = "of-before"
+DECLARED = "declared"
 BUCKET = f"kennel-{NAME}-{ACCOUNT}-{REGION}"
+HTTP_API = """
+[api.http_api]
+authorizer = "iam"
+rate_per_second = 50
+burst = 100
+cors_origins = []
+"""
+FAILED = {"status": "502", "integrationStatus": "200"}
+REFUSED = {"status": "415", "integrationStatus": "200"}
+
+PRINTS = {
+    "describe-stack-events": "UPDATE_COMPLETE|CREATE_COMPLETE",
+    "Endpoints/$NAME": "server: serving",
+    "Task timed out": r"\A2026 Task timed out after 29.00 seconds\Z",
+    "/aws/lambda/$NAME": "Task timed out",
+    "status = 5*": rf"\A{re.escape(json.dumps(FAILED))}\Z",
+    "status = 4*": rf"\A{re.escape(json.dumps(REFUSED))}\Z",
+    "describe-endpoint": "InService",
+    "receive-message": "the failed event",
+    "get-account-settings": "ConcurrentExecutions",
+    "get-provisioned-concurrency-config": "READY",
+    "list-models": "KennelEndpoint-",
+    "describe-model": r"s3://\S+\.tar\.gz",
+    "update-endpoint ": "arn:aws:sagemaker",
+    "get-trail-status": "false",
+}
+"""What a command prints, by a part of it; the first that is in the command decides."""
 
 
 @pytest.fixture(scope="module")
 def environment(
     bootstrapped: Deployment, first: Model, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Environment]:
-    """The settings of the demo under another name, bound to the account, without an access log, which stays."""
+    """The settings of the demo under another name, bound to the account, with an HTTP API.
+
+    They have no access log of the bucket, which would stay.
+    """
     project = copied_project(tmp_path_factory.mktemp(NAME))
     text = (project / "settings/local.toml").read_text()
     for old, new in {
         "\naccess_log_days = 30\n": "\n",
         "[account]\n": f'[account]\nid = "{ACCOUNT}"\nregion = "{REGION}"\n',
+        "[api.asynchronous]\n": f"{HTTP_API}\n[api.asynchronous]\n",
     }.items():
         assert old in text
         text = text.replace(old, new)
@@ -152,6 +189,60 @@ def test_sleep_removes_what_bills_by_the_hour_and_wake_brings_it_back(environmen
     again = environment.aws.make("lambda").get_function_url_config(FunctionName=environment.aws.name, Qualifier="live")
     assert again["FunctionUrl"] == url["FunctionUrl"]
     assert f"{NAME} is awake." in operate(environment, "wake")
+
+
+def happened(environment: Environment) -> dict[str, str]:
+    """Let happen what the runbook's commands look for; return the values of the words that its reader replaces."""
+    aws, endpoint, now = environment.aws, environment.endpoint(), int(time.time() * 1000)
+    config = aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["config"])
+    tags = [{"Key": "Project", "Value": "kennel"}, {"Key": "Deployment", "Value": aws.name}]
+    variants = config["ProductionVariants"]
+    aws.sagemaker.create_endpoint_config(EndpointConfigName=DECLARED, ProductionVariants=variants, Tags=tags)
+    for group, messages in {
+        f"/aws/lambda/{aws.name}": ["2026 Task timed out after 29.00 seconds", "REPORT Duration: 7.00 ms"],
+        f"/aws/vendedlogs/apis/{aws.name}": [json.dumps(FAILED), json.dumps(REFUSED), json.dumps({"status": "200"})],
+    }.items():
+        aws.logs.create_log_stream(logGroupName=group, logStreamName="planted")
+        events = [{"timestamp": now, "message": message} for message in messages]
+        aws.logs.put_log_events(logGroupName=group, logStreamName="planted", logEvents=events)
+    queue = aws.sqs.get_queue_url(QueueName=f"{aws.name}-failures")["QueueUrl"]
+    aws.cloudtrail.create_trail(Name="trail", S3BucketName=BUCKET)
+    aws.sqs.send_message(QueueUrl=queue, MessageBody="the failed event")
+    return {
+        "<environment>": NAME,
+        "--account-id ACCOUNT": f"--account-id {ACCOUNT}",
+        "BUCKET": BUCKET,
+        "CONFIGURATION": DECLARED,
+        "MODEL": str(endpoint["model"]),
+        "PREVIOUS": str(environment.function()["function version"]),
+        "SERVICE": "lambda.application-autoscaling.amazonaws.com",
+        "create-trail --name TRAIL": "create-trail --name another",
+        "TRAIL": "trail",
+    }
+
+
+@pytest.mark.timeout(600)
+def test_each_command_of_the_aws_cli_that_the_documents_print_runs(
+    environment: Environment, subtests: pytest.Subtests
+) -> None:
+    values, sagemaker, name = happened(environment), environment.aws.sagemaker, environment.aws.name
+    variables = {**os.environ, **environment.aws.environment, "AWS_MAX_ATTEMPTS": "1"}  # a retry would hide a failure
+    commands = aws_commands.printed()
+    assert {"README.md", "docs/launch.md", "docs/runbook.md", "docs/security.md"} <= set(commands.values())
+    for command, page in commands.items():
+        with subtests.test(f"{page}: {command}"):
+            words = aws_commands.script(aws_commands.filled(command, values), name)
+            done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
+            if error := aws_commands.unanswered(command):
+                assert done.returncode == 255
+                assert re.search(error, done.stderr)
+                continue
+            assert done.returncode == 0, done.stdout + done.stderr
+            expected = next((printed for part, printed in PRINTS.items() if part in command), "")
+            assert re.search(expected, done.stdout.strip())
+        if "sagemaker update-" in command:  # the next commands need it, and `aws sagemaker wait` looks every 30 s
+            eventually(lambda: sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService", 60)
+    assert sagemaker.describe_endpoint(EndpointName=name)["EndpointConfigName"] == DECLARED
 
 
 def test_destroy_asks_and_deletes_what_updates_retained_and_nothing_of_others(environment: Environment) -> None:

@@ -1,14 +1,15 @@
 """``[account] id`` and ``region`` bind an environment: other credentials are refused before anything happens."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from operate import __main__ as command_line
-from operate.account import REGION_VARIABLES, connect
+from operate.account import REGION_VARIABLES, connect, if_there
 from operate.environment import Environment, load_environment
 from operate.errors import OperateError
 from tests.operate.fakes import DEV, error
@@ -136,3 +137,20 @@ def test_an_environment_without_settings_is_refused(name: str, says: str) -> Non
     with pytest.raises(OperateError, match=says) as caught:
         load_environment(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "passed"),
+    [
+        ("NoSuchKey", "no", True),
+        ("ValidationException", 'Could not find endpoint "kennel-dev".', True),
+        ("ValidationException", "The model does not exist.", True),
+        ("ValidationException", "RecordNotFound", True),
+        ("ValidationException", "2 validation errors detected", False),
+        ("AccessDenied", "it does not exist, or you may not see it", False),
+        ("NoSuchBucket", "no", False),
+    ],
+)
+def test_only_the_answer_that_there_is_no_such_thing_is_passed_over(code: str, text: str, passed: bool) -> None:
+    with pytest.raises(ClientError) if not passed else contextlib.nullcontext(), if_there("NoSuchKey"):
+        raise error(code, text)

@@ -24,6 +24,7 @@ BELONGS = re.compile(
     r"model\.(onnx|json)|deployment\.py|config\.yaml|code/(serving/)?[\w.-]+\.(py|txt)|code/wheels/[\w.+-]+\.whl"
 )
 PICKLED = re.compile(r".*\.(pkl|pickle|pth|pt|bin|ckpt|joblib|npy|mar)", re.IGNORECASE)
+AGAIN = "use an archive as `./kennel fit` or `./kennel package` wrote it"
 BLOCK, RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
 
 
@@ -98,21 +99,23 @@ def _files(stream: gzip.GzipFile, archive: Path, folder: Path) -> dict[str, File
     room = MOST_BYTES
     while (header := stream.read(BLOCK)) != bytes(BLOCK):
         name, size = _read(header, archive)
-        if files and name <= max(files):
-            raise TrainingError(f"{archive}: {name} comes twice, or not in the order of names")
+        if name in files:
+            raise TrainingError(f"{archive} has {name} twice; {AGAIN}")
+        if files and name < max(files):
+            raise TrainingError(f"{archive} has {name} after {max(files)}, not in the order of names; {AGAIN}")
         room -= size
-        if room < 0 or len(files) == MOST_FILES:
-            raise TrainingError(
-                f"{archive} holds more than {MOST_BYTES >> 30} GiB or {MOST_FILES} files; no model does"
-            )
+        if room < 0:
+            raise TrainingError(f"{archive} holds more than {MOST_BYTES >> 30} GiB, the limit of an artifact; {AGAIN}")
+        if len(files) == MOST_FILES:
+            raise TrainingError(f"{archive} holds more than {MOST_FILES} files, the limit of an artifact; {AGAIN}")
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
             files[name] = File(_copy(stream, file, size), size)
         if any(stream.read(-size % BLOCK)):
-            raise TrainingError(f"{archive}: {name} is followed by something that belongs to no file")
+            raise TrainingError(f"{archive} has bytes between {name} and the next file; {AGAIN}")
     if any(stream.read(RECORD)) or stream.read(1):
-        raise TrainingError(f"{archive} goes on after its end")
+        raise TrainingError(f"{archive} has bytes after its end; {AGAIN}")
     return files
 
 
@@ -121,22 +124,25 @@ def _read(header: bytes, archive: Path) -> tuple[str, int]:
     try:
         about = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
     except (tarfile.TarError, UnicodeError) as error:
-        raise TrainingError(f"{archive} is damaged or no tar archive ({error})") from error
+        raise TrainingError(f"{archive} is damaged or not a tar archive ({error})") from error
     name = about.name
     if about.issym() or about.islnk():
-        raise TrainingError(f"{archive}: {name} is a link; an artifact holds files alone")
+        raise TrainingError(f"{archive}: {name} is a link, and an artifact holds plain files only; {AGAIN}")
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise TrainingError(f"{archive}: {name} would be written outside of the model's folder")
+        raise TrainingError(f"{archive}: {name} would be written outside of the model's folder; {AGAIN}")
     if PICKLED.fullmatch(name):
-        raise TrainingError(f"{archive}: {name} may be a pickle, which can run any code when it is read")
+        raise TrainingError(f"{archive}: {name} may be a pickle, which can run any code when it is read; {AGAIN}")
     if not BELONGS.fullmatch(name):
-        raise TrainingError(f"{archive}: {name} does not belong into an artifact")
+        raise TrainingError(f"{archive}: {name} does not belong in an artifact; {AGAIN}")
     if header != member(name, about.size).tobuf(tarfile.USTAR_FORMAT):
         raise TrainingError(
-            f"{archive}: {name} has a mode, time or owner, or is no plain file: Kennel did not write it"
+            f"{archive}: {name} has a mode, time or owner, or is not a plain file: Kennel did not write it; {AGAIN}"
         )
     if about.size > MOST_TEXT_BYTES and not name.endswith((".onnx", ".whl")):
-        raise TrainingError(f"{archive}: {name} has {about.size / 1e6:.0f} MB, which no such text has")
+        raise TrainingError(
+            f"{archive}: {name} has {about.size >> 20} MiB, and the limit of a text is {MOST_TEXT_BYTES >> 20} MiB; "
+            f"{AGAIN}"
+        )
     return name, about.size
 
 

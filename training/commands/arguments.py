@@ -106,6 +106,16 @@ def add_no_test(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_weights_key(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--weights-key``."""
+    parser.add_argument(
+        "--weights-key",
+        metavar="NAME",
+        help="under which name a checkpoint has the weights to take, such as model_ema (default: state_dict, "
+        "model_state_dict or model, and only without these an average)",
+    )
+
+
 def division(options: argparse.Namespace) -> Division | None:
     """Return what ``--split`` and ``--seed`` ask for; None without ``--split``."""
     return None if options.split is None else Division(options.split, options.seed)

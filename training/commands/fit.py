@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.commands.arguments import add_no_test, add_split, division, number, truth, whole
+from training.commands.arguments import add_no_test, add_split, add_weights_key, division, number, truth, whole
 from training.common.memory import keep_memory
 from training.data.location import add_data, folders
 from training.fit.torchrun import group
+from training.model.first_look import check_weights
 
 JOB_CHECKPOINTS = Path("/opt/ml/checkpoints")
 """What SageMaker copies to S3 while a job runs, and back when it is started again."""
@@ -36,6 +37,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         help="begin with torchvision's best weights, another of its names such as IMAGENET1K_V1, a file of weights as "
         "`package` reads it, or none (default: %(default)s). Size and normalisation of the pixels follow the weights",
     )
+    add_weights_key(parser)
     parser.add_argument(
         "--mode",
         choices=["head", "full"],
@@ -203,6 +205,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """
     keep_memory()
     with group(environment):
+        check_weights(options.weights, options.weights_key)
         splits = folders(options.data, environment, division(options), test=not options.no_test)
         from training.fit.options import Options
         from training.pipeline.fit import fit, run_trial  # PyTorch takes seconds to import; mistakes above should not

@@ -21,6 +21,7 @@ from training.commands.arguments import number, whole
 from training.commands.search_options import Default, add_like_fit, fit_parser, left_open
 from training.common.errors import TrainingError
 from training.data.names import SPLITS
+from training.model.first_look import check_weights
 
 if TYPE_CHECKING:
     from training.common.aws import Aws
@@ -125,6 +126,7 @@ def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
     from training.launch.site import find_site
     from training.launch.state import Started, remember
 
+    check_weights(_given(options.weights), _given(options.weights_key))
     _check(options)
     space = _space(options)
     site = find_site(aws, options.environment)

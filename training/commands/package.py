@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.commands.arguments import add_split, division, whole
+from training.commands.arguments import add_split, add_weights_key, division, whole
 from training.common.errors import TrainingError
 from training.data.location import add_data, folders
+from training.model.first_look import refuse_strangers
 
 NOT_OF_THE_WISH = {"command", "data", "run", "split", "seed"}
 
@@ -32,12 +33,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         help="for a file that has the head alone: the rest, such as IMAGENET1K_V1, which is torchvision's "
         "pretrained=True, or a file",
     )
-    parser.add_argument(
-        "--weights-key",
-        metavar="NAME",
-        help="under which name a checkpoint has the weights to take, such as model_ema (default: state_dict, "
-        "model_state_dict or model, and only without these an average)",
-    )
+    add_weights_key(parser)
     parser.add_argument(
         "--classes",
         type=Path,
@@ -71,6 +67,7 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Read the model, and write the artifact."""
+    refuse_strangers(options.source, options.weights_key)
     splits = folders(options.data, environment, division(options)) if options.data is not None else None
     if splits is not None and "test" not in splits:
         raise TrainingError(f"--split {options.split} leaves no test split, which `package` measures the model on")

@@ -15,6 +15,7 @@ NOT_TRIED = {
     "data",
     "out",
     "weights",
+    "weights_key",
     "features",
     "checkpoints",
     "checkpoint_minutes",

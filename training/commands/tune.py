@@ -19,6 +19,7 @@ from training.common.errors import TrainingError
 from training.common.memory import keep_memory
 from training.data.location import folders
 from training.data.shares import Division
+from training.model.first_look import check_weights
 
 OWN = {"command", "run", "data", "out", "trials", "parallel", "space", "study", "timeout_minutes", "pruning"}
 
@@ -77,6 +78,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     given = {name: value for name, value in vars(options).items() if name not in OWN and not isinstance(value, Default)}
     space = left_open(options.space or SEARCH, given)
     base = {name: value.value if isinstance(value, Default) else value for name, value in vars(options).items()}
+    check_weights(base["weights"], base["weights_key"])
     splits = folders(base["data"], environment, _division(base), test=not base["no_test"])
     keep_memory()
     from training.fit.options import Options  # PyTorch takes seconds to import

@@ -1,13 +1,13 @@
 """The classes of a model that was trained elsewhere, in the order of its output."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from training.common.errors import TrainingError
-from training.data.labels import appearance, canonical, label
+from training.data.labels import appearance, canonical, label, visible
 from training.data.layout import explore
 from training.data.names import hidden
 
@@ -84,17 +84,12 @@ def names_of_map(content: Mapping[Any, Any]) -> ClassNames:
     """
     content = {_text(key): value for key, value in content.items()}
     if all(_is_index(value) for value in content.values()) and not _to_names(content):
-        indices = {int(value): name for name, value in content.items()}
-        if len(indices) < len(content):
-            raise UnreadableMapError("several names have the same number; number the classes from 0")
-        return _by_index(indices, "numbers")
+        return _by_index(_numbered(content), "numbers")
     if not all(isinstance(value, str) for value in content.values()):
         raise ValueError("neither its keys nor its values are all names")
     known = {canonical(key): str(name) for key, name in content.items()}
-    if all(key.isdecimal() for key in known):
-        numbers = {int(key) for key in content}
-        if len(numbers) == len(content) and (0 in numbers or (len(numbers) < 10 and max(numbers) == len(numbers))):
-            return replace(_by_index({int(key): name for key, name in known.items()}, "keys"), by_key=known)
+    if _are_outputs(known):
+        return replace(_by_index({int(key): name for key, name in known.items()}, "keys"), by_key=known)
     folders = sorted(known)
     order = ", ".join(folders[:3])
     return ClassNames(
@@ -102,6 +97,51 @@ def names_of_map(content: Mapping[Any, Any]) -> ClassNames:
         f"its keys are taken as folders, in the order in which ImageFolder sorts them: {order} ...",
         known,
     )
+
+
+def names_by_folder(found: ClassNames, folders: Sequence[str], source: str, theirs: str) -> list[str] | None:
+    """Return the names that a map gives to folders, in the order of these; None if its keys are other things.
+
+    Parameters
+    ----------
+    source, theirs
+        What errors call the map, and what has the folders.
+
+    Raises
+    ------
+    TrainingError
+        The map has some of the folders and not the others, or more.
+    """
+    by_key = found.by_key or {}
+    keys = [canonical(folder) for folder in folders]
+    if not by_key.keys() & set(keys):
+        return None
+    if lacking := [folder for folder, key in zip(folders, keys, strict=True) if key not in by_key]:
+        raise TrainingError(
+            f"{source} has no name for {visible(lacking[0])}, and {theirs} has that class ({len(lacking)} such "
+            "classes); add it"
+        )
+    if others := sorted(by_key.keys() - set(keys)):
+        raise TrainingError(
+            f"{source} has a name for {visible(others[0])}, and {theirs} has no such class ({len(others)} such "
+            "classes); remove it"
+        )
+    return [by_key[key] for key in keys]
+
+
+def _numbered(content: Mapping[str, Any]) -> dict[int, str]:
+    indices = {int(value): name for name, value in content.items()}
+    if len(indices) < len(content):
+        raise UnreadableMapError("several names have the same number; number the classes from 0")
+    return indices
+
+
+def _are_outputs(keys: Collection[str]) -> bool:
+    """Return whether keys number the model's outputs: from 0, or from 1 where both readings are the same."""
+    if not all(key.isdecimal() for key in keys):
+        return False
+    numbers = {int(key) for key in keys}
+    return len(numbers) == len(keys) and (0 in numbers or (len(numbers) < 10 and max(numbers) == len(numbers)))
 
 
 def _by_index(indices: dict[int, str], what: str) -> ClassNames:

@@ -23,6 +23,7 @@ class Options:
     out: Path
     arch: str = "resnet18"
     weights: str = "none"
+    weights_key: str | None = None
     mode: str | None = None
     augment: str | None = None
     epochs: int | None = None
@@ -66,6 +67,7 @@ class TrainConfig:
 
     architecture: str
     weights: str
+    weights_key: str | None
     image_size: int | None
     mode: str
     augment: str
@@ -98,6 +100,7 @@ def configure(options: Options) -> TrainConfig:
     return TrainConfig(
         architecture=options.arch,
         weights=options.weights,
+        weights_key=options.weights_key,
         image_size=options.image_size,
         mode=mode,
         augment=augment,

@@ -35,7 +35,7 @@ def create_network(config: TrainConfig, dataset: Dataset) -> Recipe:
     set_seed(config.schedule.seed)
     classes, side = len(dataset.photos.classes), dataset.survey.side
     network = distributed.once_for_each_machine(
-        lambda: create(config.architecture, config.weights, classes, config.image_size, side)
+        lambda: create(config.architecture, config.weights, classes, config.image_size, side, config.weights_key)
     )
     network.classifier.to(device())
     return network
@@ -131,6 +131,7 @@ def _checkpoints(network: Recipe, dataset: Dataset, config: TrainConfig, precisi
         "augment": config.augment,
         "image size": network.rule.crop,
         "precision": precision,
+        **({} if config.weights_key is None else {"weights key": config.weights_key}),
     }
     return Checkpoints(config.checkpoints, identity, config.checkpoint_minutes, config.checkpoint_steps)
 

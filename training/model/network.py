@@ -99,19 +99,28 @@ def check_architecture(name: str) -> None:
         raise TrainingError(f"--arch {name}: torchvision has no such classifier; {hint}")
 
 
-def create(architecture: str, weights: str, classes: int, image_size: int | None, photo_side: int) -> Recipe:
+def create(
+    architecture: str,
+    weights: str,
+    classes: int,
+    image_size: int | None,
+    photo_side: int,
+    weights_key: str | None = None,
+) -> Recipe:
     """Build a classifier and load its weights.
 
     Parameters
     ----------
     weights
         ``none``, the name of one of torchvision's weights for this architecture (``DEFAULT`` is the best one), or a
-        safetensors file.
+        file of weights.
     image_size
         Pixels of each side of the model's input. If None: the weights' own, and without weights the photos' own,
         at most 224.
     photo_side
         The photos' usual shorter side, in pixels.
+    weights_key
+        Under which a checkpoint has the weights; if None, under one of the usual names.
 
     Raises
     ------
@@ -119,7 +128,7 @@ def create(architecture: str, weights: str, classes: int, image_size: int | None
         The architecture or the weights do not exist, do not fit each other or the image size, or cannot be fetched.
     """
     check_architecture(architecture)
-    source = look_up(architecture, weights)
+    source = look_up(architecture, weights, weights_key)
     what = f"--weights {weights} for {architecture}"
     return _assemble(architecture, source, classes, image_size, photo_side, what)
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.common.errors import TrainingError
-from training.data.class_names import ClassNames, names_of_map
-from training.data.labels import appearance, canonical, visible
+from training.data.class_names import ClassNames, names_by_folder, names_of_map
+from training.data.labels import appearance, visible
 from training.model.plain_values import plain
 
 KEYS = ("class_to_idx", "idx_to_class", "class_names", "classes")
@@ -42,11 +42,10 @@ def reconcile(own: ClassNames, key: str, others: ClassNames, source: str) -> lis
     Raises
     ------
     TrainingError
-        They are not the same classes in the same order.
+        They are not the same classes, or a list has them in another order.
     """
-    folders = [canonical(name) for name in own.names]
-    if others.by_key is not None and others.by_key.keys() == set(folders):
-        return [others.by_key[folder] for folder in folders]
+    if names := names_by_folder(others, own.names, source, f"the checkpoint's {key}"):
+        return names
     if len(others.names) != len(own.names):
         raise TrainingError(f"{source} has {len(others.names)} classes, and the checkpoint's {key} {len(own.names)}")
     for output, (name, mine) in enumerate(zip(others.names, own.names, strict=True)):

@@ -1,7 +1,7 @@
 """Classifiers of other libraries than torchvision's, told by names alone."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 NUMBERED = re.compile(r"0\.\d+\."), re.compile(r"1\.\d+\.(weight|bias)$")
@@ -43,15 +43,19 @@ def stranger(names: Iterable[str], content: Mapping[Any, Any]) -> str | None:
         The checkpoint; timm's training script keeps the model's name in it, as ``arch``.
     """
     names = list(names)
-    body, head = (next((name for name in names if kind.match(name)), None) for kind in NUMBERED)
+    body, head = (_first(names, kind.match) for kind in NUMBERED)
     if body and head:
         return f"a fastai learner's (it has {body} and {head})"
-    if name := next((name for name in names if HUGGING_FACE.search(name)), None):
+    if name := _first(names, HUGGING_FACE.search):
         return f"of Hugging Face Transformers (it has {name})"
-    if name := next((name for name in names if TIMM.match(name)), None):
+    if name := _first(names, TIMM.match):
         architecture = content.get("arch")
         return f"timm's {architecture if isinstance(architecture, str) else 'model'} (it has {name})"
     return None
+
+
+def _first(names: Iterable[str], fits: Callable[[str], object]) -> str | None:
+    return next((name for name in names if fits(name)), None)
 
 
 def library_of(qualified: str) -> str | None:

@@ -61,8 +61,13 @@ class Source:
     whole: bool = False
 
 
-def look_up(architecture: str, weights: str) -> Source:
+def look_up(architecture: str, weights: str, key: str | None = None) -> Source:
     """Return what ``--weights`` names: ``none``, a name of torchvision's or a file of weights.
+
+    Parameters
+    ----------
+    key
+        Under which a checkpoint has the weights; if None, under one of the usual names.
 
     Raises
     ------
@@ -81,13 +86,14 @@ def look_up(architecture: str, weights: str) -> Source:
             f"--weights {weights}: neither a file nor weights of {architecture}, "
             f"which are {', '.join(known.__members__)}"
         )
-    state, metadata = _read(path)
+    state, metadata = _read(path, key)
+    label = path.name if key is None else f"{path.name} ({key})"
     other = architecture_of(metadata)
     if other is None:  # not a file of ours
-        return of_preset(path.name, state, known.DEFAULT)
+        return of_preset(label, state, known.DEFAULT)
     if other != architecture:
         raise TrainingError(f"--weights {weights} is for {other}, not for {architecture}; add --arch {other}")
-    return of_ours(path.name, state, metadata)
+    return of_ours(label, state, metadata)
 
 
 def of_preset(label: str, state: dict[str, Tensor] | None, weights: Any) -> Source:
@@ -152,17 +158,17 @@ def _download(weights: Any, what: str) -> dict[str, Tensor]:
     return state
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+def _read(path: Path, key: str | None) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """Read a file as ``package`` does; one of ours as it is."""
     try:
         with safe_open(path, framework="pt") as file:
-            if METADATA_KEY in (metadata := file.metadata() or {}):
+            if METADATA_KEY in (metadata := file.metadata() or {}) and key is None:
                 return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except (SafetensorError, OSError):
         pass  # read_weights says what it is
     with TemporaryDirectory() as work:
         try:
-            file = read_weights(path, Path(work))
+            file = read_weights(path, Path(work), key)
         except TrainingError as error:
             raise TrainingError(f"--weights {error}") from error
     for note in file.notes:

@@ -14,26 +14,10 @@ from torch import Tensor
 
 from training.common.errors import TrainingError
 from training.common.files import sha256
+from training.model.first_look import ARCHIVES, PICKLED, SAFE, only_file
+from training.model.parts import AVERAGED, NESTED, parts, tensors, without_prefixes
 from training.model.plain_values import stand_ins
 from training.model.strangers import INSTEAD, library_of, stranger
-
-PICKLED, SAFE = (".pth", ".pt", ".bin", ".ckpt"), ".safetensors"
-ARCHIVES = (".tar.gz", ".tgz", ".tar")
-NESTED = ("state_dict", "model_state_dict", "model")
-"""Under which training loops keep the weights in a checkpoint that holds more."""
-
-AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "model_ema_state_dict", "ema_model", "ema")
-"""Under which they keep the moving average of the weights, beside the weights themselves or without them."""
-
-COUNT = "n_averaged"
-"""What PyTorch's ``AveragedModel`` keeps beside the module."""
-
-LOSS = re.compile(r"(\w+_)?(criterion|criteria|loss|loss_fn|loss_func|loss_function)(_\w+)?\.")
-"""How the names of a loss's tensors begin, such as a weighted one's in a ``LightningModule``."""
-
-PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
-"""What DataParallel, ``torch.compile`` and modules around a network put before every name of a head alone; of a whole
-network they put whatever they like, since none of torchvision's has all its layers in one module."""
 
 ANEW = (
     f"neither as it is nor as one of {', '.join(NESTED)}; save it anew: torch.save(model.state_dict(), 'weights.pth')"
@@ -91,7 +75,7 @@ def read_weights(path: Path, work: Path, key: str | None = None) -> Weights:
     """
     if not path.exists():
         raise TrainingError(f"--from {path}: there is no such file or folder")
-    found = _only_file(path)
+    found = only_file(path)
     file = _unpack(found, work) if found.name.endswith(ARCHIVES) else found
     metadata: dict[str, str] = {}
     content: Mapping[Any, Any] = {}
@@ -106,50 +90,19 @@ def read_weights(path: Path, work: Path, key: str | None = None) -> Weights:
             state = _choose(content, key, file, notes)
     except OSError as error:
         raise TrainingError(f"{file} cannot be read: {error.strerror or error}") from error
-    state = _without_prefixes(state, notes)
+    state = without_prefixes(state, notes, whole=any(value.dim() > 2 for value in state.values()))
     if whose := stranger(state, content):
         raise TrainingError(f"{found} is {whose}; {INSTEAD}")
     return Weights(found, sha256(found), _floats(state, found), metadata, content, tuple(notes))
-
-
-def _only_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    files = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
-    for endings in ((SAFE,), PICKLED, ARCHIVES):
-        if fitting := [each for each in files if each.name.endswith(endings)]:
-            if len(fitting) > 1:
-                raise TrainingError(
-                    f"{path} holds {fitting[0].name} and {fitting[1].name}; give one file by --from, and if they are "
-                    "parts of one model, save it anew as one"
-                )
-            return fitting[0]
-    raise TrainingError(f"{path} holds no weights: a .pth, .pt or .safetensors file, or a model.tar.gz with one")
 
 
 def _unpack(archive: Path, work: Path) -> Path:
     """Take the only file of weights out of an archive."""
     try:
         with tarfile.open(archive) as tar:
-            fitting = []
-            for member in tar:
-                if member.name.removeprefix("./") == "model.onnx":
-                    raise TrainingError(
-                        f"{archive} is packaged already; `./kennel verify {archive}` checks it, and "
-                        "model.safetensors beside it has the weights"
-                    )
-                hidden = Path(member.name).name.startswith(".")  # as macOS adds them
-                if member.isreg() and not hidden and member.name.endswith((SAFE, *PICKLED)):
-                    fitting.append(member)
-            if len(fitting) != 1:
-                names = f" ({fitting[0].name}, {fitting[1].name})" if fitting else ""
-                raise TrainingError(f"{archive} holds {len(fitting)} files of weights{names}; it must be one")
-            if fitting[0].size > MOST_BYTES:
-                raise TrainingError(
-                    f"{archive}: {fitting[0].name} has {fitting[0].size / 1e9:.1f} GB; no classifier has"
-                )
-            target = work / Path(fitting[0].name).name
-            content = tar.extractfile(fitting[0])
+            member = _weights_in(tar, archive)
+            target = work / Path(member.name).name
+            content = tar.extractfile(member)
             assert content is not None  # noqa: S101 a regular file has content
             with target.open("wb") as file:
                 while block := content.read(1 << 20):
@@ -157,6 +110,48 @@ def _unpack(archive: Path, work: Path) -> Path:
             return target
     except (tarfile.TarError, EOFError, OSError) as error:
         raise TrainingError(f"{archive} is not an archive that can be read ({_first_line(error)})") from error
+
+
+def _weights_in(tar: tarfile.TarFile, archive: Path) -> tarfile.TarInfo:
+    """Return the only file of weights in an archive."""
+    members = {member.name.removeprefix("./"): member for member in tar}
+    if "model.onnx" in members:
+        raise TrainingError(_packaged(archive) if "model.json" in members else _of_a_graph(archive))
+    fitting = [
+        member
+        for name, member in members.items()
+        if member.isreg() and name.endswith((SAFE, *PICKLED)) and not Path(name).name.startswith(".")  # macOS adds them
+    ]
+    if not fitting:
+        raise TrainingError(
+            f"{archive} has no file of weights ({', '.join((*PICKLED, SAFE))}); give the file that "
+            "torch.save(model.state_dict(), 'weights.pth') writes, or an archive with it"
+        )
+    if len(fitting) > 1:
+        raise TrainingError(
+            f"{archive} has {len(fitting)} files of weights, such as {fitting[0].name} and {fitting[1].name}; unpack "
+            "it, and give one of them"
+        )
+    if fitting[0].size > MOST_BYTES:
+        raise TrainingError(f"{archive}: {fitting[0].name} has {fitting[0].size / 1e9:.1f} GB; no classifier has")
+    return fitting[0]
+
+
+def _packaged(archive: Path) -> str:
+    weights = archive.with_name("model.safetensors")
+    again = (
+        f"`./kennel package --from {weights}` packs the weights beside it again"
+        if weights.is_file()
+        else "to pack it again, give the model.safetensors that was written beside it"
+    )
+    return f"{archive} is packaged already, it is an artifact of Kennel: `./kennel verify {archive}` checks it; {again}"
+
+
+def _of_a_graph(archive: Path) -> str:
+    return (
+        f"{archive} has a graph, model.onnx, and `package` reads weights of PyTorch: give the file that "
+        "torch.save(model.state_dict(), 'weights.pth') writes of the model that the graph comes from"
+    )
 
 
 def _safe(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -177,33 +172,23 @@ def _pickled(path: Path) -> dict[Any, Any]:
 
 def _choose(content: dict[Any, Any], key: str | None, path: Path, notes: list[str]) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint, and note which, if there are several sets of them."""
-    parts = {name: part for name in (*NESTED, *AVERAGED) if (part := _tensors(content.get(name)))}
+    usual = parts(content, Tensor)
     if key is not None:
-        if chosen := _tensors(content.get(key)):
+        if chosen := tensors(content.get(key), Tensor):
             notes.append(f"those of {key}")
             return chosen
-        have = f"it has them under {', '.join(parts)}" if parts else "it has no parts: leave out --weights-key"
+        have = f"it has them under {', '.join(usual)}" if usual else "it has no parts: leave out --weights-key"
         raise TrainingError(f"--weights-key {key}: {path} has no weights under it; {have}")
-    if parts:
-        taken, *others = parts
+    if usual:
+        taken, *others = usual
         if others:
-            notes.append(f"those of {taken}; `package` takes those of {others[0]} by --weights-key {others[0]}")
+            notes.append(f"those of {taken}; --weights-key {others[0]} takes those of {others[0]}")
         elif taken in AVERAGED:
             notes.append(f"those of {taken}, the only ones")
-        return parts[taken]
-    if found := _tensors(content):
+        return usual[taken]
+    if found := tensors(content, Tensor):
         return found
     raise TrainingError(f"{path} holds no state_dict, {ANEW}")
-
-
-def _tensors(content: Any) -> dict[str, Tensor]:
-    """Return the tensors of a state_dict, which may lie under one more of the usual names."""
-    if not isinstance(content, dict):
-        return {}
-    for name in (*NESTED, *AVERAGED, "module"):
-        if isinstance(content.get(name), dict) and (found := _tensors(content[name])):
-            return found
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def _load(file: BinaryIO, path: Path) -> Any:
@@ -242,31 +227,12 @@ def _in_the_way(refusal: str) -> str:
     return "holds more than tensors, such as a whole model"
 
 
-def _without_prefixes(state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
-    whole = any(value.dim() > 2 for value in state.values())
-    while state:
-        aside = [name for name in state if name == COUNT or LOSS.match(name)]
-        inside = {name: value for name, value in state.items() if name not in aside}
-        if not inside:
-            break
-        prefix = f"{next(iter(inside)).partition('.')[0]}."
-        if not (whole or prefix in PREFIXES) or not all(name.startswith(prefix) for name in inside):
-            break
-        if COUNT in aside:
-            notes.append("the average that AveragedModel kept")
-        if losses := [name for name in aside if name != COUNT]:
-            notes.append(f"without {', '.join(losses)}, which is of the loss")
-        state = {name.removeprefix(prefix): value for name, value in inside.items()}
-    return state
-
-
 def _floats(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Return what has a point as float32, whatever precision it was saved in."""
     if not state:
         raise TrainingError(f"{path} holds no tensors")
-    for name, value in state.items():
-        if value.layout != torch.strided or value.is_quantized or value.is_complex() or value.is_meta:
-            raise TrainingError(f"{path}: {name} is quantised, sparse, complex or empty; save the weights as floats")
+    if odd := next((name for name, value in state.items() if not _is_plain(value)), None):
+        raise TrainingError(f"{path}: {odd} is quantised, sparse, complex or empty; save the weights as floats")
     # A tensor may be larger than its file: one number, seen as many.
     if (size := 4 * sum(value.numel() for value in state.values())) > MOST_BYTES:
         raise TrainingError(f"{path} holds {size / 1e9:.1f} GB of numbers; no classifier does")
@@ -274,6 +240,10 @@ def _floats(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     if bad := next((name for name, value in state.items() if not bool(value.isfinite().all())), None):
         raise TrainingError(f"{path}: {bad} has values that are not finite; the training it comes from diverged")
     return state
+
+
+def _is_plain(value: Tensor) -> bool:
+    return value.layout == torch.strided and not (value.is_quantized or value.is_complex() or value.is_meta)
 
 
 def _first_line(error: Exception) -> str:

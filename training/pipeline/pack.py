@@ -38,23 +38,27 @@ class Model:
 
     Parameters
     ----------
-    class_names
-        In the order of the network's output.
+    names
+        Of the classes, in the order of the network's output.
     mode
         How it was trained, as the manifest says it.
     temperature
         Divides the logits, so that the probabilities are calibrated.
+    shown
+        What people call the classes, if that is not what their names say.
     """
 
     network: Recipe
-    class_names: Sequence[str]
+    names: Sequence[str]
     mode: str
     temperature: float
+    shown: Sequence[str] | None = None
 
     @property
     def classes(self) -> list[dict[str, str]]:
         """The classes as a manifest has them."""
-        return [{"name": name, "label": label(name)} for name in self.class_names]
+        pairs = zip(self.names, self.shown or self.names, strict=True)
+        return [{"name": name, "label": label(text)} for name, text in pairs]
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def write_manifest(
     facts
         What else the manifest says.
     """
-    network, labels = model.network, [label(name) for name in model.class_names]
+    network, classes = model.network, model.classes
     manifest = Manifest(
         Archive(ARCHIVE, sha256(packed.archive), packed.archive.stat().st_size),
         model={
@@ -138,8 +142,8 @@ def write_manifest(
             **network.normalisation,
         },
         input=network.rule.as_card(),
-        classes=model.classes,
-        metrics={"test": None} if findings is None else findings.metrics(labels),
+        classes=classes,
+        metrics={"test": None} if findings is None else findings.metrics([each["label"] for each in classes]),
         facts={
             **facts,
             "weights": {"file": WEIGHTS, "sha256": packed.weights_sha256},

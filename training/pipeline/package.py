@@ -14,7 +14,7 @@ from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.common.console import console, say
 from training.common.errors import TrainingError
 from training.common.files import workspace
-from training.data.class_names import ClassNames, check_labels, read_classes
+from training.data.class_names import ClassNames, check_labels, names_by_folder, read_classes
 from training.data.labels import visible
 from training.data.photos import Photo, survey
 from training.fit.dataset import Dataset
@@ -45,6 +45,22 @@ class Wish:
     weights_key: str | None = None
 
 
+@dataclass(frozen=True)
+class Classes:
+    """A model's classes in the order of its output.
+
+    Parameters
+    ----------
+    names
+        What their folders are called.
+    shown
+        What people call them: the same, unless a map from folder to name says otherwise.
+    """
+
+    names: list[str]
+    shown: list[str]
+
+
 def package(wish: Wish) -> None:
     """Read a model, measure it if there are photos, pack, prove, and only then write the artifact.
 
@@ -61,12 +77,12 @@ def package(wish: Wish) -> None:
         with console.status("Telling which architecture it is"):
             found, preset = _recognise(wish, file, work)
         before = _manifest_beside(file)
-        names = _names(wish, file, before, found.classes)
+        classes = _classes(wish, file, before, found.classes)
         recipe = _build(wish, file, found, preset)
-        photos = find_photos(wish.folders, names) if wish.folders else None
+        photos = find_photos(wish.folders, classes.names) if wish.folders else None
         with console.status("Fetching what the artifact carries for AWS's container"):
             wheels = fetch_wheels(pinned_requirements(), wheel_cache())
-        _introduce(recipe, file, found, names)
+        _introduce(recipe, file, found, classes.shown)
         facts: dict[str, Any] = {"source": {"file": file.name, "sha256": file.sha256}}
         if photos:
             dataset = Dataset(photos, survey(photos))
@@ -77,7 +93,7 @@ def package(wish: Wish) -> None:
             evaluation = Evaluation((before and before.temperature) or 1.0, None)
             to_prove = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
             say("Test", "no photos were given: nothing is known of its accuracy, and it cannot be deployed; add --data")
-        model = Model(recipe, names, "packaged", evaluation.temperature)
+        model = Model(recipe, classes.names, "packaged", evaluation.temperature, classes.shown)
         with full_disk_told(wish.out):
             packed = pack(model, wheels=wheels, work=work)
             proof = prove(model, packed, photos=to_prove)
@@ -134,24 +150,16 @@ def _manifest_beside(file: Weights) -> Manifest | None:
     return manifest
 
 
-def _names(wish: Wish, file: Weights, before: Manifest | None, count: int) -> list[str]:
-    own = own_classes(file.content, count, str(file.source))
+def _classes(wish: Wish, file: Weights, before: Manifest | None, count: int) -> Classes:
+    """Return the classes by whoever names them: the checkpoint and the user, the manifest, or the folders."""
+    if own := own_classes(file.content, count, str(file.source)):
+        return _of_checkpoint(wish, *own)
     if wish.classes:
         found, source = read_classes(wish.classes), f"--classes {wish.classes}"
-        if own:
-            names = reconcile(*own, found, source)
-            check_labels(names, source)
-            return names
-    elif own:
-        found, key = own
-        source = f"the checkpoint's {key}"
-        check_labels(found.names, source)
-        say("Classes", f"as {source} has them")
-        if wish.folders:
-            folders = read_classes(wish.folders["train"]).names
-            return by_folders(found, key, folders, str(wish.folders["train"]))
     elif before:
-        found, source = ClassNames([each["name"] for each in before.classes]), "model.json beside it"
+        names, labels = ([each[key] for each in before.classes] for key in ("name", "label"))
+        _check_count(ClassNames(names), "model.json beside it", count)
+        return Classes(names, labels)
     elif wish.folders:
         found, source = read_classes(wish.folders["train"]), str(wish.folders["train"])
     else:
@@ -159,6 +167,48 @@ def _names(wish: Wish, file: Weights, before: Manifest | None, count: int) -> li
             f"the model tells {count} classes apart; say by --classes which: a file with a name on each line, or the "
             "folder that ImageFolder was given"
         )
+    _check_count(found, source, count)
+    if found.taken:
+        say("Classes", f"{source}: {found.taken}")
+    return _with_folders(found, source, wish) if wish.classes and wish.folders else Classes(found.names, found.names)
+
+
+def _of_checkpoint(wish: Wish, own: ClassNames, key: str) -> Classes:
+    """Return the classes of a checkpoint that names them, by the names that the user gives them."""
+    shown = None
+    if wish.classes:
+        source = f"--classes {wish.classes}"
+        shown = reconcile(own, key, read_classes(wish.classes), source)
+        check_labels(shown, source)
+    else:
+        source = f"the checkpoint's {key}"
+        check_labels(own.names, source)
+        say("Classes", f"as {source} has them" + (f"; {own.taken}" if own.taken else ""))
+    names = own.names
+    if wish.folders:
+        names = by_folders(own, key, read_classes(wish.folders["train"]).names, str(wish.folders["train"]))
+    return Classes(names, shown or names)
+
+
+def _with_folders(found: ClassNames, source: str, wish: Wish) -> Classes:
+    """Return the classes that the user names, by the folders of the photos if these are a map's keys."""
+    assert wish.folders is not None  # noqa: S101
+    place = wish.folders["train"]
+    folders = read_classes(place).names
+    shown = None if set(folders) == set(found.names) else names_by_folder(found, folders, source, str(place))
+    if shown is None:
+        return Classes(found.names, found.names)
+    if shown != found.names:
+        output = next(i for i, (mine, name) in enumerate(zip(shown, found.names, strict=True)) if mine != name)
+        raise TrainingError(
+            f"{source} can be read in two ways: the model's output {output} is {visible(found.names[output])} if its "
+            f"keys are outputs, and {visible(shown[output])} if they are folders of {place}, which ImageFolder sorts "
+            "as texts; give a list of names in the order of the outputs"
+        )
+    return Classes(folders, shown)
+
+
+def _check_count(found: ClassNames, source: str, count: int) -> None:
     if len(found.names) + 1 == count and found.from_one:
         raise TrainingError(
             f"{source} names {len(found.names)} classes, counted from 1, and the model has {count} outputs: name the "
@@ -166,16 +216,6 @@ def _names(wish: Wish, file: Weights, before: Manifest | None, count: int) -> li
         )
     if len(found.names) != count:
         raise TrainingError(f"{source} has {len(found.names)} classes, and the model {count}")
-    if wish.classes and wish.folders and found.by_key:
-        folders = read_classes(wish.folders["train"]).names
-        if found.by_key.keys() == set(folders) != set(found.names):
-            raise TrainingError(
-                f"{source} renames the folders of {wish.folders['train']}, such as {visible(folders[0])} to "
-                f"{visible(found.by_key[folders[0]])}: leave out --classes, or name the folders so"
-            )
-    if found.taken:
-        say("Classes", f"{source}: {found.taken}")
-    return found.names
 
 
 def _build(wish: Wish, file: Weights, found: Recognised, preset: str) -> Recipe:

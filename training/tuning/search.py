@@ -66,7 +66,7 @@ def _check_weights(request: Request, dataset: Dataset) -> None:
     first: TrainingError | None = None
     for name in request.architectures():
         try:
-            create(name, base.weights, classes, base.image_size, side)
+            create(name, base.weights, classes, base.image_size, side, base.weights_key)
         except TrainingError as error:
             first = first or error
         else:

@@ -107,8 +107,8 @@ class TrialTrainer:
         """Return the frozen network with its features; None in mode ``full``, which freezes nothing."""
         if config.mode == "full":
             return None
-        network = (config.architecture, config.weights, config.image_size, config.precision, config.schedule.seed)
-        key = (*network, config.views, config.augment)
+        network = (config.architecture, config.weights, config.weights_key, config.image_size)
+        key = (*network, config.precision, config.schedule.seed, config.views, config.augment)
         if key not in self._frozen:
             recipe = create_network(config, self.dataset)
             features = create_features(recipe, self.dataset, config)

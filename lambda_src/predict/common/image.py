@@ -1,32 +1,57 @@
-"""What kind of picture some bytes are, told by the bytes alone."""
+"""The photos that the function takes: their media type, told by the bytes alone, and their size."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from typing import Self
+
 from .problem import Problem
 
+_SIGNATURES = {
+    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
+    "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "image/webp": re.compile(rb"RIFF.{4}WEBPVP", re.DOTALL),
+}
+"""First bytes of each media type. Source: WHATWG MIME Sniffing Standard, section 6.1."""
 
-def content_type(image: bytes | bytearray) -> str:
-    """Return the media type of a JPEG, PNG or WebP by its signature.
 
-    The signatures are those of the WHATWG MIME Sniffing Standard, section 6.1. Headers and file names do
-    not count, so that an HTML page named ``.jpg`` goes no further.
+def media_type(content: bytes) -> str | None:
+    """Return the media type of a JPEG, PNG or WebP by its signature; None for any other bytes.
 
-    Raises
-    ------
-    Problem
-        415 for any other bytes.
+    Headers and file names do not count, so that an HTML page named ``.jpg`` goes no further.
     """
-    if image.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if image.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if image.startswith(b"RIFF") and image[8:14] == b"WEBPVP":
-        return "image/webp"
-    raise Problem(415, "The photo is not a JPEG, PNG or WebP.")
+    return next((name for name, signature in _SIGNATURES.items() if signature.match(content)), None)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The bytes of a JPEG, PNG or WebP, as sent, with their media type."""
+
+    content: bytes
+    media_type: str
+
+    @classmethod
+    def of(cls, content: bytes, media_type: str | None) -> Self:
+        """Return the photo that ``content`` is, by what `media_type` says of it.
+
+        Raises
+        ------
+        Problem
+            415 if it has none of the media types.
+        """
+        if media_type is None:
+            raise Problem(415, "The photo is not a JPEG, PNG or WebP.")
+        return cls(content, media_type)
 
 
 def check_size(size: int, limit: int) -> None:
     """Refuse ``size`` bytes over ``limit``.
+
+    Parameters
+    ----------
+    size, limit
+        Bytes.
 
     Raises
     ------

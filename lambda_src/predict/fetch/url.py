@@ -16,7 +16,7 @@ PORTS = {"http": 80, "https": 443}
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _HOST_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # RFC 6761, RFC 6762, RFC 7686, RFC 8375 and ICANN's .internal: never a public name, so never looked up.
-_PRIVATE_SUFFIXES = ("localhost", "local", "internal", "home.arpa", "onion", "invalid", "test", "example")
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".onion", ".invalid", ".test", ".example")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class Url:
     def follow(self, location: str) -> Self:
         """Return where a redirect from here leads.
 
+        Parameters
+        ----------
+        location
+            The ``Location`` header as `http.client` decodes it: an absolute or a relative URL.
+
         Raises
         ------
         Problem
@@ -113,24 +118,34 @@ class Url:
 def _host(host: str, *, bracketed: bool) -> str:
     """Check a host and return its one spelling."""
     if bracketed:
-        try:
-            address = IPv6Address(host)
-        except AddressValueError:
-            raise Problem(400, "The URL's IPv6 address is malformed.") from None
-        if address.scope_id is not None:
-            raise Problem(400, "The URL's IPv6 address must not hold a zone.")
-        return str(address)
+        return _ipv6(host)
     name = host.removesuffix(".")
     labels = name.split(".")
     # What ends in a number is an IPv4 address to every resolver, also 127.1, 0x7f000001 and 017700000001
-    # (WHATWG URL Standard, 3.5): only the one form that everybody reads alike may pass.
+    # (WHATWG URL Standard, 3.5).
     if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
-        try:
-            return str(IPv4Address(name))
-        except AddressValueError:
-            raise Problem(400, "The URL's IPv4 address must be four decimal numbers.") from None
+        return _ipv4(name)
     if len(name) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
         raise Problem(400, "The URL's host is missing or malformed.")
-    if len(labels) == 1 or any(name == suffix or name.endswith(f".{suffix}") for suffix in _PRIVATE_SUFFIXES):
+    if len(labels) == 1 or f".{name}".endswith(_PRIVATE_SUFFIXES):
         raise Problem(403, "The URL's host is not on the public internet.")
     return name
+
+
+def _ipv6(text: str) -> str:
+    """Check what stands in brackets."""
+    try:
+        address = IPv6Address(text)
+    except AddressValueError:
+        raise Problem(400, "The URL's IPv6 address is malformed.") from None
+    if address.scope_id is not None:
+        raise Problem(400, "The URL's IPv6 address must not hold a zone.")
+    return str(address)
+
+
+def _ipv4(text: str) -> str:
+    """Check an IPv4 address, of which only the one form that everybody reads alike may pass."""
+    try:
+        return str(IPv4Address(text))
+    except AddressValueError:
+        raise Problem(400, "The URL's IPv4 address must be four decimal numbers.") from None

@@ -188,7 +188,7 @@ class TrainingHost:
             "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",  # as AWS's image sets it
             "DLC_CONTAINER_TYPE": "training",
             **self._placed(self.job.get("Environment", {})),
-            # What a container of its own would give: names of hosts that resolve, a port that nobody else uses.
+            # What a container of its own would give: names of hosts that resolve, a port of its own.
             "SAGEMAKER_BASE_DIR": str(self.path("")),
             "SM_STUDIO_LOCAL_MODE": "true",  # the toolkit's switch that keeps it from waiting for the hosts' names
             "PET_MASTER_ADDR": "127.0.0.1",

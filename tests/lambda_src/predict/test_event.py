@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from lambda_src.predict.common.image import Photo
 from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.event import Request, read_event
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256))
+PHOTO = Photo(JPEG, "image/jpeg")
 BASE64 = base64.b64encode(JPEG).decode()
 LIMIT = 1000
 
@@ -36,12 +38,12 @@ def encode(body: bytes | str) -> str:
 @pytest.mark.parametrize(
     ("event", "request_"),
     [
-        ({"image": BASE64}, Request(image=JPEG)),
-        ({"image": BASE64, "top_k": 3}, Request(image=JPEG, top_k=3)),
-        ({"image": "\n".join(BASE64[i : i + 76] for i in range(0, len(BASE64), 76)) + "\n"}, Request(image=JPEG)),
+        ({"image": BASE64}, Request(photo=PHOTO)),
+        ({"image": BASE64, "top_k": 3}, Request(photo=PHOTO, top_k=3)),
+        ({"image": "\n".join(BASE64[i : i + 76] for i in range(0, len(BASE64), 76)) + "\n"}, Request(photo=PHOTO)),
         ({"url": "https://a.org/x"}, Request(url="https://a.org/x")),
         ({"url": "https://a.org/x", "image": None, "top_k": 100, "more": 1}, Request(url="https://a.org/x", top_k=100)),
-        (http(json.dumps({"image": BASE64})), Request(image=JPEG)),
+        (http(json.dumps({"image": BASE64})), Request(photo=PHOTO)),
         (http(encode(json.dumps({"url": "u", "top_k": 1})), encoded=True), Request(None, "u", 1)),
         (http(json.dumps({"url": "u"}), queryStringParameters={"top_k": "7"}), Request(None, "u", 7)),
         (http(json.dumps({"url": "u", "top_k": 2}), queryStringParameters={"top_k": "7"}), Request(None, "u", 2)),
@@ -49,10 +51,10 @@ def encode(body: bytes | str) -> str:
         (http(json.dumps({"url": "u"}), headers=None), Request(url="u")),
         (http('{"url": "u"}', headers={"content-type": "application/x-www-form-urlencoded"}), Request(url="u")),
         (http("\ufeff" + json.dumps({"url": "u"})), Request(url="u")),
-        (http(encode(JPEG), encoded=True, headers={"content-type": "image/jpeg"}), Request(image=JPEG)),
-        (http(encode(JPEG), encoded=True, headers={"Content-Type": "IMAGE/PNG; a=b"}), Request(image=JPEG)),
-        (http(encode(JPEG), encoded=True, headers={"content-type": "text/plain"}), Request(image=JPEG)),
-        (http(encode(JPEG), encoded=True, headers={}, queryStringParameters={"top_k": "3"}), Request(JPEG, top_k=3)),
+        (http(encode(JPEG), encoded=True, headers={"content-type": "image/jpeg"}), Request(photo=PHOTO)),
+        (http(encode(JPEG), encoded=True, headers={"Content-Type": "IMAGE/PNG; a=b"}), Request(photo=PHOTO)),
+        (http(encode(JPEG), encoded=True, headers={"content-type": "text/plain"}), Request(photo=PHOTO)),
+        (http(encode(JPEG), encoded=True, headers={}, queryStringParameters={"top_k": "3"}), Request(PHOTO, top_k=3)),
     ],
 )  # fmt: skip
 def test_both_kinds_of_event_are_read(event: object, request_: Request) -> None:
@@ -115,9 +117,9 @@ def test_a_photo_over_the_limit_is_too_large_and_one_at_the_limit_is_not(direct:
             return {"image": encode(photo)}
         return http(encode(photo), encoded=True, headers={"content-type": "image/jpeg"})
 
-    image = read_event(event(LIMIT), LIMIT).image
-    assert image is not None
-    assert len(image) == LIMIT
+    photo = read_event(event(LIMIT), LIMIT).photo
+    assert photo is not None
+    assert len(photo.content) == LIMIT
     with pytest.raises(Problem) as caught:
         read_event(event(LIMIT + 1), LIMIT)
     assert caught.value.status == 413

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lambda_src.predict.classifier import Classifier
+from lambda_src.predict.common.image import media_type
 from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.endpoint import Endpoint
 from lambda_src.predict.environment import Environment
@@ -97,6 +98,35 @@ def test_a_url_is_fetched_and_its_bytes_decide_the_type(handler: ModuleType) -> 
     assert handler.respond({"url": "https://a.org/x.jpg"}, "r", Classifier(model, fetch, 10_000))["statusCode"] == 200
     assert asked == ["https://a.org/x.jpg"]
     assert model.calls == [(b"\x89PNG\r\n\x1a\n...", "image/png", None)]
+
+
+@pytest.mark.parametrize("header", ["image/jpeg", "application/json", None])
+@pytest.mark.parametrize("shape", ["image", "url", "photo", "json"])
+def test_the_type_of_no_bytes_is_determined_twice(
+    handler: ModuleType, image: str, jpeg: bytes, shape: str, header: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+
+    def counted(content: bytes) -> str | None:
+        seen.append(content)
+        return media_type(content)
+
+    monkeypatch.setattr("lambda_src.predict.event.media_type", counted)
+    monkeypatch.setattr("lambda_src.predict.classifier.media_type", counted)
+    http = {"requestContext": {}, "headers": {"content-type": header} if header else {}}
+    event = {
+        "image": {"image": image},
+        "url": {"url": "https://a.org/x.jpg"},
+        "photo": {**http, "body": image, "isBase64Encoded": True},
+        "json": {**http, "body": json.dumps({"image": image})},
+    }[shape]
+    result = handler.respond(event, "r", Classifier(Model(), lambda url: jpeg, 10_000))
+    if (shape, header) == ("json", "image/jpeg"):
+        assert result["statusCode"] == 415
+    else:
+        assert result["statusCode"] == 200
+        assert jpeg in seen
+    assert len(seen) == len(set(seen))
 
 
 @pytest.mark.parametrize("page", [b"", b"<!DOCTYPE html>", b"GIF89a"])

@@ -11,7 +11,7 @@ import pytest
 
 from local.host.daemon import group_alive
 from local.host.state import State
-from tests.embedded import ROOT, Aws, alive, environment_of, eventually, free_port, run_local
+from tests.embedded import Aws, alive, environment_of, eventually, free_port, run_local
 from tests.local.harness import artifact, ask
 from tests.local.templates import endpoint_resources
 
@@ -129,4 +129,3 @@ def test_down_removes_only_what_the_gateway_wrote(state: Path) -> None:
 def test_the_command_line_names_its_commands() -> None:
     text = run_local("--help").stdout
     assert all(command in text for command in ("up", "down", "env", "status"))
-    assert (ROOT / "local" / "README.md").is_file()

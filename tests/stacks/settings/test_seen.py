@@ -31,18 +31,23 @@ def faces(model: type[BaseModel], place: Place = (), *, certain: bool = True) ->
         here = (*place, name)
         if here in FREE:
             continue
-        kinds = list(_kinds(field.annotation))
-        if not field.is_required():
-            yield from ((here, face) for face in ("absent", "present") if certain or face == "present")
-        if any(kind is bool for kind in kinds):
-            yield from ((here, face) for face in ("true", "false"))
-        if _may_be_zero(field):
-            yield from ((here, face) for face in ("zero", "not zero") if certain or face == "not zero")
-        for kind in kinds:
-            if typing.get_origin(kind) is Literal:
-                yield from ((here, word) for word in typing.get_args(kind) if isinstance(word, str))
+        yield from ((here, face) for face in _own_faces(field, certain=certain))
+        for kind in _kinds(field.annotation):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from faces(kind, here, certain=certain and field.is_required())
+
+
+def _own_faces(field: FieldInfo, *, certain: bool) -> Iterator[str]:
+    """Yield the faces of a field that is no table."""
+    if not field.is_required():
+        yield from ("absent", "present") if certain else ("present",)
+    if _may_be_zero(field):
+        yield from ("zero", "not zero") if certain else ("not zero",)
+    for kind in _kinds(field.annotation):
+        if kind is bool:
+            yield from ("true", "false")
+        if typing.get_origin(kind) is Literal:
+            yield from (word for word in typing.get_args(kind) if isinstance(word, str))
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

@@ -111,24 +111,32 @@ def test_a_settings_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Pa
         load_settings("dev", tmp_path)
 
 
+def own_constraints(annotations: tuple[Any, ...]) -> list[Any]:
+    """Return the constraints of an ``Annotated``, also those in a `Field`."""
+    return [item for one in annotations for item in (one.metadata if isinstance(one, FieldInfo) else [one])]
+
+
+def names_of(constraints: list[Any]) -> set[str]:
+    patterns = {"Pattern" for item in constraints if getattr(item, "pattern", None)}
+    return patterns | {type(item).__name__ for item in constraints}
+
+
 def numbers(kind: Any, constraints: list[Any], path: str) -> Iterator[tuple[str, str, set[str]]]:
     """Yield each number and each text below a type: its path, what it is, and the names of its constraints."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        own = [item for extra in inner[1:] for item in (extra.metadata if isinstance(extra, FieldInfo) else [extra])]
-        yield from numbers(inner[0], constraints + own, path)
+        yield from numbers(inner[0], constraints + own_constraints(inner[1:]), path)
     elif origin in (Union, UnionType):
         for one in inner:
             yield from numbers(one, constraints, path)
     elif origin is list:
-        yield path, "list", {type(item).__name__ for item in constraints}
+        yield path, "list", names_of(constraints)
         yield from numbers(inner[0], [], f"{path}[]")
     elif isinstance(kind, type) and issubclass(kind, BaseModel):
         for name, field in kind.model_fields.items():
             yield from numbers(field.annotation, field.metadata, f"{path}.{name}" if path else name)
     elif kind in (int, float, str, dict) or origin is dict:
-        patterns = {"Pattern" for item in constraints if getattr(item, "pattern", None)}
-        yield path, getattr(kind, "__name__", "dict"), patterns | {type(item).__name__ for item in constraints}
+        yield path, getattr(kind, "__name__", "dict"), names_of(constraints)
 
 
 def test_every_number_has_two_bounds_and_every_text_and_list_an_end() -> None:

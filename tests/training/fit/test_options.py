@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from training.common.errors import TrainingError
 from training.fit.options import Options, configure
 from training.fit.schedule import Schedule
-from training.fit.train import _settings
+from training.fit.train import _checkpoints, _settings
 
 
 def chosen(**options: Any) -> Any:
@@ -43,3 +44,16 @@ def test_a_checkpoint_of_the_version_before_is_of_the_same_settings() -> None:
     assert not newer & _settings(Schedule(1, 8, 0.1, 0)).keys()
     asked = _settings(Schedule(1, 8, 0.1, 0, class_weights="balanced", patience=3))
     assert {name: asked[name] for name in newer} == {"class_weights": "balanced", "patience": 3}
+
+
+def test_checkpoints_belong_to_the_set_of_weights_that_training_began_with(tmp_path: Path) -> None:
+    def identity(**options: Any) -> dict[str, Any]:
+        asked = Options(folders={}, out=tmp_path, checkpoints=tmp_path, **options)
+        dataset: Any = SimpleNamespace(survey=SimpleNamespace(fingerprint="f"))
+        network: Any = SimpleNamespace(architecture="resnet18", rule=SimpleNamespace(crop=32))
+        made = _checkpoints(network, dataset, configure(asked), "float32")
+        assert made is not None
+        return dict(made.identity)
+
+    assert "weights key" not in identity(weights="DEFAULT"), "checkpoints of the version before resume"
+    assert identity(weights="DEFAULT", weights_key="ema")["weights key"] == "ema"

@@ -250,6 +250,16 @@ def test_weights_of_a_file_are_uploaded_once(
     assert sagemaker.requests[0]["HyperParameters"]["weights"].startswith("/opt/ml/input/data/weights/")
 
 
+def test_the_key_of_the_weights_goes_to_the_job(
+    run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.pth").write_bytes(b"weights")
+    words = ["--weights", tmp_path / "mine.pth", "--weights-key", "model_ema", "--detach"]
+    status, _, errors = run("launch", "--data", data, "--out", tmp_path, *words)
+    assert (status, errors) == (0, "")
+    assert sagemaker.requests[0]["HyperParameters"]["weights-key"] == "model_ema"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -263,6 +273,7 @@ def test_weights_of_a_file_are_uploaded_once(
         (["--data", "DATA", "--tune", "0"], "must be from 1 to 750, not 0"),
         (["--data", "DATA", "--mode", "head"], "give it --weights"),
         (["--data", "DATA", "--weights", "no/such.safetensors"], "there is no such file"),
+        (["--data", "DATA", "--weights", "DEFAULT", "--weights-key", "ema"], "and --weights DEFAULT is no file"),
         (["--data", "DATA", "--on", "ec2", "--instances", "2"], "--on ec2 trains on one instance"),
         (["--data", "DATA", "--on", "ec2", "--tune", "2"], "leave out --on ec2"),
         (["--data", "DATA", "--on", "ec2", "--instance-type", "ml.g5.xlarge"], "on ec2 it is g5.xlarge"),

@@ -219,6 +219,24 @@ def test_a_checkpoint_is_read_as_package_reads_it(tmp_path: Path) -> None:
     assert recipe.classifier.network.get_parameter("conv1.weight").equal(state["module.conv1.weight"])
 
 
+def test_of_a_checkpoint_with_several_sets_of_weights_the_key_chooses(tmp_path: Path) -> None:
+    state = models.resnet18(weights=None, num_classes=3).state_dict()
+    average = {name: torch.zeros_like(value) for name, value in state.items()}
+    torch.save({"model": state, "model_ema": average}, tmp_path / "model.pth")
+    recipe = create("resnet18", str(tmp_path / "model.pth"), 3, None, 32, "model_ema")
+    assert not recipe.classifier.network.get_parameter("conv1.weight").any()
+    assert recipe.weights == "model.pth (model_ema)"
+    with pytest.raises(TrainingError, match=r"^--weights --weights-key ema: .* it has them under model, model_ema$"):
+        create("resnet18", str(tmp_path / "model.pth"), 3, None, 32, "ema")
+
+
+def test_our_own_file_has_no_parts_to_choose(tmp_path: Path) -> None:
+    first = create("resnet18", "none", 3, 32, 32)
+    save_file(first.classifier.network.state_dict(), tmp_path / "model.safetensors", first.metadata())
+    with pytest.raises(TrainingError, match="is a safetensors file, which has no parts: leave out --weights-key"):
+        create("resnet18", str(tmp_path / "model.safetensors"), 3, None, 32, "ema")
+
+
 def test_what_package_refuses_is_no_beginning_either(tmp_path: Path) -> None:
     state = imagenet_state()
     state["bn1.bias"].fill_(torch.nan)

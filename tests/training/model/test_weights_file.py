@@ -141,11 +141,19 @@ def two(folder: Path) -> Path:
     return saved(STATE, "b.pth")(saved(STATE, "a.pth")(folder).parent).parent
 
 
-def packed(folder: Path) -> Path:
-    (folder / "model.onnx").write_bytes(b"graph")
-    with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
-        tar.add(folder / "model.onnx", "model.onnx")
-    return folder / "model.tar.gz"
+def archive_of(*names: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
+            for name in names:
+                tar.add(__file__, name)
+        return folder / "model.tar.gz"
+
+    return write
+
+
+def beside_its_weights(folder: Path) -> Path:
+    save_file(STATE, folder / "model.safetensors")
+    return archive_of("model.json", "model.onnx")(folder)
 
 
 def cut(folder: Path) -> Path:
@@ -187,8 +195,15 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "an empty state_dict": (saved({}), "holds no state_dict"),
     "a file that is cut": (cut, "is not a file of PyTorch's weights"),
     "not a number": (saved({"fc.weight": torch.tensor([[float("nan")]])}), "fc.weight has values that are not finite"),
-    "an artifact": (packed, "is packaged already"),
-    "a link in an archive": (linked, "holds 0 files of weights"),
+    "an artifact": (
+        archive_of("code/server.py", "model.json", "model.onnx"),
+        "model.tar.gz` checks it; to pack it again, give the model.safetensors that was written beside it",
+    ),
+    "an artifact beside its weights": (beside_its_weights, "model.safetensors` packs the weights beside it again"),
+    "an archive with a graph": (archive_of("./model.onnx"), "has a graph, model.onnx, and `package` reads weights of"),
+    "an archive without weights": (archive_of("README.md"), "has no file of weights (.pth, .pt, .bin, .ckpt, .safe"),
+    "an archive with two": (archive_of("a.pth", "b/c.pth"), "such as a.pth and b/c.pth; unpack it, and give one of"),
+    "a link in an archive": (linked, "has no file of weights"),
     "no safetensors": (lambda folder: trap(folder).rename(folder / "a.safetensors"), "is not a safetensors file"),
     "no archive": (lambda folder: trap(folder).rename(folder / "a.tar.gz"), "is not an archive"),
 }
@@ -240,7 +255,7 @@ def test_of_weights_and_their_average_one_is_chosen_and_named(average: str, tmp_
     path = saved({"model": STATE, average: averaged})(tmp_path)
     found = read_weights(path, tmp_path)
     assert found.state["fc.bias"].equal(STATE["fc.bias"])
-    assert found.notes == (f"those of model; `package` takes those of {average} by --weights-key {average}",)
+    assert found.notes == (f"those of model; --weights-key {average} takes those of {average}",)
     found = read_weights(path, tmp_path, average)
     assert found.state["fc.bias"].equal(OTHER["fc.bias"])
     assert found.notes == (f"those of {average}", "the average that AveragedModel kept")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from stacks.endpoint.artifact import load_artifact
 from stacks.settings.errors import ConfigurationError
@@ -151,6 +152,18 @@ def test_head_mode_goes_on_from_a_file_of_weights(fitted: Path, tmp_path: Path, 
     ):
         assert torch.equal(before.get_tensor("conv1.weight"), after.get_tensor("conv1.weight"))
         assert not torch.equal(before.get_tensor("fc.weight"), after.get_tensor("fc.weight"))
+
+
+def test_a_fit_begins_with_the_weights_that_the_key_names(fitted: Path, tmp_path: Path, run: Run) -> None:
+    state = load_file(fitted / "build" / "model.safetensors")
+    average = {name: value * 0.5 for name, value in state.items()}
+    torch.save({"model": state, "model_ema": average}, tmp_path / "model.pth")
+    words = ["--weights", tmp_path / "model.pth", "--weights-key", "model_ema", "--image-size", 32, "--epochs", 1]
+    status, output, _ = run("fit", "--data", fitted / "data", "--out", tmp_path / "out", *words)
+    assert status == 0, output
+    assert "those of model_ema" in output
+    assert manifest(tmp_path / "out")["model"]["weights"] == "model.pth (model_ema)"
+    assert load_file(tmp_path / "out" / "model.safetensors")["conv1.weight"].equal(average["conv1.weight"])
 
 
 def test_a_graph_that_disagrees_with_pytorch_leaves_the_old_artifact(
@@ -402,6 +415,8 @@ def test_an_argument_wins_over_a_hyperparameter_and_a_channel_for_each_split_is_
         (["--arch", "resnet81"], {}, "did you mean"),
         (["--arch", "fasterrcnn_resnet50_fpn"], {}, "no such classifier"),
         (["--weights", "missing.safetensors"], {}, "neither a file nor weights"),
+        (["--weights-key", "ema"], {}, "--weights-key ema chooses within a file, and --weights none is no file"),
+        (["--weights", "DEFAULT", "--weights-key", "ema"], {}, "and --weights DEFAULT is no file: leave out"),
         (["--mode", "head"], {}, "--mode head trains on what the rest of the network knows"),
         (["--weights", "DEFAULT", "--augment", "photo"], {}, "--mode head reads each photo once"),
         (["--data", "nowhere"], {}, "nowhere is missing"),

@@ -13,13 +13,16 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+from tests.training.conftest import write_photos
 from training.artifact.archive import unpack
 from training.artifact.proof import ask
 from training.common.errors import TrainingError
 from training.common.torchvision_compat import models
 from training.model.mlp import Mlp
 from training.model.network import create
+from training.model.weights_file import Weights
 from training.pipeline.measure import find_photos
+from training.pipeline.package import Wish, _classes
 
 pytestmark = pytest.mark.usefixtures("trains")
 
@@ -168,6 +171,69 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+FLOWERS = {"1": "pink primrose", "2": "hard-leaved", "10": "globe"}
+"""As the ``cat_to_name.json`` of the courses has it: from a folder to its class's name."""
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write photos in folders with numbers, and a checkpoint that the courses' notebook leaves."""
+    folder = tmp_path_factory.mktemp("flowers")
+    write_photos(folder / "coloured")
+    for split in ("train", "valid", "test"):
+        for name, number in zip(CLASSES, FLOWERS, strict=True):
+            shutil.copytree(folder / "coloured" / split / name, folder / "data" / split / number)
+    (folder / "cat_to_name.json").write_text(json.dumps(FLOWERS))
+    torch.manual_seed(0)
+    state = models.resnet18(weights=None, num_classes=3).state_dict()
+    torch.save(state, folder / "bare.pth")
+    # Not in the order of texts, so that only the checkpoint tells it.
+    torch.save({"state_dict": state, "class_to_idx": {"1": 0, "2": 1, "10": 2}}, folder / "checkpoint.pth")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "photos", "order"),
+    [
+        ("checkpoint.pth", True, ["1", "2", "10"]),
+        ("checkpoint.pth", False, ["1", "2", "10"]),
+        ("bare.pth", True, ["1", "10", "2"]),
+    ],
+)
+def test_a_map_names_the_folders_that_checkpoint_and_photos_have(
+    flowers: Path, tmp_path: Path, run: Run, file: str, photos: bool, order: list[str]
+) -> None:
+    words = ["--classes", flowers / "cat_to_name.json", "--image-size", 32, "--out", tmp_path]
+    words += ["--data", flowers / "data"] if photos else []
+    status, output, errors = run("package", "--from", flowers / file, *words)
+    assert (status, errors) == (0, "")
+    assert f"3 classes from pink primrose to {FLOWERS[order[-1]]}" in output
+    assert manifest(tmp_path)["classes"] == [{"name": each, "label": FLOWERS[each]} for each in order]
+    if photos:
+        scores = manifest(tmp_path)["metrics"]["test"]
+        assert [each["label"] for each in scores["classes"]] == [FLOWERS[each] for each in order]
+        at = ("--artifact", tmp_path / "model.tar.gz")
+        status, output, errors = run("evaluate", *at, "--data", flowers / "data", "--out", tmp_path)
+        assert (status, errors) == (0, "")
+        assert f"accuracy {scores['accuracy']:.4f}" in output
+    status, _, errors = run("package", "--from", tmp_path / "model.safetensors", "--out", tmp_path / "again")
+    assert (status, errors) == (0, "")
+    assert manifest(tmp_path / "again")["classes"] == manifest(tmp_path)["classes"]
+
+
+def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Path, tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        for number in range(12):
+            shutil.copytree(data / split / CLASSES[0], tmp_path / split / str(number))
+    (tmp_path / "names.json").write_text(json.dumps({str(number): f"dog {number}" for number in range(12)}))
+    folders = {split: tmp_path / split for split in ("train", "valid", "test")}
+    wish = Wish(tmp_path, tmp_path, classes=tmp_path / "names.json", folders=folders)
+    file = Weights(tmp_path, "", {})
+    reason = "can be read in two ways: the model's output 2 is dog 2 if its keys are outputs, and dog 10 if they are"
+    with pytest.raises(TrainingError, match=reason):
+        _classes(wish, file, None, 12)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -181,10 +247,25 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--from {small}/named.pth --classes {names}",
             "output 0 001.Red_setter, and the checkpoint's class_to_idx cat",
         ),
+        (
+            "--from {small}/named.pth --classes {part}",
+            "has no name for dog, and the checkpoint's class_to_idx has that class (1 such classes); add it",
+        ),
+        (
+            "--from {small}/named.pth --classes {more}",
+            "has a name for emu, and the checkpoint's class_to_idx has no such class (1 such classes); remove it",
+        ),
+        (
+            "--from {small}/named.pth --data {photos} --classes {whole}",
+            "the checkpoint's class_to_idx has cat, and {photos}/train no such class",
+        ),
+        (
+            "--from {small}/model.pth --data {photos} --classes {short}",
+            "has no name for 003.Blue_heeler, and",
+        ),
         ("--from {small}/named.pth --data {photos}", "the checkpoint's class_to_idx has cat, and"),
         ("--from {small}/named.pth --weights-key model_ema", "no weights under it; it has them under state_dict"),
         ("--from {small}/model.pth --classes {one}", "counted from 1, and the model has 3 outputs: name the first"),
-        ("--from {small}/model.pth --data {photos} --classes {map}", "renames the folders of"),
         (
             "--from {small}/timm.pth --classes {names}",
             "is timm's model (it has patch_embed.proj.weight); Kennel packages",
@@ -220,16 +301,25 @@ def test_what_cannot_be_packaged_is_one_line_and_nothing_is_written(
 ) -> None:
     (tmp_path / "two.txt").write_text("cat\ndog\n")
     (tmp_path / "one.json").write_text(json.dumps({"cat": 1, "dog": 2}))
-    (tmp_path / "map.json").write_text(json.dumps({name: f"dog {name[2]}" for name in CLASSES}))
+    whole = {"cat": "a cat", "cow": "a cow", "dog": "a dog"}
+    maps = {
+        "whole": whole,
+        "part": {"cat": "a cat", "cow": "a cow"},
+        "more": whole | {"emu": "an emu"},
+        "short": {CLASSES[0]: "red", CLASSES[1]: "green", "004.Cat": "cat"},
+    }
+    for name, content in maps.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
     (tmp_path / "twice.txt").write_text("cat\n1.dog\n2.dog\n")
     files = {"two": tmp_path / "two.txt", "twice": tmp_path / "twice.txt", "names": names, "ours": fitted / "build"}
-    files |= {"one": tmp_path / "one.json", "map": tmp_path / "map.json", "photos": fitted / "data"}
+    files |= {"one": tmp_path / "one.json", "photos": fitted / "data"}
+    files |= {name: tmp_path / f"{name}.json" for name in maps}
     words = [word.format(small=small, **files) for word in arguments.split()]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "model.json").write_text("of an earlier run")
     status, _, errors = run("package", *words, "--out", tmp_path / "out")
     assert status == 2
-    assert reason in errors
+    assert reason.format(**files) in errors
     assert len(errors.splitlines()) == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.json"]
     assert (tmp_path / "out" / "model.json").read_text() == "of an earlier run"

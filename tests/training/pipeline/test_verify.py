@@ -310,12 +310,19 @@ def test_a_link_is_refused(tmp_path: Path, run: Run, kind: bytes) -> None:
 
 def test_a_file_that_comes_twice_is_refused(tmp_path: Path, run: Run) -> None:
     block = member("model.json", 0).tobuf(tarfile.USTAR_FORMAT)
-    refused(run("verify", raw(tmp_path, 2 * block)), "comes twice")
+    refused(run("verify", raw(tmp_path, 2 * block)), "model.tar.gz has model.json twice; use an archive as")
+
+
+def test_files_in_another_order_are_refused(tmp_path: Path, run: Run) -> None:
+    blocks = [member(name, 0).tobuf(tarfile.USTAR_FORMAT) for name in ("model.json", "config.yaml")]
+    refused(
+        run("verify", raw(tmp_path, b"".join(blocks))), "has config.yaml after model.json, not in the order of names"
+    )
 
 
 def test_what_follows_the_end_is_refused(tmp_path: Path, run: Run) -> None:
     block = member("model.json", 0).tobuf(tarfile.USTAR_FORMAT)
-    refused(run("verify", raw(tmp_path, block + bytes(512) + b"evil")), "goes on after its end")
+    refused(run("verify", raw(tmp_path, block + bytes(512) + b"evil")), "has bytes after its end")
 
 
 def raw(folder: Path, content: bytes) -> Path:
@@ -341,7 +348,10 @@ def test_a_full_disk_says_where(small: Path, run: Run, monkeypatch: pytest.Monke
 
 def test_a_text_of_gigabytes_is_not_unpacked(tmp_path: Path, run: Run) -> None:
     header = member("model.json", 1 << 30).tobuf(tarfile.USTAR_FORMAT)
-    refused(run("verify", raw(tmp_path, header + bytes(1 << 20))), "which no such text has")
+    refused(
+        run("verify", raw(tmp_path, header + bytes(1 << 20))),
+        "model.json has 1024 MiB, and the limit of a text is 16 MiB",
+    )
 
 
 @pytest.mark.parametrize(

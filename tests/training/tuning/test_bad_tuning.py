@@ -37,6 +37,8 @@ BAD = {
     "nothing left": (LR, [DATA, "--trials=2", "--lr=0.01"], "the command line decides all that"),
     "no combination": ('[mode]\nvalues = ["head"]', [DATA, "--trials=2"], "--mode head trains on what the rest"),
     "weights that are not there": (LR, [DATA, "--trials=2", "--weights={folder}/no.safetensors"], "no.safetensors"),
+    "a key without a file": (LR, [DATA, "--trials=2", "--weights-key=ema"], "and --weights none is no file"),
+    "the key": ('[weights-key]\nvalues = ["ema"]', [DATA, "--trials=2"], "[weights-key] is no option of `fit`"),
     "a folder as the study": (LR, [DATA, "--trials=2", "--study={folder}"], "Is a directory"),
     "a photo as the study": (LR, [DATA, "--trials=2", "--study={folder}/search.toml"], "search.toml is no study"),
     "out is a file": (LR, [DATA, "--trials=2", "--out={folder}/search.toml"], "search.toml cannot be written"),

@@ -1,11 +1,11 @@
 import pytest
 
-from lambda_src.predict.common.image import check_size, content_type
+from lambda_src.predict.common.image import Photo, check_size, media_type
 from lambda_src.predict.common.problem import Problem
 
 
 @pytest.mark.parametrize(
-    ("image", "media_type"),
+    ("content", "kind"),
     [
         (b"\xff\xd8\xff\xe0\x00\x10JFIF", "image/jpeg"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "image/png"),
@@ -14,21 +14,22 @@ from lambda_src.predict.common.problem import Problem
         (b"RIFF\x24\x00\x00\x00WEBPVP8X", "image/webp"),
     ],
 )
-def test_the_bytes_tell_the_type(image: bytes, media_type: str) -> None:
-    assert content_type(image) == media_type
+def test_the_bytes_tell_the_type(content: bytes, kind: str) -> None:
+    assert media_type(content) == kind
+    assert Photo.of(content, kind) == Photo(content, kind)
 
 
 @pytest.mark.parametrize(
-    "image",
+    "content",
     [
         *(b"", b"\xff\xd8", b"\x89PNG", b"RIFF\x24\x00\x00\x00WAVEfmt ", b"RIFF", b"GIF89a", b"BM6\x00", b"II*\x00"),
         *(b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<!DOCTYPE html>", b"%PDF-1.7", b"\x1f\x8b\x08\x00"),
         *(b" \xff\xd8\xff\xe0", b"\x00\x00\x00\x1cftypavif", b"\x00\x00\x00\x18ftypheic", b"8BPS", b"%!PS-Adobe"),
     ],
 )
-def test_anything_else_is_an_unsupported_type(image: bytes) -> None:
+def test_anything_else_is_an_unsupported_type(content: bytes) -> None:
     with pytest.raises(Problem) as caught:
-        content_type(image)
+        Photo.of(content, media_type(content))
     assert caught.value.status == 415
 
 
