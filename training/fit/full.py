@@ -19,11 +19,11 @@ from training.fit import distributed
 from training.fit.batch_norm import freeze, needs_statistics, synchronise, with_statistics_of
 from training.fit.checkpoints import Checkpoints
 from training.fit.evaluation import measure, predict_together
-from training.fit.loading import batches, device
+from training.fit.loading import batches, device, workers_for
 from training.fit.loop import Learner, Report, TrainResult, check_finite, exhausted, print_epoch
 from training.fit.progress import Progress
 from training.fit.schedule import Schedule, order, roll_dice, weight_of_the_past
-from training.fit.speed import machine, workers_for
+from training.fit.speed import machine
 from training.fit.stopping import Stop
 from training.model.network import Recipe
 

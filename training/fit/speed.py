@@ -1,4 +1,4 @@
-"""What makes training faster on this machine: the number format of its arithmetic, and who decodes the photos.
+"""What makes training faster on this machine: the number format of its arithmetic, and compiled networks.
 
 Not taken on a CPU: weights in channels-last order (measured with ResNet-18: 5 % slower at 32 pixels a side, no
 difference at 224, as the pixels come in that order anyway), and ``torch.compile`` of what learns (ResNet-18: 24 s for
@@ -6,15 +6,10 @@ difference at 224, as the pixels come in that order anyway), and ``torch.compile
 training other pixels than serving does.
 """
 
-import statistics
-
 import torch
-from PIL import Image
 from torch import nn
 
-from training.data.photos import PixelDataset
 from training.fit.loading import device
-from training.serving.cores import cores
 
 BFLOAT16_SIDE = 96
 """Pixels. With AMX, ResNet-18 takes half the time a step in bfloat16 at 224 pixels a side, and 8 % more at 32, where
@@ -89,56 +84,3 @@ def compiling_pays(precision: str, operations: int) -> bool:
     """
     measured = device().type == "cpu" and precision == "bfloat16" and bfloat16_unit() == AMX
     return measured and operations >= COMPILED_FROM
-
-
-DECODED_FROM = 150_000
-"""Pixels of a photo from which worker processes decode beside a CPU that trains.
-
-Measured on two cores with AVX512-BF16, milliseconds a photo of a training step with 0, 1 and 2 workers, the lower of
-two runs. ResNet-18 at 32 pixels a side with photos of 0.001 megapixels: 2.6, 2.8, 2.8; at 64 with 0.004: 8.5, 9.6, 8.6;
-at 224 with 0.19: 41, 33, 36; with 0.8: 42, 37, 31; with 3.1: 80, 64, 71; with 12: 146, 98, 64. MobileNetV3 (small) at
-224 with 0.19: 14, 16, 15; with 0.8: 26, 21, 13.
-"""
-
-PIXELS_OF_A_WORKER = 250_000
-"""Decoding a photo takes 3 ms and 9 ms a megapixel, a training step of ResNet-18 on two cores 30 ms."""
-
-WORTH_STARTING = 40_000_000
-"""Pixels of all photos of an epoch, a second of decoding: workers are started anew in each epoch, in 0.1 s."""
-
-MOST_WORKERS = 16
-
-LOOKED_AT = 32
-"""Photos, at most, whose headers tell how large photos are."""
-
-
-def decoding_workers(photos: int, pixels: int, cores: int) -> int:
-    """Return how many worker processes decode the photos of an epoch while a CPU trains; 0: the training process.
-
-    A rule made from measurements: a stopwatch would choose by what else the machine does in the first steps.
-
-    Parameters
-    ----------
-    pixels
-        Of a usual photo's file, before it is resized.
-    """
-    if cores == 1 or pixels < DECODED_FROM or photos * pixels < WORTH_STARTING:
-        return 0
-    return min(cores, -(-pixels // PIXELS_OF_A_WORKER), MOST_WORKERS)
-
-
-def workers_for(photos: PixelDataset) -> int:
-    """Return how many worker processes decode these photos: beside a GPU one on each core, else by the rule."""
-    if device().type == "cuda":
-        return min(cores(), MOST_WORKERS)
-    return decoding_workers(len(photos), usual_pixels(photos), cores())
-
-
-def usual_pixels(photos: PixelDataset) -> int:
-    """Return the median number of pixels of some photos, by the headers of their files."""
-    step = -(-len(photos) // LOOKED_AT)
-    sizes = []
-    for photo in photos.photos[::step]:
-        with Image.open(photo.path) as image:
-            sizes.append(image.width * image.height)
-    return int(statistics.median(sizes))

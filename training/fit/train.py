@@ -4,6 +4,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from training.common.errors import TrainingError
 from training.common.files import sha256
 from training.data.photos import PixelDataset
@@ -85,7 +87,7 @@ def train(
         report,
     )
 
-    def predict(split: str) -> Any:
+    def predict(split: str) -> tuple[Tensor, Tensor]:
         return predict_together(network.classifier, PixelDataset(splits[split], network.rule), "Testing")
 
     return replace(result, predict=predict)

@@ -31,7 +31,7 @@ NORMALISATIONS = ("imagenet", "none")
 
 
 @dataclass(frozen=True)
-class Wish:
+class PackageOptions:
     """What ``./kennel package`` was asked for; its help says what each means."""
 
     source: Path
@@ -61,7 +61,7 @@ class Classes:
     shown: list[str]
 
 
-def package(wish: Wish) -> None:
+def package(options: PackageOptions) -> None:
     """Read a model, measure it if there are photos, pack, prove, and only then write the artifact.
 
     Raises
@@ -69,17 +69,17 @@ def package(wish: Wish) -> None:
     TrainingError
         For whatever the user can put right; nothing is written then, and what was there stays.
     """
-    with workspace(wish.out.absolute() / "model") as work:
+    with workspace(options.out.absolute() / "model") as work:
         (work / "unpacked").mkdir()
-        file = read_weights(wish.source, work / "unpacked", wish.weights_key)
+        file = read_weights(options.source, work / "unpacked", options.weights_key)
         for note in file.notes:
             say("Weights", f"{file.name}: {note}")
         with console.status("Telling which architecture it is"):
-            found, preset = _recognise(wish, file, work)
+            found, preset = _recognise(options, file, work)
         before = _manifest_beside(file)
-        classes = _classes(wish, file, before, found.classes)
-        recipe = _build(wish, file, found, preset)
-        photos = find_photos(wish.folders, classes.names) if wish.folders else None
+        classes = _classes(options, file, before, found.classes)
+        recipe = _build(options, file, found, preset)
+        photos = find_photos(options.folders, classes.names) if options.folders else None
         with console.status("Fetching what the artifact carries for AWS's container"):
             wheels = fetch_wheels(pinned_requirements(), wheel_cache())
         _introduce(recipe, file, found, classes.shown)
@@ -94,29 +94,29 @@ def package(wish: Wish) -> None:
             to_prove = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
             say("Test", "no photos were given: nothing is known of its accuracy, and it cannot be deployed; add --data")
         model = Model(recipe, classes.names, "packaged", evaluation.temperature, classes.shown)
-        with full_disk_told(wish.out):
+        with full_disk_told(options.out):
             packed = pack(model, wheels=wheels, work=work)
             proof = prove(model, packed, photos=to_prove)
             manifest = write_manifest(model, packed, proof=proof, findings=evaluation.findings, facts=facts, work=work)
             write_report(manifest, evaluation.findings, work=work)
-            publish_artifact(manifest, proof=proof, work=work, out=wish.out)
+            publish_artifact(manifest, proof=proof, work=work, out=options.out)
 
 
-def _recognise(wish: Wish, file: Weights, work: Path) -> tuple[Recognised, str]:
+def _recognise(options: PackageOptions, file: Weights, work: Path) -> tuple[Recognised, str]:
     """Return what the file holds, and whose preprocessing goes with it."""
     ours = architecture_of(file.metadata)
-    if wish.arch and ours and wish.arch != ours:
-        raise TrainingError(f"{file.source} is for {ours}, not for {wish.arch}; leave out --arch")
+    if options.arch and ours and options.arch != ours:
+        raise TrainingError(f"{file.source} is for {ours}, not for {options.arch}; leave out --arch")
     if not is_head_alone(file.state):
-        if wish.weights:
+        if options.weights:
             raise TrainingError(f"{file.source} has every layer: leave out --weights, which is for a head alone")
-        return recognise(file.state, wish.arch or ours, str(file.source)), "DEFAULT"
-    if wish.arch is None or wish.weights is None:
+        return recognise(file.state, options.arch or ours, str(file.source)), "DEFAULT"
+    if options.arch is None or options.weights is None:
         raise TrainingError(
             f"{file.source} holds a head alone: say by --arch and --weights on top of what it was trained, as in "
             "--arch resnet50 --weights IMAGENET1K_V1 (which is torchvision's pretrained=True)"
         )
-    return _with_body(wish.arch, wish.weights, file, work)
+    return _with_body(options.arch, options.weights, file, work)
 
 
 def _with_body(architecture: str, weights: str, file: Weights, work: Path) -> tuple[Recognised, str]:
@@ -150,18 +150,18 @@ def _manifest_beside(file: Weights) -> Manifest | None:
     return manifest
 
 
-def _classes(wish: Wish, file: Weights, before: Manifest | None, count: int) -> Classes:
+def _classes(options: PackageOptions, file: Weights, before: Manifest | None, count: int) -> Classes:
     """Return the classes by whoever names them: the checkpoint and the user, the manifest, or the folders."""
     if own := own_classes(file.content, count, str(file.source)):
-        return _of_checkpoint(wish, *own)
-    if wish.classes:
-        found, source = read_classes(wish.classes), f"--classes {wish.classes}"
+        return _of_checkpoint(options, *own)
+    if options.classes:
+        found, source = read_classes(options.classes), f"--classes {options.classes}"
     elif before:
         names, labels = ([each[key] for each in before.classes] for key in ("name", "label"))
         _check_count(ClassNames(names), "model.json beside it", count)
         return Classes(names, labels)
-    elif wish.folders:
-        found, source = read_classes(wish.folders["train"]), str(wish.folders["train"])
+    elif options.folders:
+        found, source = read_classes(options.folders["train"]), str(options.folders["train"])
     else:
         raise TrainingError(
             f"the model tells {count} classes apart; say by --classes which: a file with a name on each line, or the "
@@ -170,30 +170,34 @@ def _classes(wish: Wish, file: Weights, before: Manifest | None, count: int) -> 
     _check_count(found, source, count)
     if found.taken:
         say("Classes", f"{source}: {found.taken}")
-    return _with_folders(found, source, wish) if wish.classes and wish.folders else Classes(found.names, found.names)
+    return (
+        _with_folders(found, source, options)
+        if options.classes and options.folders
+        else Classes(found.names, found.names)
+    )
 
 
-def _of_checkpoint(wish: Wish, own: ClassNames, key: str) -> Classes:
+def _of_checkpoint(options: PackageOptions, own: ClassNames, key: str) -> Classes:
     """Return the classes of a checkpoint that names them, by the names that the user gives them."""
     shown = None
-    if wish.classes:
-        source = f"--classes {wish.classes}"
-        shown = reconcile(own, key, read_classes(wish.classes), source)
+    if options.classes:
+        source = f"--classes {options.classes}"
+        shown = reconcile(own, key, read_classes(options.classes), source)
         check_labels(shown, source)
     else:
         source = f"the checkpoint's {key}"
         check_labels(own.names, source)
         say("Classes", f"as {source} has them" + (f"; {own.taken}" if own.taken else ""))
     names = own.names
-    if wish.folders:
-        names = by_folders(own, key, read_classes(wish.folders["train"]).names, str(wish.folders["train"]))
+    if options.folders:
+        names = by_folders(own, key, read_classes(options.folders["train"]).names, str(options.folders["train"]))
     return Classes(names, shown or names)
 
 
-def _with_folders(found: ClassNames, source: str, wish: Wish) -> Classes:
+def _with_folders(found: ClassNames, source: str, options: PackageOptions) -> Classes:
     """Return the classes that the user names, by the folders of the photos if these are a map's keys."""
-    assert wish.folders is not None  # noqa: S101
-    place = wish.folders["train"]
+    assert options.folders is not None  # noqa: S101
+    place = options.folders["train"]
     folders = read_classes(place).names
     shown = None if set(folders) == set(found.names) else names_by_folder(found, folders, source, str(place))
     if shown is None:
@@ -218,19 +222,19 @@ def _check_count(found: ClassNames, source: str, count: int) -> None:
         raise TrainingError(f"{source} has {len(found.names)} classes, and the model {count}")
 
 
-def _build(wish: Wish, file: Weights, found: Recognised, preset: str) -> Recipe:
-    if wish.normalisation and METADATA_KEY in file.metadata:
+def _build(options: PackageOptions, file: Weights, found: Recognised, preset: str) -> Recipe:
+    if options.normalisation and METADATA_KEY in file.metadata:
         raise TrainingError(f"{file.source} says how its pixels are normalised; leave out --weights-normalisation")
     return adopt(
         found.architecture,
         found.state,
         file.name,
         found.classes,
-        wish.image_size or found.side,
+        options.image_size or found.side,
         found.mlp,
         preset=preset,
         metadata=file.metadata,
-        normalised=wish.normalisation != "none" if wish.normalisation else None,
+        normalised=options.normalisation != "none" if options.normalisation else None,
     )
 
 

@@ -22,7 +22,7 @@ from training.model.mlp import Mlp
 from training.model.network import create
 from training.model.weights_file import Weights
 from training.pipeline.measure import find_photos
-from training.pipeline.package import Wish, _classes
+from training.pipeline.package import PackageOptions, _classes
 
 pytestmark = pytest.mark.usefixtures("trains")
 
@@ -227,11 +227,11 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
             shutil.copytree(data / split / CLASSES[0], tmp_path / split / str(number))
     (tmp_path / "names.json").write_text(json.dumps({str(number): f"dog {number}" for number in range(12)}))
     folders = {split: tmp_path / split for split in ("train", "valid", "test")}
-    wish = Wish(tmp_path, tmp_path, classes=tmp_path / "names.json", folders=folders)
+    options = PackageOptions(tmp_path, tmp_path, classes=tmp_path / "names.json", folders=folders)
     file = Weights(tmp_path, "", {})
     reason = "can be read in two ways: the model's output 2 is dog 2 if its keys are outputs, and dog 10 if they are"
     with pytest.raises(TrainingError, match=reason):
-        _classes(wish, file, None, 12)
+        _classes(options, file, None, 12)
 
 
 @pytest.mark.parametrize(
