@@ -212,10 +212,10 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
         if options.resume is None:
             options.resume = options.checkpoints is not None and "SM_MODEL_DIR" in environment
-        chosen = {name: value for name, value in vars(options).items() if name not in ("command", "data", "run")}
-        asked = Options(folders=splits, **chosen)
+        values = {name: value for name, value in vars(options).items() if name not in ("command", "data", "run")}
+        fit_options = Options(folders=splits, **values)
         if environment.get("KENNEL_TRIAL"):
-            run_trial(asked)
+            run_trial(fit_options)
         else:
-            fit(asked, json.loads(environment.get("KENNEL_ABOUT", "{}")))
+            fit(fit_options, json.loads(environment.get("KENNEL_ABOUT", "{}")))
     return 0

@@ -52,11 +52,11 @@ def load_dataset(folders: Mapping[str, Path]) -> Dataset:
     TrainingError
         They cannot be learnt from, or the machines of a training do not hold the same photos.
     """
-    found = photos.find(dict(folders))
+    listed = photos.find(dict(folders))
     if distributed.size() == 1:
-        return Dataset(found, photos.survey(found))
-    mine = photos.survey(found) if distributed.first_here() else None
+        return Dataset(listed, photos.survey(listed))
+    mine = photos.survey(listed) if distributed.first_here() else None
     surveys = [survey for survey in distributed.everyone(mine) if survey is not None]
     if any(survey.fingerprint != surveys[0].fingerprint for survey in surveys):
         raise TrainingError("the machines do not hold the same photos: each process needs all of them")
-    return Dataset(found, surveys[0])
+    return Dataset(listed, surveys[0])

@@ -67,7 +67,7 @@ def everyone(value: T) -> list[T]:
 
 def share_tensors(tensors: dict[str, Tensor] | None) -> dict[str, Tensor]:
     """Return the primary's tensors, which lie in its memory, on every process."""
-    names = {name: (list(each.shape), str(each.dtype)) for name, each in (tensors or {}).items()}
+    names = {name: (list(tensor.shape), str(tensor.dtype)) for name, tensor in (tensors or {}).items()}
     shared: dict[str, Any] = share(names)
     if size() == 1:
         return tensors or {}

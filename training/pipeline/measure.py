@@ -107,18 +107,18 @@ def find_photos(folders: dict[str, Path], names: list[str]) -> Photos:
     TrainingError
         The classes are not the model's.
     """
-    found = photos.find(folders)
-    known = [canonical(name) for name in names]
+    listed = photos.find(folders)
+    model_classes = [canonical(name) for name in names]
     for mine, others, what in (
-        (known, found.classes, "has no photos of"),
-        (found.classes, known, "has photos of"),
+        (model_classes, listed.classes, "has no photos of"),
+        (listed.classes, model_classes, "has photos of"),
     ):
         if only := [name for name in mine if name not in others]:
-            but = "" if mine is known else ", which the model does not know"
+            but = "" if mine is model_classes else ", which the model does not know"
             raise TrainingError(f"{folders['test']} {what} {visible(only[0])}{but} ({len(only)} such classes)")
-    order = [known.index(name) for name in found.classes]
+    order = [model_classes.index(name) for name in listed.classes]
     splits = {
-        split: [replace(photo, target=order[photo.target]) for photo in listed]
-        for split, listed in found.splits.items()
+        split: [replace(photo, target=order[photo.target]) for photo in of_split]
+        for split, of_split in listed.splits.items()
     }
-    return replace(found, classes=tuple(names), splits=splits)
+    return replace(listed, classes=tuple(names), splits=splits)

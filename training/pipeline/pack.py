@@ -143,7 +143,7 @@ def write_manifest(
         },
         input=network.rule.as_card(),
         classes=classes,
-        metrics={"test": None} if findings is None else findings.metrics([each["label"] for each in classes]),
+        metrics={"test": None} if findings is None else findings.metrics([item["label"] for item in classes]),
         facts={
             **facts,
             "weights": {"file": WEIGHTS, "sha256": packed.weights_sha256},

@@ -75,14 +75,14 @@ def package(options: PackageOptions) -> None:
         for note in file.notes:
             say("Weights", f"{file.name}: {note}")
         with console.status("Telling which architecture it is"):
-            found, preset = _recognise(options, file, work)
+            recognised, preset = _recognise(options, file, work)
         before = _manifest_beside(file)
-        classes = _classes(options, file, before, found.classes)
-        recipe = _build(options, file, found, preset)
+        classes = _classes(options, file, before, recognised.classes)
+        recipe = _build(options, file, recognised, preset)
         photos = find_photos(options.folders, classes.names) if options.folders else None
         with console.status("Fetching what the artifact carries for AWS's container"):
             wheels = fetch_wheels(pinned_requirements(), wheel_cache())
-        _introduce(recipe, file, found, classes.shown)
+        _introduce(recipe, file, recognised, classes.shown)
         facts: dict[str, Any] = {"source": {"file": file.name, "sha256": file.sha256}}
         if photos:
             dataset = Dataset(photos, survey(photos))
@@ -128,14 +128,14 @@ def _with_body(architecture: str, weights: str, file: Weights, work: Path) -> tu
         if recipe.weights == "none":
             raise TrainingError("--weights none: a head is worth nothing on top of layers that learnt nothing")
         body, preset = recipe.classifier.network.state_dict(), recipe.weights
-    known = recognise(body, architecture, f"--weights {weights}")
+    complete = recognise(body, architecture, f"--weights {weights}")
     last, *blocks = head_names(architecture)
-    named = [each for each in (last, *blocks) if all(name.startswith(f"{each}.") for name in file.state)]
+    named = [layer for layer in (last, *blocks) if all(name.startswith(f"{layer}.") for name in file.state)]
     position = named[0] if named else last
     head = {name.removeprefix(f"{position}."): value for name, value in file.state.items()}
     tensors, classes, mlp = recognise_head(head, position, last, str(file.source))
-    rest: Mapping[str, Tensor] = {n: value for n, value in known.state.items() if not n.startswith(f"{position}.")}
-    return Recognised(architecture, {**rest, **tensors}, classes, mlp, known.side), preset
+    rest: Mapping[str, Tensor] = {n: value for n, value in complete.state.items() if not n.startswith(f"{position}.")}
+    return Recognised(architecture, {**rest, **tensors}, classes, mlp, complete.side), preset
 
 
 def _manifest_beside(file: Weights) -> Manifest | None:
@@ -155,25 +155,25 @@ def _classes(options: PackageOptions, file: Weights, before: Manifest | None, co
     if own := own_classes(file.content, count, str(file.source)):
         return _of_checkpoint(options, *own)
     if options.classes:
-        found, source = read_classes(options.classes), f"--classes {options.classes}"
+        class_names, source = read_classes(options.classes), f"--classes {options.classes}"
     elif before:
-        names, labels = ([each[key] for each in before.classes] for key in ("name", "label"))
+        names, labels = ([item[key] for item in before.classes] for key in ("name", "label"))
         _check_count(ClassNames(names), "model.json beside it", count)
         return Classes(names, labels)
     elif options.folders:
-        found, source = read_classes(options.folders["train"]), str(options.folders["train"])
+        class_names, source = read_classes(options.folders["train"]), str(options.folders["train"])
     else:
         raise TrainingError(
             f"the model tells {count} classes apart; say by --classes which: a file with a name on each line, or the "
             "folder that ImageFolder was given"
         )
-    _check_count(found, source, count)
-    if found.taken:
-        say("Classes", f"{source}: {found.taken}")
+    _check_count(class_names, source, count)
+    if class_names.taken:
+        say("Classes", f"{source}: {class_names.taken}")
     return (
-        _with_folders(found, source, options)
+        _with_folders(class_names, source, options)
         if options.classes and options.folders
-        else Classes(found.names, found.names)
+        else Classes(class_names.names, class_names.names)
     )
 
 
@@ -194,56 +194,58 @@ def _of_checkpoint(options: PackageOptions, own: ClassNames, key: str) -> Classe
     return Classes(names, shown or names)
 
 
-def _with_folders(found: ClassNames, source: str, options: PackageOptions) -> Classes:
+def _with_folders(class_names: ClassNames, source: str, options: PackageOptions) -> Classes:
     """Return the classes that the user names, by the folders of the photos if these are a map's keys."""
     assert options.folders is not None  # noqa: S101
     place = options.folders["train"]
     folders = read_classes(place).names
-    shown = None if set(folders) == set(found.names) else names_by_folder(found, folders, source, str(place))
+    shown = (
+        None if set(folders) == set(class_names.names) else names_by_folder(class_names, folders, source, str(place))
+    )
     if shown is None:
-        return Classes(found.names, found.names)
-    if shown != found.names:
-        output = next(i for i, (mine, name) in enumerate(zip(shown, found.names, strict=True)) if mine != name)
+        return Classes(class_names.names, class_names.names)
+    if shown != class_names.names:
+        output = next(i for i, (mine, name) in enumerate(zip(shown, class_names.names, strict=True)) if mine != name)
         raise TrainingError(
-            f"{source} can be read in two ways: the model's output {output} is {visible(found.names[output])} if its "
-            f"keys are outputs, and {visible(shown[output])} if they are folders of {place}, which ImageFolder sorts "
-            "as texts; give a list of names in the order of the outputs"
+            f"{source} can be read in two ways: the model's output {output} is {visible(class_names.names[output])} if "
+            f"its keys are outputs, and {visible(shown[output])} if they are folders of {place}, which ImageFolder "
+            "sorts as texts; give a list of names in the order of the outputs"
         )
     return Classes(folders, shown)
 
 
-def _check_count(found: ClassNames, source: str, count: int) -> None:
-    if len(found.names) + 1 == count and found.from_one:
+def _check_count(class_names: ClassNames, source: str, count: int) -> None:
+    if len(class_names.names) + 1 == count and class_names.from_one:
         raise TrainingError(
-            f"{source} names {len(found.names)} classes, counted from 1, and the model has {count} outputs: name the "
-            "first of them too, under 0"
+            f"{source} names {len(class_names.names)} classes, counted from 1, and the model has {count} outputs: name "
+            "the first of them too, under 0"
         )
-    if len(found.names) != count:
-        raise TrainingError(f"{source} has {len(found.names)} classes, and the model {count}")
+    if len(class_names.names) != count:
+        raise TrainingError(f"{source} has {len(class_names.names)} classes, and the model {count}")
 
 
-def _build(options: PackageOptions, file: Weights, found: Recognised, preset: str) -> Recipe:
+def _build(options: PackageOptions, file: Weights, recognised: Recognised, preset: str) -> Recipe:
     if options.normalisation and METADATA_KEY in file.metadata:
         raise TrainingError(f"{file.source} says how its pixels are normalised; leave out --weights-normalisation")
     return adopt(
-        found.architecture,
-        found.state,
+        recognised.architecture,
+        recognised.state,
         file.name,
-        found.classes,
-        options.image_size or found.side,
-        found.mlp,
+        recognised.classes,
+        options.image_size or recognised.side,
+        recognised.mlp,
         preset=preset,
         metadata=file.metadata,
         normalised=options.normalisation != "none" if options.normalisation else None,
     )
 
 
-def _introduce(recipe: Recipe, file: Weights, found: Recognised, names: list[str]) -> None:
+def _introduce(recipe: Recipe, file: Weights, recognised: Recognised, names: list[str]) -> None:
     side = recipe.rule.crop
     say("Model", f"{file.name}: {recipe.architecture}, {len(names)} classes from {names[0]} to {names[-1]}")
-    if found.mlp:
-        widths = " - ".join(str(each) for each in (*found.mlp.widths, found.classes))
-        say("Head", f"{widths}" + (", with ReLU between" if len(found.mlp.widths) > 1 else ""))
+    if recognised.mlp:
+        widths = " - ".join(str(width) for width in (*recognised.mlp.widths, recognised.classes))
+        say("Head", f"{widths}" + (", with ReLU between" if len(recognised.mlp.widths) > 1 else ""))
     plain = bool((recipe.classifier.std == 1).all())
     say(
         "Pixels",

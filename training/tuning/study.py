@@ -170,14 +170,14 @@ def open_study(request: Request, photos: str) -> Iterator[Study]:
                 study = optuna.create_study(
                     study_name=NAME, storage=storage, pruner=_pruner(request.pruning), direction="maximize"
                 )
-            known = study.user_attrs.get("identity")
+            identity = study.user_attrs.get("identity")
         except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
             raise TrainingError(f"{file} is damaged ({error}); remove it, or give another --study") from error
-        asked = json.loads(json.dumps(request.identity(photos) | {"seed": request.base.seed}))
-        if known is None:
-            study.set_user_attr("identity", asked)
-        elif other := [word for word in asked if asked[word] != known.get(word)]:
-            raise TrainingError(f"{file} is a study with another {other[0]}: remove it, or give another --study")
+        expected = json.loads(json.dumps(request.identity(photos) | {"seed": request.base.seed}))
+        if identity is None:
+            study.set_user_attr("identity", expected)
+        elif different := [word for word in expected if expected[word] != identity.get(word)]:
+            raise TrainingError(f"{file} is a study with another {different[0]}: remove it, or give another --study")
         made = Study(study, request)
         if not made.whole():
             raise TrainingError(f"{file} is damaged (a line of a trial is missing); remove it, or give another --study")
