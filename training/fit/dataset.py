@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from training.common.errors import TrainingError
-from training.data import photos
-from training.data.photos import Photos, Survey
+from training.data.layout import Photos, find
+from training.data.survey import Survey, survey
 from training.fit import distributed
 
 
@@ -52,11 +52,11 @@ def load_dataset(folders: Mapping[str, Path]) -> Dataset:
     TrainingError
         They cannot be learnt from, or the machines of a training do not hold the same photos.
     """
-    listed = photos.find(dict(folders))
+    listed = find(dict(folders))
     if distributed.size() == 1:
-        return Dataset(listed, photos.survey(listed))
-    mine = photos.survey(listed) if distributed.first_here() else None
-    surveys = [survey for survey in distributed.everyone(mine) if survey is not None]
-    if any(survey.fingerprint != surveys[0].fingerprint for survey in surveys):
+        return Dataset(listed, survey(listed))
+    mine = survey(listed) if distributed.first_here() else None
+    surveys = [theirs for theirs in distributed.everyone(mine) if theirs is not None]
+    if any(theirs.fingerprint != surveys[0].fingerprint for theirs in surveys):
         raise TrainingError("the machines do not hold the same photos: each process needs all of them")
     return Dataset(listed, surveys[0])

@@ -157,9 +157,9 @@ class Learner:
             ],
             fused=True,
         )
-        self.scheduler = learning_rates(self.optimizer, schedule, schedule.epochs * steps)
         self.smoothing = schedule.label_smoothing
         self.weights = balanced(targets) if schedule.class_weights == "balanced" else None
+        self.scheduler = learning_rates(self.optimizer, schedule, schedule.epochs * steps)
 
     def step(self, logits: Tensor, targets: Tensor, share: float = 1.0) -> float:
         """Learn from one batch, and return its loss.
