@@ -1,5 +1,6 @@
 """An embedded AWS as the tests drive it: its command line, clients of it, and steady traffic."""
 
+import itertools
 import json
 import os
 import shlex
@@ -146,9 +147,15 @@ class Aws:
         return key["AccessKeyId"], key["SecretAccessKey"]
 
     def reasons(self, stack: str) -> str:
-        """Return why resources of a stack failed."""
-        events = self.cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-        return "\n".join(event.get("ResourceStatusReason", "") for event in events)
+        """Return why resources of a stack failed in its last creation or update."""
+        events = self.cloudformation.describe_stack_events(StackName=stack)["StackEvents"]  # the newest first
+
+        def begins(event: dict[str, Any]) -> bool:
+            of_the_stack = event["ResourceType"] == "AWS::CloudFormation::Stack"
+            return of_the_stack and event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+
+        last = itertools.takewhile(lambda event: not begins(event), events)
+        return "\n".join(event.get("ResourceStatusReason", "") for event in last)
 
 
 class Traffic:

@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from tests.embedded import ROOT
-from tests.end_to_end.project import Deployment, Model, synthesised
+from tests.embedded import KENNEL, ROOT
+from tests.end_to_end.project import Deployment, Model, run, synthesised
 
 NOUNS = ("Storage", "Training", "Endpoint", "Api", "Monitoring")
 
@@ -125,3 +125,9 @@ class Environment:
             "reserved": functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions"),
             "provisioned": provisioned and provisioned["RequestedProvisionedConcurrentExecutions"],
         }
+
+
+def operate(environment: Environment, command: str, *options: Any, check: bool = True) -> str:
+    """Run a command that changes an environment, in its project, and answer its questions with yes."""
+    words = [command, "--environment", environment.aws.settings, "--yes", *options]
+    return run(environment.project / KENNEL.name, *words, env=environment.aws.environment, check=check)

@@ -416,18 +416,23 @@ def resize(environment: Environment, count: int) -> None:
 
 
 def check_change(environment: Environment, kinds: list[str], photos: Path, second: Model) -> None:
-    """Make changes and compare what has moved; an instance more than the least stays through a new model."""
+    """Make changes and compare what has moved; an instance more than the least stays through an update.
+
+    From one instance to two, the update needs it (docs/runbook.md, "Raising the minimum to two instances").
+    """
     aws, changes = environment.aws, [CHANGES[kind] for kind in kinds]
     before = environment.endpoint() | environment.function()
     least, most = before["bounds"]
-    if kinds == ["model"]:
+    grows = kinds in (["model"], ["instance count"])
+    if grows:
         bound(environment, least + 1, most)  # so that the autoscaler does not take the instance back
         resize(environment, least + 1)
     for change in changes:
         change.make(environment)
     environment.roll_out(second if any(change.second_model for change in changes) else environment.model)
-    if kinds == ["model"]:
+    if grows:
         assert instances(environment) == least + 1
+    if kinds == ["model"]:
         resize(environment, least)
         bound(environment, least, most)
     after = environment.endpoint() | environment.function()

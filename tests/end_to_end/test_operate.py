@@ -7,8 +7,9 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -18,10 +19,10 @@ from operate.environment import load_environment
 from operate.errors import OperateError
 from operate.retained import retained
 from operate.serving import verdict
-from tests.embedded import KENNEL, eventually
+from tests.embedded import KENNEL, Traffic, eventually
 from tests.end_to_end import aws_commands
-from tests.end_to_end.environment import Environment, copied_project
-from tests.end_to_end.project import Deployment, Model, run
+from tests.end_to_end.environment import Environment, copied_project, operate
+from tests.end_to_end.project import Deployment, Model
 
 NAME = "operated"
 ACCOUNT, REGION = "123456789012", "us-east-1"
@@ -80,11 +81,6 @@ def environment(
     for name in environment.remaining():  # where a test has failed
         environment.aws.cloudformation.delete_stack(StackName=name)
     eventually(lambda: environment.remaining() == [], 60)
-
-
-def operate(environment: Environment, command: str, *options: Any, check: bool = True) -> str:
-    words = [command, "--environment", NAME, "--yes", *options]
-    return run(environment.project / KENNEL.name, *words, env=environment.aws.environment, check=check)
 
 
 def account(environment: Environment) -> Account:
@@ -170,6 +166,44 @@ def test_the_instance_type_of_a_scaling_endpoint_is_changed_and_resumes(
     assert serves(environment) == second.sha256
     assert resource in [t["ResourceId"] for t in targets(ServiceNamespace="sagemaker")["ScalableTargets"]]
     assert "has the variants of settings/operated.toml already" in operate(environment, "change-instance-type")
+
+
+def test_the_minimum_is_raised_to_two_instances_by_one_deployment(
+    environment: Environment, second: Model, photos: Path
+) -> None:
+    """As docs/runbook.md says, "Raising the minimum to two instances"."""
+    aws = environment.aws
+    before, photo = environment.endpoint(), sorted((photos / "test").glob("*/*.png"))[0]
+    assert (before["bounds"], fleet(environment)) == ((1, 4), 1)
+    environment.change("endpoint.scaling", "minimum_instances", 2)
+    with Traffic(lambda: aws.ask_endpoint(photo), pause=0.3) as traffic:
+        aws.application_autoscaling.register_scalable_target(
+            ServiceNamespace="sagemaker",
+            ResourceId=f"endpoint/{aws.name}/variant/AllTraffic",
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+            MinCapacity=2,
+        )
+        eventually(lambda: environment.endpoint()["status"] == "InService", 60)
+        aws.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=aws.name,
+            DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}],
+        )
+        eventually(lambda: environment.endpoint()["status"] == "InService", 60)
+        operate(environment, "deploy", "--model", f"s3://{BUCKET}/models/{second.sha256}.tar.gz")
+    assert traffic.failures == []
+    assert {answer["predictions"][0]["label"] for answer in traffic.answers} == {photo.parent.name}
+    after = environment.endpoint()
+    assert (after["bounds"], fleet(environment)) == ((2, 4), 2)
+    assert after["variant"]["InitialInstanceCount"] == 2
+    shifting = after["deployment"]["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
+    assert shifting["Type"] == "CANARY"
+    assert (after["arn"], after["created"]) == (before["arn"], before["created"])
+
+
+def fleet(environment: Environment) -> int:
+    """Return how many instances run."""
+    described = environment.aws.sagemaker.describe_endpoint(EndpointName=environment.aws.name)
+    return int(described["ProductionVariants"][0]["CurrentInstanceCount"])
 
 
 def test_sleep_removes_what_bills_by_the_hour_and_wake_brings_it_back(environment: Environment, second: Model) -> None:
