@@ -1,5 +1,6 @@
 """The options of a training, and the configuration that follows from them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,10 +94,9 @@ def configure(options: Options) -> TrainConfig:
     mode = options.mode or ("head" if pretrained else "full")
     varies = mode == "full" or options.views > 1
     augment = options.augment or ("light" if varies else "none")
-    refusals = _of_mode(options, mode, augment, pretrained) | _of_any_mode(options, pretrained)
-    for reason, applies in refusals.items():
-        if applies:
-            raise TrainingError(reason)
+    for refused, message in (*_of_mode(options, mode, augment, pretrained), *_of_any_mode(options, pretrained)):
+        if refused:
+            raise TrainingError(message)
     return TrainConfig(
         architecture=options.arch,
         weights=options.weights,
@@ -115,40 +115,40 @@ def configure(options: Options) -> TrainConfig:
     )
 
 
-def _of_mode(options: Options, mode: str, augment: str, pretrained: bool) -> dict[str, bool]:
-    """Return the combinations that a mode refuses, each with whether it is there; the first one is told."""
+def _of_mode(options: Options, mode: str, augment: str, pretrained: bool) -> Iterator[tuple[bool, str]]:
+    """Yield what a mode refuses, each with whether it is asked for."""
     head, several = mode == "head", options.views > 1
+    yield (
+        head and not pretrained,
+        "--mode head trains on what the rest of the network knows: give it --weights, e.g. DEFAULT",
+    )
+    yield not head and several, "--views is for --mode head; --mode full varies each photo in every epoch by itself"
+    yield (
+        head and not several and augment != "none",
+        "--mode head reads each photo once, as it is: leave out --augment, or add --views 5",
+    )
+    yield (
+        several and augment == "none",
+        "--views of photos that do not vary are all the same: give --augment light or photo",
+    )
     full_only = {
         "--backbone-lr": bool(options.backbone_lr),
         "--ema": bool(options.ema),
         "--batch-norm frozen": options.batch_norm == "frozen",
     }
-    return {
-        "--mode head trains on what the rest of the network knows: give it --weights, e.g. DEFAULT": (
-            head and not pretrained
-        ),
-        "--views is for --mode head; --mode full varies each photo in every epoch by itself": not head and several,
-        "--mode head reads each photo once, as it is: leave out --augment, or add --views 5": (
-            head and not several and augment != "none"
-        ),
-        "--views of photos that do not vary are all the same: give --augment light or photo": (
-            several and augment == "none"
-        ),
-    } | {
-        f"{option} is for --mode full; --mode head trains the last layer alone": head and given
-        for option, given in full_only.items()
-    }
+    for option, given in full_only.items():
+        yield head and given, f"{option} is for --mode full; --mode head trains the last layer alone"
 
 
-def _of_any_mode(options: Options, pretrained: bool) -> dict[str, bool]:
-    return {
-        "--batch-norm frozen keeps the statistics that the weights came with: give it --weights": (
-            options.batch_norm == "frozen" and not pretrained
-        ),
-        "--resume goes on from a checkpoint: say by --checkpoints DIR where they are": (
-            options.resume and options.checkpoints is None
-        ),
-    }
+def _of_any_mode(options: Options, pretrained: bool) -> Iterator[tuple[bool, str]]:
+    yield (
+        options.batch_norm == "frozen" and not pretrained,
+        "--batch-norm frozen keeps the statistics that the weights came with: give it --weights",
+    )
+    yield (
+        options.resume and options.checkpoints is None,
+        "--resume goes on from a checkpoint: say by --checkpoints DIR where they are",
+    )
 
 
 def _schedule(options: Options, mode: str, pretrained: bool) -> Schedule:
