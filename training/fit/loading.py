@@ -2,6 +2,7 @@
 
 import signal
 import statistics
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -82,13 +83,13 @@ def workers_for(photos: PixelDataset) -> int:
 
 
 def usual_pixels(photos: PixelDataset) -> int:
-    """Return the median number of pixels of some photos, by the headers of their files."""
+    """Return the median number of pixels of some photos, by the headers of their files; 0 if none can be read."""
     step = -(-len(photos) // LOOKED_AT)
     sizes = []
     for photo in photos.photos[::step]:
-        with Image.open(photo.path) as image:
+        with suppress(OSError), Image.open(photo.path) as image:  # what cannot be read is told when its turn comes
             sizes.append(image.width * image.height)
-    return int(statistics.median(sizes))
+    return int(statistics.median(sizes or [0]))
 
 
 def _loader(photos: PixelDataset, workers: int, **order: Any) -> Batches:

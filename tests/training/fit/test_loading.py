@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from tests.training.fit.small import tiny
+from training.common.errors import TrainingError
 from training.data import photos
 from training.data.photos import PixelDataset
 from training.fit import loading
@@ -49,3 +50,14 @@ def test_the_size_of_photos_is_read_from_their_files(splits: Splits, monkeypatch
     assert workers_for(made) == 0
     monkeypatch.setattr(loading, "device", lambda: torch.device("cuda"))
     assert workers_for(made) == 1
+
+
+def test_photos_that_became_unreadable_are_told_by_whoever_decodes_them(splits: Splits) -> None:
+    made = PixelDataset(splits["train"], tiny().rule, "light")
+    made.photos[0].path.write_bytes(b"no photo")
+    assert usual_pixels(made) == 32 * 40
+    for photo in made.photos:
+        photo.path.unlink()
+    assert usual_pixels(made) == 0
+    with pytest.raises(TrainingError):
+        list(batches(made, [[0]], 0))
