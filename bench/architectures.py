@@ -1,6 +1,6 @@
 """One network of each of torchvision's families learns the sample's digits in mode full; its test accuracy, in one run.
 
-Few steps leave running statistics of batch norm near their initial value where its momentum is small. Training then
+Few steps leave part of the initial value in running statistics of batch norm. Training then
 computes them again before each validation (`training/fit/batch_norm.py`). The first accuracy is that of the model that
 is kept, the second that of the last epoch's weights with the running statistics as they are. A family that learns
 nothing is marked.
@@ -73,7 +73,8 @@ def train(architecture: str, splits: dict[str, list[Photo]], side: int, epochs: 
     how = "computed again" if training.retakes else "as they are"
     said = "  no better than one class for all" if no_better(kept, list(_counts(test.photos).values())) else ""
     return (
-        f"  {architecture:<20}momentum {', '.join(map(str, momenta)) or 'none':<8}{kept:.3f} (statistics {how})  "
+        f"  {architecture:<20}momentum {', '.join(f'{momentum:g}' for momentum in momenta) or 'none':<8}"
+        f"{kept:.3f} (statistics {how})  "
         f"{running:.3f} as they are  {time.perf_counter() - start:.0f} s{said}"
     )
 

@@ -30,13 +30,6 @@ EXCEPTIONS: dict[str, int] = {
     "training.model.recognition.recognise_head": 20,
     "training.report.charts._curves": 16,
     "training.report.confusion.heat_map": 15,
-    # local/ is being rewritten.
-    "local.ec2.service.Ec2Instances.handle": 14,
-    "local.ec2.service.with_template": 16,
-    "local.ministack.alarms._math": 15,
-    "local.sagemaker.training.job.TrainingJob._watch": 13,
-    "local.sagemaker.tuning.operations._problems": 19,
-    "local.sagemaker.tuning.search.problems": 13,
     # The tests of IAM are being cut.
     "tests.stacks.iam.policy_model._statement_words": 13,
     "tests.stacks.iam.policy_model.render": 13,

@@ -3,15 +3,14 @@
 Which property replaces and which updates in place: CloudFormation template reference of each type.
 """
 
-from local.autoscaling.service import ApplicationAutoScaling
 from local.core.json_service import Parameters
-from local.ministack.cloudformation import Created, ResourceType
+from local.ministack.cloudformation import Created, ResourceType, Service
 
 TARGET_KEYS = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 POLICY_KEYS = ("PolicyName", "PolicyType", "ScalingTargetId", *TARGET_KEYS)
 
 
-def types(scaling: ApplicationAutoScaling) -> dict[str, ResourceType]:
+def types(scaling: Service) -> dict[str, ResourceType]:
     """Return the types by name."""
     return {
         "AWS::ApplicationAutoScaling::ScalableTarget": _ScalableTarget(scaling),

@@ -4,24 +4,38 @@ import logging
 import threading
 
 from local.autoscaling.scalable import INVOCATIONS, VARIANT, TargetKey
-from local.autoscaling.service import ApplicationAutoScaling, ScalingPolicy
+from local.autoscaling.service import ApplicationAutoScaling, ScalingPolicy, describe_variant
 from local.autoscaling.target_tracking import POINT_SECONDS
 from local.core.account import Account
 from local.core.clock import ScaledClock
 from local.core.errors import ServiceError
+from local.core.json_service import JsonService
 from local.sagemaker.invocation_metrics import InvocationMetrics
-from local.sagemaker.service import SageMaker
 
 log = logging.getLogger(__name__)
 
 
 class Autoscaler:
-    """Follows every policy on one clock."""
+    """Follows every policy on one clock.
+
+    Parameters
+    ----------
+    scaling
+        Has the targets and policies.
+    sagemaker
+        Describes and resizes the variants.
+    metrics
+        Counts invocations.
+    account
+        Shows the policies' alarms in CloudWatch.
+    clock
+        The one that minutes and cooldowns pass on.
+    """
 
     def __init__(
         self,
         scaling: ApplicationAutoScaling,
-        sagemaker: SageMaker,
+        sagemaker: JsonService,
         metrics: InvocationMetrics,
         account: Account,
         clock: ScaledClock,
@@ -55,16 +69,16 @@ class Autoscaler:
 
     def _apply(self, key: TargetKey, variant: tuple[str, str], policy: ScalingPolicy) -> None:
         name, variant_name = variant
-        endpoint, target = self._sagemaker.endpoints.get(name), self._scaling.targets.get(key)
-        if endpoint is None or target is None or variant_name not in endpoint.variants:
+        summary, target = describe_variant(self._sagemaker, name, variant_name), self._scaling.targets.get(key)
+        if summary is None or target is None:
             return
-        current = endpoint.variants[variant_name].desired
+        current = summary["DesiredInstanceCount"]
         decision = policy.tracking.decide(
             now=self._clock.now(),
             current=current,
             minimum=target["MinCapacity"],
             maximum=target["MaxCapacity"],
-            updating=endpoint.status != "InService",
+            updating=summary["EndpointStatus"] != "InService",
         )
         if decision is None:
             return

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from local.autoscaling.target_tracking import POINT_SECONDS
+from local.core.json_service import Parameters
 from local.core.names import ACCOUNT
 
 TargetKey = tuple[str, str, str]
@@ -87,3 +88,11 @@ KINDS = {(kind.namespace, kind.dimension): kind for kind in (VARIANT, PROVISIONE
 def kind_of(key: TargetKey) -> Scalable | None:
     """Return the kind of a target; None where it is not simulated."""
     return KINDS.get((key[0], key[2]))
+
+
+class ScalableTargets(dict[TargetKey, Parameters]):
+    """The scalable targets that are registered, by key."""
+
+    def has_variant(self, endpoint: str, variant: str) -> bool:
+        """Return whether an endpoint's variant is among them."""
+        return (SAGEMAKER, f"endpoint/{endpoint}/variant/{variant}", VARIANT.dimension) in self

@@ -6,7 +6,7 @@ from collections.abc import Container
 
 from local.autoscaling.scalable import TargetKey
 from local.core.errors import NotFoundError, validation_error
-from local.core.json_service import Parameters, page
+from local.core.json_service import Parameters, cut_page
 from local.core.names import arn
 
 
@@ -23,20 +23,20 @@ class ScheduledActions:
         self._targets = targets
         self._actions: dict[tuple[TargetKey, str], Parameters] = {}
 
-    def put_scheduled_action(self, p: Parameters) -> None:
+    def put_scheduled_action(self, request: Parameters) -> None:
         """Create or change a scheduled action of a registered target."""
-        key, name = _key(p), p["ScheduledActionName"]
+        key, name = _key(request), request["ScheduledActionName"]
         if key not in self._targets:
             raise NotFoundError(
                 "ObjectNotFoundException",
                 f"No scalable target registered for service namespace: {key[0]}, resource ID: {key[1]}, scalable "
                 f"dimension: {key[2]}",
             )
-        known = self._actions.get((key, name), {})
+        recorded = self._actions.get((key, name), {})
         for member in ("Schedule", "ScalableTargetAction"):
-            if member not in p and member not in known:
+            if member not in request and member not in recorded:
                 raise validation_error(f"{member} must be specified for a new scheduled action.")
-        bounds = p.get("ScalableTargetAction", known.get("ScalableTargetAction"))
+        bounds = request.get("ScalableTargetAction", recorded.get("ScalableTargetAction"))
         if not bounds:
             raise validation_error("ScalableTargetAction must have MinCapacity or MaxCapacity.")
         if bounds.get("MinCapacity", 0) > bounds.get("MaxCapacity", float("inf")):
@@ -45,27 +45,27 @@ class ScheduledActions:
         self._actions[key, name] = {
             "ScheduledActionARN": arn("autoscaling", identifier),
             "CreationTime": time.time(),
-            **known,
-            **p,
+            **recorded,
+            **request,
         }
 
-    def describe_scheduled_actions(self, p: Parameters) -> Parameters:
+    def describe_scheduled_actions(self, request: Parameters) -> Parameters:
         """List scheduled actions."""
-        found = [
+        actions = [
             action
             for ((namespace, resource, dimension), name), action in self._actions.items()
-            if namespace == p["ServiceNamespace"]
-            and resource == p.get("ResourceId", resource)
-            and dimension == p.get("ScalableDimension", dimension)
-            and name in p.get("ScheduledActionNames", [name])
+            if namespace == request["ServiceNamespace"]
+            and resource == request.get("ResourceId", resource)
+            and dimension == request.get("ScalableDimension", dimension)
+            and name in request.get("ScheduledActionNames", [name])
         ]
-        items, token = page(found, p)
+        items, token = cut_page(actions, request)
         return {"ScheduledActions": items, **token}
 
-    def delete_scheduled_action(self, p: Parameters) -> None:
+    def delete_scheduled_action(self, request: Parameters) -> None:
         """Delete a scheduled action."""
-        if self._actions.pop((_key(p), p["ScheduledActionName"]), None) is None:
-            name = p["ScheduledActionName"]
+        if self._actions.pop((_key(request), request["ScheduledActionName"]), None) is None:
+            name = request["ScheduledActionName"]
             raise NotFoundError("ObjectNotFoundException", f"No scheduled action found for name: {name}")
 
     def forget(self, key: TargetKey) -> None:
@@ -74,5 +74,5 @@ class ScheduledActions:
             del self._actions[action]
 
 
-def _key(p: Parameters) -> TargetKey:
-    return p["ServiceNamespace"], p["ResourceId"], p["ScalableDimension"]
+def _key(request: Parameters) -> TargetKey:
+    return request["ServiceNamespace"], request["ResourceId"], request["ScalableDimension"]

@@ -7,14 +7,20 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from local.autoscaling.scalable import PROVISIONED_CONCURRENCY, VARIANT, Scalable, TargetKey, kind_of
+from local.autoscaling.scalable import (
+    PROVISIONED_CONCURRENCY,
+    VARIANT,
+    Scalable,
+    ScalableTargets,
+    TargetKey,
+    kind_of,
+)
 from local.autoscaling.scheduled_actions import ScheduledActions
 from local.autoscaling.target_tracking import HIGH_POINTS, LOW_POINTS, LOW_RATIO, Policy, TargetTracking
 from local.core.account import Account
-from local.core.errors import NotFoundError, validation_error
-from local.core.json_service import JsonService, Parameters, page
+from local.core.errors import NotFoundError, ServiceError, validation_error
+from local.core.json_service import JsonService, Parameters, cut_page
 from local.core.names import ACCOUNT, REGION
-from local.sagemaker.service import SageMaker
 
 ALARM_PREFIX = "TargetTracking-"
 
@@ -38,67 +44,87 @@ class ScalingPolicy:
         return [alarm["AlarmName"] for alarm in self.shown["Alarms"]]
 
 
+def describe_variant(sagemaker: JsonService, endpoint: str, variant: str) -> Parameters | None:
+    """Return a variant's summary in DescribeEndpoint, with the ``EndpointStatus``; None if there is no such variant.
+
+    Parameters
+    ----------
+    sagemaker
+        The service.
+    endpoint, variant
+        Their names.
+    """
+    try:
+        described = sagemaker.call("DescribeEndpoint", {"EndpointName": endpoint})
+    except ServiceError:
+        return None
+    status = {"EndpointStatus": described["EndpointStatus"]}
+    summaries = described["ProductionVariants"]
+    return next(({**status, **summary} for summary in summaries if summary["VariantName"] == variant), None)
+
+
 class ApplicationAutoScaling(JsonService):
     """Scalable targets and policies of endpoint variants and of functions' provisioned concurrency.
 
     Parameters
     ----------
+    targets
+        The scalable targets, which SageMaker reads, too.
     sagemaker
-        Knows the variants.
+        Describes the variants.
     account
         Makes the policies' alarms in CloudWatch and the service-linked roles in IAM, and knows the functions.
     """
 
-    def __init__(self, sagemaker: SageMaker, account: Account) -> None:
-        self.targets: dict[TargetKey, Parameters] = {}
+    def __init__(self, targets: ScalableTargets, sagemaker: JsonService, account: Account) -> None:
+        self.targets = targets
         self._schedule = ScheduledActions(self.targets)
         super().__init__("application-autoscaling", self._schedule)
         self.policies: dict[tuple[TargetKey, str], ScalingPolicy] = {}
         self._activities: list[Parameters] = []
         self._sagemaker = sagemaker
         self._account = account
-        sagemaker.is_scaled = lambda endpoint, variant: _key_of(endpoint, variant) in self.targets
 
-    def register_scalable_target(self, p: Parameters) -> Parameters:
+    def register_scalable_target(self, request: Parameters) -> Parameters:
         """Register a resource, or change its bounds."""
-        key = _key(p)
+        key = _key(request)
         kind = self._require(key)
-        known = self.targets.get(key, {})
-        if not known and not {"MinCapacity", "MaxCapacity"} <= p.keys():
+        registered = self.targets.get(key, {})
+        if not registered and not {"MinCapacity", "MaxCapacity"} <= request.keys():
             raise validation_error("MinCapacity and MaxCapacity must be specified for a new scalable target.")
         target = {
             "ScalableTargetARN": (
                 f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/{uuid.uuid4().hex}"
             ),
             "CreationTime": time.time(),
-            **known,
-            **{name: value for name, value in p.items() if name not in ("Tags", "RoleARN")},
+            **registered,
+            **{name: value for name, value in request.items() if name not in ("Tags", "RoleARN")},
             "RoleARN": kind.role_arn,
         }
         if target["MinCapacity"] > target["MaxCapacity"]:
             raise validation_error("Maximum capacity cannot be less than minimum capacity.")
-        if ":role/aws-service-role/" in p.get("RoleARN", ""):
-            self._require_role(p["RoleARN"])
+        if ":role/aws-service-role/" in request.get("RoleARN", ""):
+            self._require_role(request["RoleARN"])
         self._make_service_linked_role(kind)
         self.targets[key] = target
         self._bring_into_bounds(key, target)
         return {"ScalableTargetARN": target["ScalableTargetARN"]}
 
-    def describe_scalable_targets(self, p: Parameters) -> Parameters:
+    def describe_scalable_targets(self, request: Parameters) -> Parameters:
         """List scalable targets."""
-        found = [
+        targets = [
             target
             for (namespace, resource, dimension), target in self.targets.items()
-            if namespace == p["ServiceNamespace"]
-            and resource in p.get("ResourceIds", [resource])
-            and dimension == p.get("ScalableDimension", dimension)
+            if namespace == request["ServiceNamespace"]
+            and resource in request.get("ResourceIds", [resource])
+            and dimension == request.get("ScalableDimension", dimension)
         ]
-        items, token = page(found, p)
+        items, token = cut_page(targets, request)
         return {"ScalableTargets": items, **token}
 
-    def deregister_scalable_target(self, p: Parameters) -> None:
+    def deregister_scalable_target(self, request: Parameters) -> None:
         """Deregister a resource, and delete its policies and scheduled actions."""
-        key = _key(p)
+        key = _key(request)
         if key not in self.targets:
             raise _not_found("No scalable target found", key)
         for target, name in [policy for policy in self.policies if policy[0] == key]:
@@ -106,23 +132,23 @@ class ApplicationAutoScaling(JsonService):
         self._schedule.forget(key)
         del self.targets[key]
 
-    def put_scaling_policy(self, p: Parameters) -> Parameters:
+    def put_scaling_policy(self, request: Parameters) -> Parameters:
         """Create or change a target-tracking policy, with its two alarms."""
-        key, name = _key(p), p["PolicyName"]
+        key, name = _key(request), request["PolicyName"]
         if key not in self.targets:
             raise _not_found("No scalable target registered", key)
-        config = p.get("TargetTrackingScalingPolicyConfiguration", {})
+        config = request.get("TargetTrackingScalingPolicyConfiguration", {})
         metric = config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
         kind = self._require(key)
-        if p.get("PolicyType") != "TargetTrackingScaling" or metric not in kind.metrics:
-            known_metrics = " or ".join(kind.metrics)
-            raise validation_error(f"The embedded AWS knows TargetTrackingScaling on {known_metrics} only.")
-        known = self.policies.get((key, name))
+        if request.get("PolicyType") != "TargetTrackingScaling" or metric not in kind.metrics:
+            metrics = " or ".join(kind.metrics)
+            raise validation_error(f"The embedded AWS knows TargetTrackingScaling on {metrics} only.")
+        before = self.policies.get((key, name))
         shown = {
-            **p,
-            "CreationTime": known.shown["CreationTime"] if known else time.time(),
-            "PolicyARN": known.shown["PolicyARN"] if known else _policy_arn(key, name),
-            "Alarms": known.shown["Alarms"] if known else _alarms(key),
+            **request,
+            "CreationTime": before.shown["CreationTime"] if before else time.time(),
+            "PolicyARN": before.shown["PolicyARN"] if before else _policy_arn(key, name),
+            "Alarms": before.shown["Alarms"] if before else _alarms(key),
         }
         tracking = TargetTracking(
             Policy(
@@ -132,49 +158,61 @@ class ApplicationAutoScaling(JsonService):
                 disable_scale_in=config.get("DisableScaleIn", False),
             )
         )
-        if known:
-            tracking.points.extend(known.tracking.points)
+        if before:
+            tracking.points.extend(before.tracking.points)
         self.policies[key, name] = ScalingPolicy(shown, tracking)
         self._put_alarms(key, shown)
         return {"PolicyARN": shown["PolicyARN"], "Alarms": shown["Alarms"]}
 
-    def describe_scaling_policies(self, p: Parameters) -> Parameters:
+    def describe_scaling_policies(self, request: Parameters) -> Parameters:
         """List policies."""
-        found = [
+        policies = [
             policy.shown
             for ((namespace, resource, dimension), name), policy in self.policies.items()
-            if namespace == p["ServiceNamespace"]
-            and resource == p.get("ResourceId", resource)
-            and dimension == p.get("ScalableDimension", dimension)
-            and name in p.get("PolicyNames", [name])
+            if namespace == request["ServiceNamespace"]
+            and resource == request.get("ResourceId", resource)
+            and dimension == request.get("ScalableDimension", dimension)
+            and name in request.get("PolicyNames", [name])
         ]
-        items, token = page(found, p)
+        items, token = cut_page(policies, request)
         return {"ScalingPolicies": items, **token}
 
-    def delete_scaling_policy(self, p: Parameters) -> None:
+    def delete_scaling_policy(self, request: Parameters) -> None:
         """Delete a policy and its alarms."""
-        key, name = _key(p), p["PolicyName"]
+        key, name = _key(request), request["PolicyName"]
         if (key, name) not in self.policies:
             raise _not_found(f"No scaling policy found for policy name: {name}", key)
         self._delete_policy(key, name)
 
-    def describe_scaling_activities(self, p: Parameters) -> Parameters:
+    def describe_scaling_activities(self, request: Parameters) -> Parameters:
         """List scaling activities, newest first."""
-        found = [
+        activities = [
             activity
             for activity in reversed(self._activities)
-            if activity["ServiceNamespace"] == p["ServiceNamespace"]
-            and activity["ResourceId"] == p.get("ResourceId", activity["ResourceId"])
+            if activity["ServiceNamespace"] == request["ServiceNamespace"]
+            and activity["ResourceId"] == request.get("ResourceId", activity["ResourceId"])
         ]
-        items, token = page(found, p)
+        items, token = cut_page(activities, request)
         return {"ScalingActivities": items, **token}
 
-    def list_tags_for_resource(self, p: Parameters) -> Parameters:
+    def list_tags_for_resource(self, request: Parameters) -> Parameters:
         """Return no tags: targets carry none here."""
         return {"Tags": {}}
 
     def record_activity(self, key: TargetKey, capacity: int, cause: str, failure: str | None) -> None:
-        """Remember a change of capacity that was made or tried."""
+        """Remember a change of capacity that was made or tried.
+
+        Parameters
+        ----------
+        key
+            The target.
+        capacity
+            The new capacity.
+        cause
+            What DescribeScalingActivities shows as the cause.
+        failure
+            Why it failed, None if it did not.
+        """
         namespace, resource, dimension = key
         text = f"Setting desired instance count to {capacity}."
         outcome = {
@@ -201,8 +239,8 @@ class ApplicationAutoScaling(JsonService):
         namespace, resource, dimension = key
         kind = kind_of(key)
         if kind is None:
-            known = " and ".join(other.dimension for other in (VARIANT, PROVISIONED_CONCURRENCY))
-            raise validation_error(f"The embedded AWS scales {known} only.")
+            dimensions = " and ".join(other.dimension for other in (VARIANT, PROVISIONED_CONCURRENCY))
+            raise validation_error(f"The embedded AWS scales {dimensions} only.")
         parts = kind.parts(resource)
         if parts is None:
             raise validation_error(f"Unsupported resource ID: {resource}")
@@ -245,8 +283,7 @@ class ApplicationAutoScaling(JsonService):
             raise validation_error(f"Unable to assume IAM role: {arn}") from None
 
     def _is_variant(self, endpoint: str, variant: str) -> bool:
-        known = self._sagemaker.endpoints.get(endpoint)
-        return known is not None and variant in known.variants
+        return describe_variant(self._sagemaker, endpoint, variant) is not None
 
     def _is_alias(self, function: str, alias: str) -> bool:
         functions = self._account.client("lambda")
@@ -300,12 +337,8 @@ class ApplicationAutoScaling(JsonService):
         self._account.client("cloudwatch").delete_alarms(AlarmNames=policy.alarms)
 
 
-def _key(p: Parameters) -> TargetKey:
-    return p["ServiceNamespace"], p["ResourceId"], p["ScalableDimension"]
-
-
-def _key_of(endpoint: str, variant: str) -> TargetKey:
-    return "sagemaker", f"endpoint/{endpoint}/variant/{variant}", VARIANT.dimension
+def _key(request: Parameters) -> TargetKey:
+    return request["ServiceNamespace"], request["ResourceId"], request["ScalableDimension"]
 
 
 def _not_found(what: str, key: TargetKey) -> NotFoundError:

@@ -37,12 +37,20 @@ class Decision:
 
 
 def high_alarm(points: Sequence[float], target: float) -> bool:
-    """Return whether the alarm that scales out is in ALARM; points are oldest first."""
+    """Return whether the alarm that scales out is in ALARM.
+
+    Parameters
+    ----------
+    points
+        The metric minute by minute, the oldest first.
+    target
+        The policy's TargetValue, in the metric's unit.
+    """
     return len(points) >= HIGH_POINTS and all(point > target for point in points[-HIGH_POINTS:])
 
 
 def low_alarm(points: Sequence[float], target: float) -> bool:
-    """Return whether the alarm that scales in is in ALARM; points are oldest first."""
+    """Return whether the alarm that scales in is in ALARM; parameters as above."""
     return len(points) >= LOW_POINTS and all(point < LOW_RATIO * target for point in points[-LOW_POINTS:])
 
 

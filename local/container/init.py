@@ -63,25 +63,25 @@ def _descendants(ancestor: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for process, parent in _processes():
         children.setdefault(parent, []).append(process)
-    found: list[int] = []
+    descendants: list[int] = []
     search = [ancestor]
     while search:
         search += (new := children.get(search.pop(), []))
-        found += new
-    return found
+        descendants += new
+    return descendants
 
 
 def _processes() -> list[tuple[int, int]]:
     """Return the running processes, each with its parent; zombies do not run."""
     if not Path("/proc/self/stat").exists():
         return _processes_by_ps()
-    found = []
+    processes = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             status, parent = stat.read_text().rpartition(")")[2].split()[:2]
             if status not in "ZX":
-                found.append((int(stat.parent.name), int(parent)))
-    return found
+                processes.append((int(stat.parent.name), int(parent)))
+    return processes
 
 
 def _processes_by_ps() -> list[tuple[int, int]]:

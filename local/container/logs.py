@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local.core.account import Account
-from local.core.errors import ServiceError
+from local.core.aws_errors import CALL_FAILED_AS_ROLE
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +99,7 @@ class ContainerLogs:
         try:
             while lines := stream.tail.read():
                 self._put(source, stream, lines)
-        except (ClientError, BotoCoreError, ServiceError, OSError) as error:
+        except (*CALL_FAILED_AS_ROLE, OSError) as error:
             log.warning("the log %s stays in %s: %s", source.log_stream, source.log, error)
             del self._streams[source]
 

@@ -61,7 +61,7 @@ class ContainerProcess:
         self._init.wait(KILL_SECONDS)
 
 
-def inherited() -> dict[str, str]:
+def inherited_environment() -> dict[str, str]:
     """Return the little that a program takes over from the gateway's environment: where programs and packages are."""
     names = ("PATH", "LANG", "TZ", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "NO_PROXY", "no_proxy")
     return {name: os.environ[name] for name in names if name in os.environ}

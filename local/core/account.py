@@ -75,8 +75,14 @@ class Account:
 
         Parameters
         ----------
+        role_arn
+            The role.
+        service
+            The service, without ``.amazonaws.com``.
+        session_name
+            What the session's ARN ends with.
         source
-            The service's resource that it does so for.
+            The service's resource that it does so for, as in the second half of its ARN.
 
         Raises
         ------
@@ -101,7 +107,17 @@ class Account:
         return keys
 
     def allows(self, credentials: Credentials, action: str, resource_arn: str) -> bool:
-        """Return whether a role's policies and boundary allow its session an action on a resource."""
+        """Return whether a role's policies and boundary allow its session an action on a resource.
+
+        Parameters
+        ----------
+        credentials
+            Of the session.
+        action
+            With its service, for example ``cloudwatch:DescribeAlarms``.
+        resource_arn
+            The resource.
+        """
         principal = iam_evaluator.resolve_principal(credentials.access_key, ACCOUNT)
         context = iam_evaluator.EvalContext(
             principal_arn=principal.arn,

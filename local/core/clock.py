@@ -32,5 +32,13 @@ class ScaledClock:
         return (time.monotonic() - self._start) * self.scale
 
     def wait(self, until: float, stop: threading.Event) -> bool:
-        """Sleep until this clock shows `until`; return False at once when `stop` is set."""
+        """Sleep until this clock shows `until`; return False at once when `stop` is set.
+
+        Parameters
+        ----------
+        until
+            Seconds of this clock, as `now` returns them.
+        stop
+            Ends the sleep from another thread.
+        """
         return not stop.wait(max(0.0, (until - self.now()) / self.scale))

@@ -9,27 +9,37 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
-    """Yield one sentence of AWS's for every constraint of the shape that the value breaks."""
-    for constraint in _broken(shape, value):
+def find_violations(shape: Any, value: Any, path: str = "") -> Iterator[str]:
+    """Yield one sentence of AWS's for every constraint of the shape that the value breaks.
+
+    Parameters
+    ----------
+    shape
+        Of botocore's service model.
+    value
+        What has the shape's type.
+    path
+        Where it stands in the request, for example ``tags.1.member``; empty for the request itself.
+    """
+    for constraint in _find_broken(shape, value):
         yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must {constraint}"
     if shape.type_name == "structure":
         for name, member in value.items():
             if name in shape.members:
-                yield from violations(shape.members[name], member, _join(path, name[:1].lower() + name[1:]))
+                yield from find_violations(shape.members[name], member, _join(path, name[:1].lower() + name[1:]))
     elif shape.type_name == "list":
         for index, member in enumerate(value, start=1):
-            yield from violations(shape.member, member, _join(path, f"{index}.member"))
+            yield from find_violations(shape.member, member, _join(path, f"{index}.member"))
     elif shape.type_name == "map":
         for key, member in value.items():
-            yield from violations(shape.value, member, _join(path, key))
+            yield from find_violations(shape.value, member, _join(path, key))
 
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _broken(shape: Any, value: Any) -> Iterator[str]:
+def _find_broken(shape: Any, value: Any) -> Iterator[str]:
     bounds = shape.metadata
     if "enum" in bounds and value not in bounds["enum"]:
         yield f"satisfy enum value set: [{', '.join(bounds['enum'])}]"

@@ -10,7 +10,7 @@ from botocore import xform_name
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-from local.core.constraints import violations
+from local.core.constraints import find_violations
 from local.core.errors import ServiceError, validation_error
 
 Parameters = dict[str, Any]
@@ -40,16 +40,19 @@ class JsonService:
 
     def __init__(self, name: str, *parts: object) -> None:
         self.name = name
-        self._parts = list(parts)
+        self._parts = parts
         self.model = service_model(name)
         self.lock = threading.RLock()
 
-    def add(self, part: object) -> None:
-        """Take over the operations of one more object."""
-        self._parts.append(part)
-
     def call(self, operation: str, parameters: Parameters) -> Parameters:
         """Run an operation as its API would.
+
+        Parameters
+        ----------
+        operation
+            As the API spells it, for example ``CreateModel``.
+        parameters
+            Members of the request.
 
         Raises
         ------
@@ -73,9 +76,9 @@ class JsonService:
         report = ParamValidator().validate(parameters, shape)
         if report.has_errors():
             raise validation_error(report.generate_report())
-        if found := list(violations(shape, parameters)):
-            errors = "error" if len(found) == 1 else "errors"
-            raise validation_error(f"{len(found)} validation {errors} detected: {'; '.join(found)}")
+        if violations := list(find_violations(shape, parameters)):
+            errors = "error" if len(violations) == 1 else "errors"
+            raise validation_error(f"{len(violations)} validation {errors} detected: {'; '.join(violations)}")
 
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
@@ -96,8 +99,15 @@ def error_body(error: ServiceError) -> Parameters:
     return {"__type": error.code, "message": str(error), "Message": str(error), **error.fields}
 
 
-def page(items: list[Parameters], parameters: Parameters) -> tuple[list[Parameters], Parameters]:
+def cut_page(items: list[Parameters], parameters: Parameters) -> tuple[list[Parameters], Parameters]:
     """Cut one page out of a listing by ``MaxResults`` and ``NextToken``.
+
+    Parameters
+    ----------
+    items
+        The whole listing, in order.
+    parameters
+        The request's.
 
     Returns
     -------

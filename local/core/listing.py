@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from local.core.json_service import Parameters, page
+from local.core.json_service import Parameters, cut_page
 
 FILTERS = {
     "CreationTimeAfter": ("CreationTime", 1),
@@ -13,13 +13,17 @@ FILTERS = {
 """Bounds of a listing: the member they bound, and 1 where that must be later, -1 where earlier."""
 
 
-def listed(jobs: Iterable[Parameters], p: Parameters, kind: str, member: str, fields: Iterable[str]) -> Parameters:
+def list_jobs(
+    jobs: Iterable[Parameters], request: Parameters, kind: str, member: str, fields: Iterable[str]
+) -> Parameters:
     """Return one page of a listing, the newest first unless the request sorts otherwise.
 
     Parameters
     ----------
     jobs
         Their descriptions.
+    request
+        The request's parameters.
     kind
         What the members for name and status begin with, for example ``TrainingJob``.
     member
@@ -28,15 +32,17 @@ def listed(jobs: Iterable[Parameters], p: Parameters, kind: str, member: str, fi
         What is shown of each job that has it.
     """
     name, status = f"{kind}Name", f"{kind}Status"
-    found = [
-        job
-        for job in jobs
-        if p.get("NameContains", "") in job[name]
-        and p.get("StatusEquals") in (None, job[status])
-        and all(float(p[bound]) * sign <= job[field] * sign for bound, (field, sign) in FILTERS.items() if bound in p)
-    ]
+    matching = [job for job in jobs if _matches(job, request, name, status)]
     orders = {"Name": name, "Status": status, "FinalObjectiveMetricValue": "Objective"}
-    order = orders.get(p.get("SortBy", ""), "CreationTime")
-    found.sort(key=lambda job: job[order], reverse=p.get("SortOrder", "Descending") == "Descending")
-    items, token = page([{field: job[field] for field in fields if field in job} for job in found], p)
+    order = orders.get(request.get("SortBy", ""), "CreationTime")
+    matching.sort(key=lambda job: job[order], reverse=request.get("SortOrder", "Descending") == "Descending")
+    items, token = cut_page([{field: job[field] for field in fields if field in job} for job in matching], request)
     return {member: items, **token}
+
+
+def _matches(job: Parameters, request: Parameters, name: str, status: str) -> bool:
+    """Return whether a job passes the filters of a request."""
+    if request.get("NameContains", "") not in job[name] or request.get("StatusEquals") not in (None, job[status]):
+        return False
+    bounds = ((float(request[bound]), job[field], sign) for bound, (field, sign) in FILTERS.items() if bound in request)
+    return all(bound * sign <= moment * sign for bound, moment, sign in bounds)

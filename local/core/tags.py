@@ -9,24 +9,30 @@ class Tags:
     def __init__(self) -> None:
         self._tags: dict[str, dict[str, str]] = {}
 
-    def add_tags(self, p: Parameters) -> Parameters:
+    def add_tags(self, request: Parameters) -> Parameters:
         """Add or overwrite tags of a resource."""
-        self.add(p["ResourceArn"], p)
-        return self.list_tags(p)
+        self.add(request["ResourceArn"], request)
+        return self.list_tags(request)
 
-    def list_tags(self, p: Parameters) -> Parameters:
+    def list_tags(self, request: Parameters) -> Parameters:
         """Return a resource's tags."""
-        tags = self._tags.get(p["ResourceArn"], {})
+        tags = self._tags.get(request["ResourceArn"], {})
         return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
-    def delete_tags(self, p: Parameters) -> None:
+    def delete_tags(self, request: Parameters) -> None:
         """Remove tags of a resource."""
-        for key in p["TagKeys"]:
-            self._tags.get(p["ResourceArn"], {}).pop(key, None)
+        for key in request["TagKeys"]:
+            self._tags.get(request["ResourceArn"], {}).pop(key, None)
 
-    def add(self, resource_arn: str, p: Parameters) -> None:
-        """Take over the ``Tags`` of a request."""
-        self._tags.setdefault(resource_arn, {}).update({tag["Key"]: tag["Value"] for tag in p.get("Tags", ())})
+    def add(self, resource_arn: str, request: Parameters) -> None:
+        """Take over the ``Tags`` of a request.
+
+        Parameters
+        ----------
+        request
+            The request's parameters.
+        """
+        self._tags.setdefault(resource_arn, {}).update({tag["Key"]: tag["Value"] for tag in request.get("Tags", ())})
 
     def of(self, resource_arn: str) -> dict[str, str]:
         """Return a resource's tags by key."""

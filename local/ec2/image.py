@@ -5,11 +5,11 @@ from typing import Any
 from ministack.services import ssm
 from ministack.services.cloudformation import provisioners
 
+from local.core.caller import Caller
 from local.core.errors import ServiceError
 from local.core.json_service import Parameters
 from local.core.names import ACCOUNT, REGION
-from local.ec2.permissions import Caller
-from local.ministack.cloudformation import Created
+from local.ministack.cloudformation import Created, failed_event
 
 RESOLVE = "resolve:ssm:"
 TEMPLATE = "AWS::EC2::LaunchTemplate"
@@ -37,33 +37,34 @@ def register() -> None:
 def _check(properties: Parameters) -> None:
     image = str(properties.get("LaunchTemplateData", {}).get("ImageId", ""))
     if image.startswith(RESOLVE):
-        try:
+        with failed_event("AmazonEC2", "; "):
             _value(image.removeprefix(RESOLVE))
-        except ServiceError as error:
-            raise ValueError(
-                f"{error} (Service: AmazonEC2; Status Code: {error.status}; Error Code: {error.code})"
-            ) from error
 
 
-def resolved(p: dict[str, str], caller: Caller) -> dict[str, str]:
+def resolve_image(parameters: dict[str, str], caller: Caller) -> dict[str, str]:
     """Return RunInstances' parameters with an image's id.
 
     Whoever uses the launch template needs ``ssm:GetParameters`` (Amazon EC2 Auto Scaling guide, "Use AWS Systems
     Manager parameters instead of AMI IDs in launch templates"); the words of the refusal: kent8192/reinhardt-web 2027.
+
+    Parameters
+    ----------
+    parameters
+        RunInstances' parameters, merged with the launch template.
 
     Raises
     ------
     ServiceError
         The caller may not read the parameter, or it names no image.
     """
-    image = p.get("ImageId", "")
+    image = parameters.get("ImageId", "")
     if not image.startswith(RESOLVE):
-        return p
+        return parameters
     name = image.removeprefix(RESOLVE)
     owner = "" if name.startswith(PUBLIC) else ACCOUNT
     if caller.denial("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{owner}:parameter/{name.lstrip('/')}"):
         raise ServiceError("SsmAccessDenied", "Access denied to SSM")
-    return {**p, "ImageId": _value(name)}
+    return {**parameters, "ImageId": _value(name)}
 
 
 def _value(name: str) -> str:

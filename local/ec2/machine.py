@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from local.container.process import ContainerProcess, inherited
+from local.container.process import ContainerProcess, inherited_environment
 from local.core.account import Account
 from local.core.errors import ServiceError
 
@@ -152,7 +152,7 @@ class Machine:
         for name, text in {**stand_ins, "ec2-metadata": METADATA.format(instance=self.instance)}.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
-        system = inherited()
+        system = inherited_environment()
         environment = system | {
             "LANG": "C.UTF-8",
             "PATH": f"{programs}:{self._python.parent}:{system.get('PATH', os.defpath)}",

@@ -12,7 +12,7 @@ from ministack.services.cloudformation import provisioners
 
 from local.core.errors import ServiceError
 from local.core.json_service import Parameters
-from local.ministack.cloudformation import Created
+from local.ministack.cloudformation import Created, failed_event
 
 GROUP = "AWS::EC2::SecurityGroup"
 NO_DEFAULT_VPC = "VPCIdNotSpecified"
@@ -25,34 +25,35 @@ def register() -> None:
     create, update = handlers["create"], handlers["update"]
 
     def create_there(logical_id: str, properties: Parameters, stack: str) -> Created:
-        made: Created = create(logical_id, _in_a_vpc(properties), stack)
+        made: Created = create(logical_id, _add_vpc(properties), stack)
         return made
 
     def update_there(physical_id: str, old: Parameters, new: Parameters, stack: str, *logical_id: str) -> Created:
         own = (ec2._security_groups.get(physical_id) or {}).get("VpcId")
         stays = own and "VpcId" not in old and "VpcId" not in new
-        there = _in_a_vpc({**new, "VpcId": own} if stays and not new.get("SecurityGroupEgress") else new)
-        made: Created = update(physical_id, {**old, "VpcId": own}, there, stack, *logical_id)
+        moved = _add_vpc({**new, "VpcId": own} if stays and not new.get("SecurityGroupEgress") else new)
+        made: Created = update(physical_id, {**old, "VpcId": own}, moved, stack, *logical_id)
         return made
 
     handlers.update(create=create_there, update=update_there)
 
 
-def _in_a_vpc(properties: Parameters) -> Parameters:
+def _add_vpc(properties: Parameters) -> Parameters:
     """Return a template's security group with its VPC; a refusal reads as CloudFormation's event would."""
     if "VpcId" not in properties and properties.get("SecurityGroupEgress"):
         # awsdocs/aws-cloudformation-user-guide, pull request 1277
         raise ValueError("SecurityGroupEgress cannot be specified without VpcId")
-    try:
-        return {**properties, "VpcId": vpc_of(properties.get("VpcId"))}
-    except ServiceError as error:
-        raise ValueError(
-            f"{error} (Service: AmazonEC2; Status Code: {error.status}; Error Code: {error.code})"
-        ) from error
+    with failed_event("AmazonEC2", "; "):
+        return {**properties, "VpcId": find_vpc(properties.get("VpcId"))}
 
 
-def vpc_of(asked: str | None) -> str:
+def find_vpc(asked: str | None) -> str:
     """Return the VPC that a request means: the one that it names, else the default one.
+
+    Parameters
+    ----------
+    asked
+        The id in the request, None where it names none.
 
     Raises
     ------
@@ -69,41 +70,52 @@ def vpc_of(asked: str | None) -> str:
     raise ServiceError(NO_DEFAULT_VPC, "No default VPC for this user")
 
 
-def placed(p: dict[str, str]) -> dict[str, str]:
+def choose_network(parameters: dict[str, str]) -> dict[str, str]:
     """Return RunInstances' parameters with the subnet and the security groups that EC2 chooses where none is named.
 
     Sources: EC2 API reference, RunInstances ("If you don't specify a subnet ID, we choose a default subnet from your
     default VPC for you") and "Error codes"; QT-DevOps/DevOpsIssues 256 (a group of another VPC, and no subnet).
+
+    Parameters
+    ----------
+    parameters
+        RunInstances' parameters, merged with the launch template.
 
     Raises
     ------
     ServiceError
         There is no such subnet or group, or they belong to different VPCs.
     """
-    subnet = _subnet(p.get("SubnetId"))
-    named = [value for name, value in p.items() if name.startswith("SecurityGroupId.")]
-    for group in named:
-        if group not in ec2._security_groups:
-            raise ServiceError("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
-        if ec2._security_groups[group]["VpcId"] != subnet["VpcId"]:
-            words = f"Security group {group} and subnet {subnet['SubnetId']} belong to different networks."
-            raise ServiceError("InvalidParameter", words)
-    own = [
-        group["GroupId"]
-        for group in ec2._security_groups.values()
-        if group["VpcId"] == subnet["VpcId"] and group["GroupName"] == "default"
-    ]
-    groups = {f"SecurityGroupId.{number}": group for number, group in enumerate(named or own[:1], start=1)}
-    return {**p, "SubnetId": subnet["SubnetId"], **groups}
+    subnet = _subnet(parameters.get("SubnetId"))
+    groups = [value for name, value in parameters.items() if name.startswith("SecurityGroupId.")]
+    for group in groups:
+        _check_group(group, subnet)
+    groups = groups or _default_group(subnet["VpcId"])
+    numbered = {f"SecurityGroupId.{number}": group for number, group in enumerate(groups, start=1)}
+    return {**parameters, "SubnetId": subnet["SubnetId"], **numbered}
+
+
+def _check_group(group: str, subnet: dict[str, Any]) -> None:
+    if group not in ec2._security_groups:
+        raise ServiceError("InvalidGroup.NotFound", f"The security group '{group}' does not exist")
+    if ec2._security_groups[group]["VpcId"] != subnet["VpcId"]:
+        words = f"Security group {group} and subnet {subnet['SubnetId']} belong to different networks."
+        raise ServiceError("InvalidParameter", words)
+
+
+def _default_group(vpc: str) -> list[str]:
+    """Return the default security group of a VPC, in a list; none where it has been deleted."""
+    groups = ec2._security_groups.values()
+    return [group["GroupId"] for group in groups if group["VpcId"] == vpc and group["GroupName"] == "default"][:1]
 
 
 def _subnet(asked: str | None) -> dict[str, Any]:
     if asked:
-        found: dict[str, Any] | None = ec2._subnets.get(asked)
-        if found is None:
+        subnet: dict[str, Any] | None = ec2._subnets.get(asked)
+        if subnet is None:
             raise ServiceError("InvalidSubnetID.NotFound", f"The subnet ID '{asked}' does not exist")
-        return found
-    vpc = vpc_of(None)
+        return subnet
+    vpc = find_vpc(None)
     for subnet in ec2._subnets.values():
         if subnet["VpcId"] == vpc and subnet.get("DefaultForAz"):
             return dict(subnet)
@@ -135,11 +147,12 @@ def attach_interface(instance: str) -> str:
     return interface
 
 
-def release(instance: str) -> None:
+def release_resources(instance: str) -> None:
     """Remove the interface and the volumes of an instance that is terminated, as DeleteOnTermination says."""
     for interface in list(ec2._network_interfaces.values()):
         if (interface.get("Attachment") or {}).get("InstanceId") == instance:
             del ec2._network_interfaces[interface["NetworkInterfaceId"]]
     for volume in list(ec2._volumes.values()):
-        if any(each["InstanceId"] == instance and each["DeleteOnTermination"] for each in volume["Attachments"]):
+        own = [attachment for attachment in volume["Attachments"] if attachment["InstanceId"] == instance]
+        if any(attachment["DeleteOnTermination"] for attachment in own):
             del ec2._volumes[volume["VolumeId"]]

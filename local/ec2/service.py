@@ -10,21 +10,22 @@ import binascii
 import re
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 from xml.sax.saxutils import escape
 
-from ministack.services import ec2, iam
+from ministack.services import ec2
 
 from local.core.account import Account
+from local.core.caller import Caller
 from local.core.errors import ServiceError
 from local.core.json_service import Response
-from local.core.names import ACCOUNT
-from local.core.pass_role import may_not_pass
 from local.ec2 import image, network, spot, tags
+from local.ec2.launch_template import merge_template
 from local.ec2.machine import STATES, Machine
-from local.ec2.permissions import Caller
+from local.ec2.permissions import check_pass_role, check_tagging, role_of_profile
 
 Handler = Callable[[str, str, dict[str, str], bytes, dict[str, Any]], Awaitable[Response]]
 
@@ -43,8 +44,17 @@ REASONS = {
 ORDERS = {"TerminateInstances": ("shutting-down", "terminated"), "StopInstances": ("stopping", "stopped")}
 """What an order makes of an instance: its state at once, and in the end."""
 
-MEMBERS = ("ImageId", "InstanceType", "KeyName", "UserData", "InstanceInitiatedShutdownBehavior")
-"""Members of a launch template that a request overrides one by one, those that matter here."""
+
+@dataclass(frozen=True)
+class _Request:
+    """A request of the EC2 query protocol; `parameters` are those in its body."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    query: dict[str, Any]
+    parameters: dict[str, str]
 
 
 class Ec2Instances:
@@ -71,107 +81,144 @@ class Ec2Instances:
         self._answers: dict[str, tuple[dict[str, str], Response]] = {}
         self._spot_requests: dict[str, spot.SpotRequest] = {}
 
+        self._operations: dict[str, Callable[[_Request], Awaitable[Response]]] = {
+            "RunInstances": self._run_instances,
+            "DescribeInstances": self._describe_instances,
+            "GetConsoleOutput": self._get_console_output,
+            "DescribeSpotInstanceRequests": self._describe_spot_requests,
+            "DescribeNetworkInterfaces": self._release_and_describe,
+            "DescribeVolumes": self._release_and_describe,
+            "CreateSecurityGroup": self._create_security_group,
+            **dict.fromkeys(ORDERS, self._order),
+        }
+
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> Response:
         """Answer a request of the EC2 query protocol (ministack's handler signature)."""
-        p = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        action = p.get("Action", "")
-        if action == "GetConsoleOutput" and p.get("InstanceId") in self._machines:
-            return self._console(p["InstanceId"])
-        if action == "DescribeSpotInstanceRequests":
-            return self._describe_spot_requests(p)
-        if action in ("DescribeNetworkInterfaces", "DescribeVolumes"):
-            self._release()
+        parameters = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        request = _Request(method, path, headers, body, query, parameters)
+        operation = self._operations.get(parameters.get("Action", ""), self._forward)
         try:
-            if action == "RunInstances":
-                return await self._run(method, path, headers, p, query)
-            if action == "CreateSecurityGroup":
-                body = urlencode({**p, "VpcId": network.vpc_of(p.get("VpcId"))}).encode()
+            return await operation(request)
         except ServiceError as error:
             return _refusal(error)
-        status, answer_headers, answer = await self._handle(method, path, headers, body, query)
-        if status != 200:
-            return status, answer_headers, answer
-        if action == "DescribeInstances":
-            answer = INSTANCE.sub(self._with_more, answer.decode()).encode()
-        if action in ORDERS and (machines := self._machines_of(p)):
-            now, at_last = ORDERS[action]
-            for machine in machines:
-                self._enter(machine.instance, now)
-                machine.end(at_last)
-            answer = _with_state(answer, now)
-        return status, answer_headers, answer
 
-    async def _run(
-        self, method: str, path: str, headers: dict[str, str], asked: dict[str, str], query: dict[str, Any]
-    ) -> Response:
-        if token := asked.get("ClientToken"):
-            before, known = self._answers.get(token, (asked, None))
-            if before != asked:
-                words = (
-                    "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
-                )
-                raise ServiceError("IdempotentParameterMismatch", words)
-            if known:
-                return known
-        template, _, error = ec2._resolve_launch_template_data(_structure(asked, "LaunchTemplate"))
+    async def _forward(self, request: _Request, parameters: dict[str, str] | None = None) -> Response:
+        """Let ministack answer a request, with other parameters if some are given."""
+        body = request.body if parameters is None else urlencode(parameters).encode()
+        return await self._handle(request.method, request.path, request.headers, body, request.query)
+
+    async def _create_security_group(self, request: _Request) -> Response:
+        return await self._forward(
+            request, {**request.parameters, "VpcId": network.find_vpc(request.parameters.get("VpcId"))}
+        )
+
+    async def _describe_instances(self, request: _Request) -> Response:
+        status, headers, answer = await self._forward(request)
+        if status == 200:
+            answer = INSTANCE.sub(self._add_details, answer.decode()).encode()
+        return status, headers, answer
+
+    async def _release_and_describe(self, request: _Request) -> Response:
+        self._release_terminated()
+        return await self._forward(request)
+
+    async def _order(self, request: _Request) -> Response:
+        """Stop or terminate instances."""
+        status, headers, answer = await self._forward(request)
+        machines = self._machines_of(request.parameters)
+        if status != 200 or not machines:
+            return status, headers, answer
+        now, at_last = ORDERS[request.parameters["Action"]]
+        for machine in machines:
+            self._enter(machine.instance, now)
+            machine.end(at_last)
+        return status, headers, _with_state(answer, now)
+
+    async def _run_instances(self, request: _Request) -> Response:
+        if earlier := self._earlier_answer(request.parameters):
+            return earlier
+        template, _, error = ec2._resolve_launch_template_data(_structure(request.parameters, "LaunchTemplate"))
         if error:
             return error  # type: ignore[no-any-return]
-        caller = Caller(headers, query)
-        p = network.placed(image.resolved(with_template(asked, template), caller))
-        if denied := _may_not_pass(p, headers, query):
-            return denied
-        tagged = tags.read(p, spot=spot.is_asked(p))
-        for kind, listed in tagged.items():
-            caller.check_tagging(kind, listed)
-        if spot.is_asked(p):
-            spot.ensure_role(caller)
-        status, answer_headers, answer = await self._handle(method, path, headers, urlencode(p).encode(), query)
+        caller = Caller(request.headers, request.query)
+        parameters = network.choose_network(image.resolve_image(merge_template(request.parameters, template), caller))
+        is_spot = spot.is_spot(parameters)
+        tagged = _check_permissions(caller, parameters, is_spot=is_spot)
+        status, headers, answer = await self._forward(request, parameters)
         if status != 200:
-            return status, answer_headers, answer
+            return status, headers, answer
         for instance in re.findall(r"<instanceId>(i-[0-9a-f]+)</instanceId>", answer.decode()):
-            self._boot(instance, p)
-            self._tag(instance, tagged, spot.is_asked(p))
-        answer = _with_state(answer, "pending")
-        if token:
-            self._answers[token] = asked, (status, answer_headers, answer)
-        return status, answer_headers, answer
+            self._boot(instance, parameters)
+            self._tag(instance, tagged, is_spot=is_spot)
+        response = status, headers, _with_state(answer, "pending")
+        if token := request.parameters.get("ClientToken"):
+            self._answers[token] = request.parameters, response
+        return response
 
-    def _tag(self, instance: str, tagged: dict[str, tags.Tags], is_spot: bool) -> None:
+    def _earlier_answer(self, parameters: dict[str, str]) -> Response | None:
+        """Return the answer to an earlier request with the same client token, None if there was none.
+
+        Raises
+        ------
+        ServiceError
+            That request was another one.
+        """
+        if (token := parameters.get("ClientToken")) not in self._answers:
+            return None
+        request, answer = self._answers[token]
+        if request != parameters:
+            words = "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
+            raise ServiceError("IdempotentParameterMismatch", words)
+        return answer
+
+    def _tag(self, instance: str, tagged: dict[str, tags.Tags], *, is_spot: bool) -> None:
         mappings = ec2._instances[instance]["BlockDeviceMappings"]
-        tags.put(tagged, "volume", *(mapping["Ebs"]["VolumeId"] for mapping in mappings))
-        tags.put(tagged, "network-interface", network.attach_interface(instance))
+        tags.put_tags(tagged, "volume", *(mapping["Ebs"]["VolumeId"] for mapping in mappings))
+        tags.put_tags(tagged, "network-interface", network.attach_interface(instance))
         if is_spot:
             machine = self._machines[instance]
             request = self._spot_requests[instance] = spot.SpotRequest(instance, lambda: machine.is_over)
-            tags.put(tagged, "spot-instances-request", request.id)
+            tags.put_tags(tagged, "spot-instances-request", request.id)
 
-    def _describe_spot_requests(self, p: dict[str, str]) -> Response:
+    async def _get_console_output(self, request: _Request) -> Response:
+        instance = request.parameters.get("InstanceId", "")
+        if instance not in self._machines:
+            return await self._forward(request)
+        output = base64.b64encode(self._machines[instance].console()).decode()
+        now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+        inner = f"<instanceId>{instance}</instanceId><timestamp>{now}</timestamp><output>{output}</output>"
+        answer: Response = ec2._xml(200, "GetConsoleOutputResponse", inner)
+        return answer
+
+    async def _describe_spot_requests(self, request: _Request) -> Response:
         """Answer with all requests, or those that are named; filters are refused."""
-        if ec2._parse_filters(p):
-            return _refusal(ServiceError("InvalidParameterValue", "The embedded AWS filters no spot requests."))
-        named = ec2._parse_member_list(p, "SpotInstanceRequestId")
-        found = [each for each in self._spot_requests.values() if not named or each.id in named]
-        items = "".join(each.described() for each in found)
+        if ec2._parse_filters(request.parameters):
+            raise ServiceError("InvalidParameterValue", "The embedded AWS filters no spot requests.")
+        ids = ec2._parse_member_list(request.parameters, "SpotInstanceRequestId")
+        spot_requests = [
+            spot_request for spot_request in self._spot_requests.values() if spot_request.id in ids or not ids
+        ]
+        items = "".join(spot_request.describe() for spot_request in spot_requests)
         inner = f"<spotInstanceRequestSet>{items}</spotInstanceRequestSet>"
         answer: Response = ec2._xml(200, "DescribeSpotInstanceRequestsResponse", inner)
         return answer
 
-    def _release(self) -> None:
+    def _release_terminated(self) -> None:
         """Remove what terminated instances leave no longer; they end in threads that see no account."""
         for instance, machine in self._machines.items():
             if machine.is_over and machine.is_terminated:
-                network.release(instance)
+                network.release_resources(instance)
 
-    def _boot(self, instance: str, p: dict[str, str]) -> None:
+    def _boot(self, instance: str, parameters: dict[str, str]) -> None:
         record = ec2._instances[instance]
         profile = (record.get("IamInstanceProfile") or {}).get("Arn")
         machine = Machine(
             instance,
-            _decoded(p.get("UserData", "")),
-            _role_of(profile) if profile else None,
-            p.get("InstanceInitiatedShutdownBehavior", "stop"),
+            _decode(parameters.get("UserData", "")),
+            role_of_profile(profile) if profile else None,
+            parameters.get("InstanceInitiatedShutdownBehavior", "stop"),
             self._directory / instance,
             self._account,
             self._python,
@@ -181,15 +228,15 @@ class Ec2Instances:
         _set_state(record, "pending")
         machine.begin()
 
-    def _machines_of(self, p: dict[str, str]) -> list[Machine]:
-        named = [value for name, value in p.items() if re.fullmatch(r"InstanceId\.\d+", name)]
-        known = [self._machines[instance] for instance in named if instance in self._machines]
-        return [machine for machine in known if not machine.is_over]
+    def _machines_of(self, parameters: dict[str, str]) -> list[Machine]:
+        ids = [value for name, value in parameters.items() if re.fullmatch(r"InstanceId\.\d+", name)]
+        machines = [self._machines[instance] for instance in ids if instance in self._machines]
+        return [machine for machine in machines if not machine.is_over]
 
-    def _with_more(self, described: re.Match[str]) -> str:
+    def _add_details(self, described: re.Match[str]) -> str:
         """Add the spot request, and why the instance ended."""
         request, machine = self._spot_requests.get(described[1]), self._machines.get(described[1])
-        more = request.of_instance if request else ""
+        more = request.instance_elements if request else ""
         if machine is not None and machine.reason is not None:
             words = REASONS[machine.reason]
             more += f"<stateReason><code>{machine.reason}</code><message>{words}</message></stateReason>"
@@ -198,34 +245,17 @@ class Ec2Instances:
     def _enter(self, instance: str, state: str) -> None:
         _set_state(ec2._instances[instance], state)
 
-    def _console(self, instance: str) -> Response:
-        output = base64.b64encode(self._machines[instance].console()).decode()
-        now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
-        inner = f"<instanceId>{instance}</instanceId><timestamp>{now}</timestamp><output>{output}</output>"
-        answer: Response = ec2._xml(200, "GetConsoleOutputResponse", inner)
-        return answer
 
-
-def with_template(p: dict[str, str], template: dict[str, Any]) -> dict[str, str]:
-    """Return RunInstances' parameters with what they leave to the launch template; one count, as AWS fulfils it."""
-    merged = {**p, "MinCount": p.get("MaxCount", "1")}
-    for member in MEMBERS:
-        if template.get(member):
-            merged.setdefault(member, str(template[member]))
-    groups = template.get("SecurityGroupIds", ())
-    if not any(name.startswith("SecurityGroupId.") for name in p):
-        merged |= {f"SecurityGroupId.{number}": group for number, group in enumerate(groups, start=1)}
-    if not any(name.startswith("InstanceMarketOptions.") for name in p) and "InstanceMarketOptions" in template:
-        merged["InstanceMarketOptions.MarketType"] = template["InstanceMarketOptions"].get("MarketType", "")
-    if not any(name.startswith("IamInstanceProfile.") for name in p):
-        merged |= {f"IamInstanceProfile.{key}": value for key, value in template.get("IamInstanceProfile", {}).items()}
-    if not any(name.startswith("TagSpecification.") for name in p):
-        for number, specification in enumerate(template.get("TagSpecifications", ()), start=1):
-            merged[f"TagSpecification.{number}.ResourceType"] = specification["ResourceType"]
-            for index, tag in enumerate(specification["Tags"], start=1):
-                merged[f"TagSpecification.{number}.Tag.{index}.Key"] = tag["Key"]
-                merged[f"TagSpecification.{number}.Tag.{index}.Value"] = tag["Value"]
-    return merged
+def _check_permissions(caller: Caller, parameters: dict[str, str], *, is_spot: bool) -> dict[str, tags.Tags]:
+    """Refuse a caller who lacks what RunInstances needs; return the tags that it sets, by the type of resource."""
+    profile = _structure(parameters, "IamInstanceProfile")
+    check_pass_role(caller, profile.get("Name", ""), profile.get("Arn", ""))
+    tagged = tags.read_tags(parameters, spot=is_spot)
+    for resource_type, own in tagged.items():
+        check_tagging(caller, resource_type, own)
+    if is_spot:
+        spot.ensure_role(caller)
+    return tagged
 
 
 def _refusal(error: ServiceError) -> Response:
@@ -233,39 +263,15 @@ def _refusal(error: ServiceError) -> Response:
     return answer
 
 
-def _structure(p: dict[str, str], name: str) -> dict[str, str]:
-    return {key.removeprefix(f"{name}."): value for key, value in p.items() if key.startswith(f"{name}.")}
+def _structure(parameters: dict[str, str], name: str) -> dict[str, str]:
+    return {key.removeprefix(f"{name}."): value for key, value in parameters.items() if key.startswith(f"{name}.")}
 
 
-def _decoded(user_data: str) -> bytes:
+def _decode(user_data: str) -> bytes:
     try:
         return base64.b64decode(user_data, validate=True)
     except binascii.Error:
         return user_data.encode()
-
-
-def _role_of(profile_arn: str) -> str | None:
-    """Return the ARN of the role in an instance profile, None where there is no such profile or role."""
-    profile = iam._lookup_instance_profile(arn=profile_arn)
-    for role in (profile or {}).get("Roles", ()):
-        name = role["RoleName"] if isinstance(role, dict) else role
-        if found := iam._roles.get_scoped(ACCOUNT, None, name):
-            return str(found["Arn"])
-    return None
-
-
-def _may_not_pass(p: dict[str, str], headers: dict[str, str], query: dict[str, Any]) -> Response | None:
-    """Refuse a caller who may not pass the instance profile's role to EC2."""
-    named = _structure(p, "IamInstanceProfile")
-    profile = iam._lookup_instance_profile(name=named.get("Name", ""), arn=named.get("Arn", "")) if named else None
-    role = _role_of(profile["Arn"]) if profile else None
-    if role is None:
-        return None
-    if (message := may_not_pass(role, "ec2.amazonaws.com", headers, query)) is None:
-        return None
-    words = f"You are not authorized to perform this operation. {message}"
-    answer: Response = ec2._error("UnauthorizedOperation", words, 403)
-    return answer
 
 
 def _with_state(answer: bytes, state: str) -> bytes:

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 
 from ministack.services import ec2, iam
 
+from local.core.caller import Caller
 from local.core.errors import ServiceError
 from local.core.names import ACCOUNT
-from local.ec2.permissions import Caller
 
 SERVICE = "spot.amazonaws.com"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{SERVICE}/AWSServiceRoleForEC2Spot"
 
 
-def is_asked(p: dict[str, str]) -> bool:
+def is_spot(parameters: dict[str, str]) -> bool:
     """Return whether RunInstances asks for the spot market."""
-    return p.get("InstanceMarketOptions.MarketType") == "spot"
+    return parameters.get("InstanceMarketOptions.MarketType") == "spot"
 
 
 def ensure_role(caller: Caller) -> None:
@@ -59,7 +59,7 @@ class SpotRequest:
     id: str = field(default_factory=lambda: f"sir-{secrets.token_hex(4)}")
     created: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()))
 
-    def described(self) -> str:
+    def describe(self) -> str:
         """Return its item in DescribeSpotInstanceRequests' answer."""
         state, code = ("closed", "instance-terminated-by-user") if self.is_over() else ("active", "fulfilled")
         return (
@@ -69,7 +69,7 @@ class SpotRequest:
         )
 
     @property
-    def of_instance(self) -> str:
+    def instance_elements(self) -> str:
         """What DescribeInstances says of the instance."""
         lifecycle = "<instanceLifecycle>spot</instanceLifecycle>"
         return f"{lifecycle}<spotInstanceRequestId>{self.id}</spotInstanceRequestId>"

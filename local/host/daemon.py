@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from local.core.errors import LocalError
 from local.core.names import ACCOUNT, REGION
+from local.core.ports import free_port
 from local.host.state import Running, State
 
 DEFAULT_PORT = 4566
@@ -52,16 +53,16 @@ def start(
     state.directory.mkdir(parents=True, exist_ok=True)
     state.clear(keep_log=True)
     state.temporary.mkdir()
-    chosen = _choose_port(port, say)
+    listening = _choose_port(port, say)
     command = [sys.executable, "-m", "local.host.gateway", "--state", str(state.directory)]
-    command += ["--port", str(chosen), "--time-scale", str(time_scale), "--roots", str(_roots())]
+    command += ["--port", str(listening), "--time-scale", str(time_scale), "--roots", str(_roots())]
     command += ["--training-python", str(training_python.absolute())]
     say("starting the embedded AWS")
     with state.log.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own command line
             command,
             cwd=Path(__file__).resolve().parents[2],
-            env=_environment(state, chosen),
+            env=_environment(state, listening),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -134,18 +135,16 @@ def _roots() -> Path:
 
 
 def _choose_port(port: int | None, say: Callable[[str], None]) -> int:
-    if _free(port or DEFAULT_PORT):
+    if _is_free(port or DEFAULT_PORT):
         return port or DEFAULT_PORT
     if port is not None:
         raise LocalError(f"port {port} is taken by another program; choose another with --port")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        chosen = int(probe.getsockname()[1])
-    say(f"port {DEFAULT_PORT} is taken by another program; using {chosen}")
-    return chosen
+    free = free_port()
+    say(f"port {DEFAULT_PORT} is taken by another program; using {free}")
+    return free
 
 
-def _free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -20,17 +20,20 @@ from ministack import app
 from ministack.core import tls
 
 from local.autoscaling.loop import Autoscaler
+from local.autoscaling.scalable import ScalableTargets
 from local.autoscaling.service import ApplicationAutoScaling
 from local.autoscaling.target_tracking import POINT_SECONDS
 from local.container.logs import ContainerLogs
 from local.core.account import Account, Credentials
 from local.core.clock import ScaledClock
 from local.core.names import ACCOUNT, REGION
+from local.core.tags import Tags
 from local.ec2 import image, network
 from local.ec2.service import Ec2Instances
 from local.host import cloudformation, hooks
 from local.host.state import Running, State, write_atomically
-from local.ministack import alarms, budget, iam, lambda_, log_patterns, notifications, properties, s3, schedules
+from local.ministack import budget, iam, lambda_, log_patterns, notifications, properties, s3, schedules
+from local.ministack.alarms import AlarmEvaluation
 from local.sagemaker.capture import DataCapture
 from local.sagemaker.endpoint.blue_green import BlueGreen
 from local.sagemaker.endpoint.rollback_alarms import RollbackAlarms
@@ -103,15 +106,25 @@ def _start_services(account: Account, state: State, time_scale: float, training_
     stop = threading.Event()
     metrics, logs, capture = InvocationMetrics(), ContainerLogs(account), DataCapture(account)
     clock = ScaledClock(time_scale)
-    updates = BlueGreen(clock, RollbackAlarms(account, time_scale))
-    sagemaker = SageMaker(account, state.temporary / "instances", logs, updates)
-    jobs = TrainingJobs(account, logs, sagemaker.tags, state.temporary / "training", training_python, time_scale)
-    sagemaker.add(jobs)
-    sagemaker.add(TuningJobs(jobs, sagemaker.tags))
-    scaling = ApplicationAutoScaling(sagemaker, account)
-    for gaps in (s3, lambda_, alarms, log_patterns, notifications, properties, iam, budget, image, network):
+    alarms, targets, tags = AlarmEvaluation(), ScalableTargets(), Tags()
+    updates = BlueGreen(clock, RollbackAlarms(account, alarms, time_scale))
+    jobs = TrainingJobs(account, logs, tags, state.temporary / "training", training_python, time_scale)
+    sagemaker = SageMaker(
+        account,
+        tags,
+        jobs,
+        TuningJobs(jobs, tags),
+        instances=state.temporary / "instances",
+        logs=logs,
+        updates=updates,
+        is_scaled=targets.has_variant,
+    )
+    scaling = ApplicationAutoScaling(targets, sagemaker, account)
+    alarms.register()
+    for gaps in (s3, lambda_, log_patterns, notifications, properties, iam, image, network):
         gaps.register()
     schedules.register(account)
+    budget.register(account)
     hooks.register(sagemaker, SageMakerRuntime(sagemaker, metrics, capture), scaling)
     cloudformation.register(sagemaker, scaling)
     machines = Ec2Instances(account, state.temporary / "ec2", training_python, app.SERVICE_HANDLERS["ec2"])

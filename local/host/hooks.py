@@ -9,8 +9,8 @@ from ministack.core import iam_actions
 from ministack.services import cloudwatch
 
 from local.autoscaling.service import ALARM_PREFIX, ApplicationAutoScaling
+from local.core.caller import Caller
 from local.core.json_service import Response
-from local.core.pass_role import may_not_pass
 from local.ministack import iam
 from local.sagemaker.runtime import PATH, SageMakerRuntime
 from local.sagemaker.service import SageMaker
@@ -47,7 +47,13 @@ PASSED_ROLES = {
 
 
 def register(sagemaker: SageMaker, runtime: SageMakerRuntime, scaling: ApplicationAutoScaling) -> None:
-    """Add the services to ministack's tables."""
+    """Add the services to ministack's tables.
+
+    Parameters
+    ----------
+    sagemaker, runtime, scaling
+        Their handlers answer the requests.
+    """
     app.SERVICE_HANDLERS["sagemaker"] = _check_pass_role(sagemaker.handle)
     app.SERVICE_HANDLERS["sagemaker-runtime"] = runtime.handle
     app.SERVICE_HANDLERS["application-autoscaling"] = scaling.handle
@@ -89,8 +95,8 @@ def _name_resource_before(extract: Callable[..., str]) -> Callable[..., str]:
             return f"{prefix}:endpoint/{match[1]}" if match else "*"
         if service == "sagemaker":
             return _sagemaker_resource(prefix, body)
-        if found := iam.resource_of(service, headers, body, region, account):
-            return found
+        if resource := iam.resource_of(service, headers, body, region, account):
+            return resource
         return extract(service, method, path, headers, body, query, region, account)
 
     return name_resource
@@ -122,7 +128,7 @@ def _check_pass_role(handle: Handler) -> Handler:
     ) -> Response:
         member = PASSED_ROLES.get(headers.get("x-amz-target", "").removeprefix("SageMaker."))
         role = _member(body, *member) if member else None
-        if role and (message := may_not_pass(role, "sagemaker.amazonaws.com", headers, query)):
+        if role and (message := Caller(headers, query).denial_to_pass(role, "sagemaker.amazonaws.com")):
             return _denial(message)
         return await handle(method, path, headers, body, query)
 

@@ -39,10 +39,10 @@ def _artifacts(sagemaker: Any, config_name: str) -> list[str]:
     try:
         config = sagemaker.describe_endpoint_config(EndpointConfigName=config_name)
         models = [variant["ModelName"] for variant in config["ProductionVariants"]]
-        found = [sagemaker.describe_model(ModelName=name)["PrimaryContainer"] for name in models]
+        containers = [sagemaker.describe_model(ModelName=name)["PrimaryContainer"] for name in models]
     except sagemaker.exceptions.ClientError:
         return ["artifact    of a model that has been deleted"]
-    return [f"artifact    {container.get('ModelDataUrl', 'none')}" for container in found]
+    return [f"artifact    {container.get('ModelDataUrl', 'none')}" for container in containers]
 
 
 def _scaling(scaling: Any, endpoint: str) -> list[str]:

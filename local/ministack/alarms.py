@@ -8,14 +8,15 @@ alarms on ratios need. Source: CloudWatch guide, "Alarm evaluation" and "Using m
 import ast
 import operator
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
 from local.core.json_service import Parameters, service_model
-from local.ministack.cloudformation import converted
+from local.ministack.cloudformation import convert
 
 QUERIES = service_model("cloudwatch").shape_for("MetricDataQueries")
 
@@ -38,86 +39,116 @@ OPERATORS: dict[type[ast.AST], Callable[[float, float], float]] = {
     ast.NotEq: operator.ne,
 }
 
-watched: dict[str, float] = {}
-"""Alarms by name that an update of an endpoint watches, with the seconds of its clock in a real one: their periods
-are shorter by that, and they are evaluated whenever they are described, so that silence counts too."""
+
+class AlarmEvaluation:
+    """Evaluates alarms on a threshold in ministack's place; anomaly bands it leaves to ministack.
+
+    An alarm that an update of an endpoint watches has shorter periods, and is evaluated whenever it is described, so
+    that silence counts too.
+    """
+
+    def __init__(self) -> None:
+        self._scales: dict[str, float] = {}
+        self._changed: dict[str, float] = {}
+
+    def register(self) -> None:
+        """Replace ministack's record of a template's alarm, and its evaluation of alarms."""
+        cloudwatch._describe_alarms = self._evaluate_watched_before(cloudwatch._describe_alarms)
+        provisioners._cw_metric_alarm_record = self._record_metric_math(provisioners._cw_metric_alarm_record)
+        cloudwatch._evaluate_alarm = self._evaluate_instead(cloudwatch._evaluate_alarm)
+
+    @contextmanager
+    def watched(self, names: Collection[str], scale: float) -> Iterator[None]:
+        """Watch alarms for the time of the context.
+
+        Parameters
+        ----------
+        names
+            The alarms' names.
+        scale
+            Seconds of the alarms' clock in a real one.
+        """
+        self._scales.update(dict.fromkeys(names, scale))
+        try:
+            yield
+        finally:
+            for name in names:
+                self._scales.pop(name, None)
+
+    def _record_metric_math(
+        self, record: Callable[[str, Parameters], Parameters]
+    ) -> Callable[[str, Parameters], Parameters]:
+        def record_alarm(name: str, properties: Parameters) -> Parameters:
+            # A new configuration leaves the state as it is (CloudWatch API reference, PutMetricAlarm); the next
+            # evaluation comes a period later.
+            self._changed.pop(name, None)
+            if name in cloudwatch._alarms:
+                self._changed[name] = time.time()
+            alarm = _record_math(record, name, properties) if properties.get("Metrics") else record(name, properties)
+            if alarm.get("ExtendedStatistic"):
+                alarm.pop("Statistic", None)
+            return alarm
+
+        return record_alarm
+
+    def _evaluate_instead(self, evaluate_otherwise: Callable[[Parameters], None]) -> Callable[[Parameters], None]:
+        def evaluate(alarm: Parameters) -> None:
+            name, now = alarm["AlarmName"], time.time()
+            scale = self._scales.get(name, 1.0)
+            if alarm.get("ComparisonOperator") not in COMPARISONS:
+                evaluate_otherwise(alarm)
+            elif now >= self._changed.get(name, 0.0) + _period(alarm) / scale:
+                _enter(alarm, compute_state(alarm, now, scale))
+
+        return evaluate
+
+    def _evaluate_watched_before(self, describe: Callable[..., Any]) -> Callable[..., Any]:
+        def evaluate_and_describe(*arguments: Any) -> Any:
+            for name in list(self._scales):
+                if alarm := cloudwatch._alarms.get(name):
+                    cloudwatch._evaluate_alarm(alarm)
+            return describe(*arguments)
+
+        return evaluate_and_describe
 
 
-changed: dict[str, float] = {}
-"""When a template gave an existing alarm, by name, another configuration. The change leaves the state as it is
-(CloudWatch API reference, PutMetricAlarm); the next evaluation comes a period later."""
+def _record_math(record: Callable[[str, Parameters], Parameters], name: str, properties: Parameters) -> Parameters:
+    """Return the record of an alarm with metric math, which ministack takes for one that lacks a metric."""
+    own = {key: value for key, value in properties.items() if key != "Metrics"}
+    alarm = record(name, {**own, "MetricName": "-", "Namespace": "-"})
+    for member in ("MetricName", "Namespace", "Statistic", "Period", "Dimensions"):
+        alarm.pop(member, None)
+    return {**alarm, "Metrics": convert(QUERIES, properties["Metrics"])}
 
 
-def register() -> None:
-    """Replace ministack's record of a template's alarm, and its evaluation of alarms."""
-    cloudwatch._describe_alarms = _evaluate_watched_before(cloudwatch._describe_alarms)
-    provisioners._cw_metric_alarm_record = _with_metric_math(provisioners._cw_metric_alarm_record)
-    cloudwatch._evaluate_alarm = _leave_others(cloudwatch._evaluate_alarm)
+def _enter(alarm: Parameters, state: str | None) -> None:
+    """Bring an alarm into a state, unless it is None or the one that it has."""
+    old = alarm["StateValue"]
+    if state in (None, old):
+        return
+    reason = f"Threshold Crossed: {alarm['EvaluationPeriods']} periods evaluated."
+    alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
+    cloudwatch._record_history(alarm["AlarmName"], old, state, reason)
+    cloudwatch._dispatch_alarm_actions(alarm, old, state, reason)
+    cloudwatch._evaluate_parent_alarms(alarm)
 
 
-def _with_metric_math(record: Callable[[str, Parameters], Parameters]) -> Callable[[str, Parameters], Parameters]:
-    def record_alarm(name: str, properties: Parameters) -> Parameters:
-        changed.pop(name, None)
-        if name in cloudwatch._alarms:
-            changed[name] = time.time()
-        metrics = properties.get("Metrics")
-        if not metrics:
-            made = record(name, properties)
-        else:
-            own = {key: value for key, value in properties.items() if key != "Metrics"}
-            made = record(name, {**own, "MetricName": "-", "Namespace": "-"})
-            for member in ("MetricName", "Namespace", "Statistic", "Period", "Dimensions"):
-                made.pop(member, None)
-            made["Metrics"] = converted(QUERIES, metrics)
-        if made.get("ExtendedStatistic"):
-            made.pop("Statistic", None)
-        return made
-
-    return record_alarm
-
-
-def _leave_others(evaluate_otherwise: Callable[[Parameters], None]) -> Callable[[Parameters], None]:
-    """Evaluate alarms on a threshold; leave to ministack those on an anomaly band."""
-
-    def evaluate(alarm: Parameters) -> None:
-        name, now = alarm["AlarmName"], time.time()
-        scale = watched.get(name, 1.0)
-        if alarm.get("ComparisonOperator") not in COMPARISONS:
-            evaluate_otherwise(alarm)
-        elif now < changed.get(name, 0.0) + _period(alarm) / scale:
-            return
-        elif (state := state_of(alarm, now, scale)) not in (None, alarm["StateValue"]):
-            old, reason = alarm["StateValue"], f"Threshold Crossed: {alarm['EvaluationPeriods']} periods evaluated."
-            alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
-            cloudwatch._record_history(alarm["AlarmName"], old, state, reason)
-            cloudwatch._dispatch_alarm_actions(alarm, old, state, reason)
-            cloudwatch._evaluate_parent_alarms(alarm)
-
-    return evaluate
-
-
-def _evaluate_watched_before(describe: Callable[..., Any]) -> Callable[..., Any]:
-    def evaluate_and_describe(*arguments: Any) -> Any:
-        for name in list(watched):
-            if alarm := cloudwatch._alarms.get(name):
-                cloudwatch._evaluate_alarm(alarm)
-        return describe(*arguments)
-
-    return evaluate_and_describe
-
-
-def state_of(alarm: Parameters, now: float, scale: float = 1.0) -> str | None:
+def compute_state(alarm: Parameters, now: float, scale: float = 1.0) -> str | None:
     """Return the state of an alarm at a moment, None where it keeps the one that it has.
 
     Periods are counted back from now instead of from the full minute, so that no caller waits for a minute to end.
 
     Parameters
     ----------
+    alarm
+        ministack's record of it.
+    now
+        Seconds since 1970.
     scale
         How many of the alarm's seconds pass in a second of `now`.
     """
     periods = int(alarm["EvaluationPeriods"])
-    values = [value(alarm, start, end) for start, end in _windows(alarm, now, periods, scale)]
+    values = [compute_value(alarm, start, end) for start, end in _windows(alarm, now, periods, scale)]
     treatment = alarm.get("TreatMissingData", "missing")
     if all(point is None for point in values) and treatment not in ("breaching", "notBreaching"):
         return None if treatment == "ignore" else "INSUFFICIENT_DATA"
@@ -137,8 +168,13 @@ def _period(alarm: Parameters) -> float:
     return float(max(stats, default=alarm.get("Period", 60)))
 
 
-def value(alarm: Parameters, start: float, end: float) -> float | None:
+def compute_value(alarm: Parameters, start: float, end: float) -> float | None:
     """Return what an alarm compares in one period; None where there is no data.
+
+    Parameters
+    ----------
+    start, end
+        Of the period, in seconds since 1970.
 
     Raises
     ------
@@ -154,7 +190,7 @@ def value(alarm: Parameters, start: float, end: float) -> float | None:
     def look_up(name: str) -> float | None:
         query = queries[name]
         if "Expression" in query:
-            return _math(ast.parse(query["Expression"], mode="eval").body, look_up)
+            return _compute(ast.parse(query["Expression"], mode="eval").body, look_up)
         stat, metric = query["MetricStat"], query["MetricStat"]["Metric"]
         dimensions = metric.get("Dimensions", [])
         return _statistic(metric["Namespace"], metric["MetricName"], dimensions, stat["Stat"], start, end)
@@ -169,34 +205,86 @@ def _statistic(
     points = [point for point in cloudwatch._metrics.get(key, ()) if start < point["Timestamp"] <= end]
     if not points:
         return None
-    found: float | None = cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points)
-    return found
+    measured: float | None = cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points)
+    return measured
 
 
-def _math(node: ast.AST, look_up: Callable[[str], float | None]) -> float | None:
-    """Evaluate an expression on one period; an operation on missing data, or a division by 0, gives none."""
+Look = Callable[[str], float | None]
+"""What a metric's id stands for in one period."""
+
+
+def _compute(node: ast.AST, look_up: Look) -> float | None:
+    """Evaluate an expression on one period; None where data is missing.
+
+    Raises
+    ------
+    ValueError
+        It uses more than numbers, metrics, arithmetic, comparisons, IF and FILL.
+    """
+    if type(node) not in COMPUTATIONS:
+        raise _not_evaluated(node)
+    return COMPUTATIONS[type(node)](node, look_up)
+
+
+def _constant(node: ast.Constant, look_up: Look) -> float:
+    if not isinstance(node.value, int | float):
+        raise _not_evaluated(node)
+    return float(node.value)
+
+
+def _metric(node: ast.Name, look_up: Look) -> float | None:
+    return look_up(node.id)
+
+
+def _negation(node: ast.UnaryOp, look_up: Look) -> float | None:
+    if not isinstance(node.op, ast.USub):
+        raise _not_evaluated(node)
+    operand = _compute(node.operand, look_up)
+    return None if operand is None else -operand
+
+
+def _operation(node: ast.BinOp, look_up: Look) -> float | None:
+    return _apply(node.op, _compute(node.left, look_up), _compute(node.right, look_up))
+
+
+def _comparison(node: ast.Compare, look_up: Look) -> float | None:
+    if len(node.ops) != 1:
+        raise _not_evaluated(node)
+    return _apply(node.ops[0], _compute(node.left, look_up), _compute(node.comparators[0], look_up))
+
+
+def _call(node: ast.Call, look_up: Look) -> float | None:
     match node:
-        case ast.Constant(value=int() | float() as number):
-            return float(number)
-        case ast.Name(id=name):
-            return look_up(name)
-        case ast.UnaryOp(op=ast.USub(), operand=inner):
-            negated = _math(inner, look_up)
-            return None if negated is None else -negated
-        case ast.BinOp(left=left, op=op, right=right) | ast.Compare(left=left, ops=[op], comparators=[right]):
-            a, b = _math(left, look_up), _math(right, look_up)
-            undefined = a is None or b is None or (isinstance(op, ast.Div) and b == 0)
-            return None if undefined else _apply(op, a, b)
-        case ast.Call(func=ast.Name(id="FILL"), args=[inner, ast.Constant(value=int() | float() as number)]):
-            known = _math(inner, look_up)
-            return float(number) if known is None else known
-        case ast.Call(func=ast.Name(id="IF"), args=[condition, *branches]) if 1 <= len(branches) <= 2:
-            chosen = branches[:1] if _math(condition, look_up) else branches[1:]
-            return _math(chosen[0], look_up) if chosen else None
-    raise ValueError(f"The embedded AWS does not evaluate this metric math: {ast.unparse(node)}")
+        case ast.Call(func=ast.Name(id="FILL"), args=[metric, ast.Constant(value=int() | float() as filling)]):
+            value = _compute(metric, look_up)
+            return float(filling) if value is None else value
+        case ast.Call(func=ast.Name(id="IF"), args=[condition, true]):
+            return _compute(true, look_up) if _compute(condition, look_up) else None
+        case ast.Call(func=ast.Name(id="IF"), args=[condition, true, false]):
+            return _compute(true if _compute(condition, look_up) else false, look_up)
+    raise _not_evaluated(node)
 
 
-def _apply(op: Any, a: float | None, b: float | None) -> float:
-    if type(op) not in OPERATORS:
-        raise ValueError(f"The embedded AWS does not evaluate the operator {type(op).__name__} of metric math.")
-    return float(OPERATORS[type(op)](a or 0.0, b or 0.0))
+COMPUTATIONS: dict[type[ast.AST], Callable[[Any, Look], float | None]] = {
+    ast.Constant: _constant,
+    ast.Name: _metric,
+    ast.UnaryOp: _negation,
+    ast.BinOp: _operation,
+    ast.Compare: _comparison,
+    ast.Call: _call,
+}
+"""The parts of an expression, and how each is evaluated."""
+
+
+def _apply(operation: ast.AST, left: float | None, right: float | None) -> float | None:
+    """Return the outcome of an operation; one on missing data, or a division by 0, gives none."""
+    if left is None or right is None or (isinstance(operation, ast.Div) and right == 0):
+        return None
+    if type(operation) not in OPERATORS:
+        kind = type(operation).__name__
+        raise ValueError(f"The embedded AWS does not evaluate the operator {kind} of metric math.")
+    return float(OPERATORS[type(operation)](left, right))
+
+
+def _not_evaluated(node: ast.AST) -> ValueError:
+    return ValueError(f"The embedded AWS does not evaluate this metric math: {ast.unparse(node)}")

@@ -23,6 +23,15 @@ def resource_of(service: str, headers: dict[str, str], body: bytes, region: str,
     Authorization Reference, Amazon CloudWatch (DescribeAlarms on ``alarm:NAME``), Amazon ECR (a repository belongs
     to the account that ``registryId`` names). Of several alarms none is named: only a pattern that ends in ``*``
     allows them.
+
+    Parameters
+    ----------
+    service
+        ministack's name of the service.
+    headers, body
+        Of the request.
+    region, account
+        What the ARN names.
     """
     if not (action := headers.get("x-amz-target", "").rpartition(".")[2]):
         return None
@@ -41,9 +50,9 @@ def _with_namespace(context: Callable[..., dict[str, Any]]) -> Callable[..., dic
     """Add ``cloudwatch:namespace``, the one key that narrows PutMetricData (Service Authorization Reference)."""
 
     def add(service: str, iam_action: str, body: bytes, params: dict[str, Any]) -> dict[str, Any]:
-        found = context(service, iam_action, body, params)
+        keys = context(service, iam_action, body, params)
         namespace = _members(body).get("Namespace") if iam_action == "cloudwatch:PutMetricData" else None
-        return found | ({"cloudwatch:namespace": namespace} if namespace else {})
+        return keys | ({"cloudwatch:namespace": namespace} if namespace else {})
 
     return add
 

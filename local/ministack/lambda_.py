@@ -11,7 +11,7 @@ from ministack.services.cloudformation import provisioners
 
 from local.core.json_service import Parameters, Response
 from local.core.names import REGION
-from local.ministack.cloudformation import Created, after
+from local.ministack.cloudformation import Created, complete_after
 
 FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see: "
@@ -22,16 +22,16 @@ FORBIDDEN = (
 
 def register() -> None:
     """Wrap ministack's handlers of the types, and of function URLs."""
-    after("AWS::Lambda::Function", _reserve)
-    after("AWS::Lambda::Function", _record)
-    after("AWS::Lambda::Alias", _initialise)
-    after("AWS::Lambda::Url", _qualify)
+    complete_after("AWS::Lambda::Function", _reserve)
+    complete_after("AWS::Lambda::Function", _record)
+    complete_after("AWS::Lambda::Alias", _initialise)
+    complete_after("AWS::Lambda::Url", _qualify)
     function = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
-    function["delete"] = _and_end_workers(function["delete"])
-    app._handle_lambda_url_request = _authorised(app._handle_lambda_url_request)
+    function["delete"] = _end_workers_after(function["delete"])
+    app._handle_lambda_url_request = _authorize_before(app._handle_lambda_url_request)
 
 
-def _and_end_workers(delete: Callable[[str, Parameters], None]) -> Callable[[str, Parameters], None]:
+def _end_workers_after(delete: Callable[[str, Parameters], None]) -> Callable[[str, Parameters], None]:
     """End the processes of a function that is deleted, which ministack leaves running."""
 
     def delete_and_end(physical_id: str, properties: Parameters) -> None:
@@ -114,14 +114,14 @@ def _qualify(created: Created, old: Parameters, new: Parameters) -> Created:
     return physical_id, attributes
 
 
-def _authorised(handle: Callable[..., Awaitable[Response | None]]) -> Callable[..., Awaitable[Response | None]]:
+def _authorize_before(handle: Callable[..., Awaitable[Response | None]]) -> Callable[..., Awaitable[Response | None]]:
     """Refuse a request to a function URL whose caller lacks one of the two permissions."""
 
     async def check_and_handle(
         host: str, path: str, method: str, headers: dict[str, str], body: bytes, query: dict[str, Any], *more: Any
     ) -> Response | None:
-        found = app._parse_lambda_url(host, path)
-        if found and (refusal := _refusal(found[0], headers, query)):
+        parts = app._parse_lambda_url(host, path)
+        if parts and (refusal := _refusal(parts[0], headers, query)):
             return refusal
         return await handle(host, path, method, headers, body, query, *more)
 

@@ -18,17 +18,31 @@ from local.core.names import ACCOUNT, REGION
 
 log = logging.getLogger(__name__)
 
+ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
+
 Record = dict[str, Any]
 
 
 def register() -> None:
     """Check topic policies before ministack's deliveries."""
-    eventbridge._invoke_target = _if_the_topic_lets_rules_in(eventbridge._invoke_target)
-    cloudwatch._dispatch_alarm_actions = _to_topics_that_let_alarms_in(cloudwatch._dispatch_alarm_actions)
+    eventbridge._invoke_target = _check_topic_of_rule(eventbridge._invoke_target)
+    cloudwatch._dispatch_alarm_actions = _check_topics_of_alarm(cloudwatch._dispatch_alarm_actions)
 
 
 def publish_event(source: str, detail_type: str, resource: str, detail: Record) -> None:
-    """Put an event of an AWS service on the account's default bus; callable from any thread."""
+    """Put an event of an AWS service on the account's default bus; callable from any thread.
+
+    Parameters
+    ----------
+    source
+        The service, for example ``aws.sagemaker``.
+    detail_type
+        What rules match, for example ``SageMaker Endpoint State Change``.
+    resource
+        An ARN.
+    detail
+        The event's own members.
+    """
     entry = {"Source": source, "DetailType": detail_type, "Resources": [resource], "Detail": json.dumps(detail)}
 
     def put() -> None:
@@ -42,26 +56,26 @@ def publish_event(source: str, detail_type: str, resource: str, detail: Record) 
         log.exception("event %s of %s", detail_type, resource)
 
 
-def _if_the_topic_lets_rules_in(invoke: Callable[..., None]) -> Callable[..., None]:
+def _check_topic_of_rule(invoke: Callable[..., None]) -> Callable[..., None]:
     def check_and_invoke(target: Record, event: Record, rule: Record, view: Any = None) -> None:
-        if _lets_in(target.get("Arn", ""), "events.amazonaws.com", rule["Arn"]):
+        if _may_publish(target.get("Arn", ""), "events.amazonaws.com", rule["Arn"]):
             invoke(target, event, rule, view)
 
     return check_and_invoke
 
 
-def _to_topics_that_let_alarms_in(dispatch: Callable[..., None]) -> Callable[..., None]:
+def _check_topics_of_alarm(dispatch: Callable[..., None]) -> Callable[..., None]:
     def check_and_dispatch(alarm: Record, *state: str) -> None:
-        allowed = {
-            kind: [arn for arn in alarm.get(kind) or [] if _lets_in(arn, "cloudwatch.amazonaws.com", alarm["AlarmArn"])]
-            for kind in ("AlarmActions", "OKActions", "InsufficientDataActions")
-        }
+        def may_publish(target: str) -> bool:
+            return _may_publish(target, "cloudwatch.amazonaws.com", alarm["AlarmArn"])
+
+        allowed = {kind: list(filter(may_publish, alarm.get(kind) or [])) for kind in ACTIONS}
         dispatch({**alarm, **allowed}, *state)
 
     return check_and_dispatch
 
 
-def _lets_in(target: str, service: str, source: str) -> bool:
+def _may_publish(target: str, service: str, source: str) -> bool:
     """Return whether a topic takes what a service publishes; any other target decides for itself."""
     if not target.startswith("arn:aws:sns:"):
         return True

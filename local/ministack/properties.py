@@ -6,7 +6,7 @@ from ministack.services import sns, ssm
 from ministack.services.cloudformation import provisioners
 
 from local.core.json_service import Parameters
-from local.ministack.cloudformation import Created, after
+from local.ministack.cloudformation import Created, complete_after
 
 DEEP_LEARNING_IMAGES = "/aws/service/deeplearning/ami/"
 STAND_IN_IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
@@ -17,13 +17,13 @@ TOPIC_ATTRIBUTES = ("KmsMasterKeyId", "SignatureVersion", "TracingConfig")
 
 def register() -> None:
     """Wrap ministack's handlers of the types."""
-    after("AWS::SNS::Topic", _topic)
-    provisioners._apigw_v2_stage_props = _in_api_words(
+    complete_after("AWS::SNS::Topic", _topic)
+    provisioners._apigw_v2_stage_props = _convert_members_after(
         provisioners._apigw_v2_stage_props, "defaultRouteSettings", "routeSettings"
     )
     for handler in ("create", "update"):
         handlers = provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]
-        handlers[handler] = _with_cors_in_api_words(handlers[handler])
+        handlers[handler] = _convert_cors_before(handlers[handler])
     ssm._public_parameter = _with_deep_learning_images(ssm._public_parameter)
 
 
@@ -33,8 +33,8 @@ def _with_deep_learning_images(
     """Answer the public parameters of every Deep Learning AMI with ministack's stand-in image."""
 
     def find_or_stand_in(name: str) -> Parameters | None:
-        found = find(STAND_IN_IMAGE if name.startswith(DEEP_LEARNING_IMAGES) else name)
-        return found and {**found, "Name": name, "ARN": str(found["ARN"]).replace(STAND_IN_IMAGE, name)}
+        parameter = find(STAND_IN_IMAGE if name.startswith(DEEP_LEARNING_IMAGES) else name)
+        return parameter and {**parameter, "Name": name, "ARN": str(parameter["ARN"]).replace(STAND_IN_IMAGE, name)}
 
     return find_or_stand_in
 
@@ -49,24 +49,26 @@ def _topic(created: Created, old: Parameters, new: Parameters) -> Created:
     return created
 
 
-def _in_api_words(properties: Callable[[Parameters], Parameters], *members: str) -> Callable[[Parameters], Parameters]:
+def _convert_members_after(
+    properties: Callable[[Parameters], Parameters], *members: str
+) -> Callable[[Parameters], Parameters]:
     """Spell members of a record as the API does: ``throttlingRateLimit``, not ``ThrottlingRateLimit``."""
 
     def record(template: Parameters) -> Parameters:
-        made = properties(template)
-        return made | {member: provisioners._pascal_to_camel(made[member]) for member in members}
+        stage = properties(template)
+        return stage | {member: provisioners._pascal_to_camel(stage[member]) for member in members}
 
     return record
 
 
-def _with_cors_in_api_words(handle: Callable[..., Created]) -> Callable[..., Created]:
+def _convert_cors_before(handle: Callable[..., Created]) -> Callable[..., Created]:
     def handle_api(*arguments: object) -> Created:
-        return handle(*(_spell_cors(argument) if isinstance(argument, dict) else argument for argument in arguments))
+        return handle(*(_convert_cors(argument) if isinstance(argument, dict) else argument for argument in arguments))
 
     return handle_api
 
 
-def _spell_cors(template: Parameters) -> Parameters:
+def _convert_cors(template: Parameters) -> Parameters:
     if "CorsConfiguration" not in template:
         return template
     return {**template, "CorsConfiguration": provisioners._pascal_to_camel(template["CorsConfiguration"])}

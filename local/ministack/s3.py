@@ -10,7 +10,7 @@ from ministack.services.cloudformation import provisioners
 
 from local.core.json_service import Parameters, service_model
 from local.core.names import ACCOUNT, REGION
-from local.ministack.cloudformation import converted
+from local.ministack.cloudformation import convert
 
 MODEL = service_model("s3")
 AWS_MANAGED_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/aws/s3"
@@ -40,7 +40,7 @@ def _checked(put: Callable[[str, bytes], tuple[Any, ...]]) -> Callable[[str, byt
 def _body(operation: str, member: str, value: Parameters) -> bytes:
     """Return the XML body of an S3 operation."""
     model = MODEL.operation_model(operation)
-    parameters = converted(model.input_shape, {"Bucket": "bucket", member: value})
+    parameters = convert(model.input_shape, {"Bucket": "bucket", member: value})
     body: bytes = create_serializer("rest-xml").serialize_to_request(parameters, model)["body"]
     return body
 

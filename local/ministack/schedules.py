@@ -12,11 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore import xform_name
-from botocore.exceptions import BotoCoreError, ClientError
 from ministack.services import eventbridge, scheduler
 
 from local.core.account import Account
-from local.core.errors import ServiceError
+from local.core.aws_errors import CALL_FAILED_AS_ROLE
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +56,21 @@ def _universal(account: Account, invoke: Callable[..., None]) -> Callable[..., N
 
 
 def call(account: Account, target: Record, service: str, operation: str) -> None:
-    """Call an operation with the rights of the target's role; a refusal is logged, as a failed invocation is on AWS."""
+    """Call an operation with the rights of the target's role; a refusal is logged, as a failed invocation is on AWS.
+
+    Parameters
+    ----------
+    account
+        Knows the role.
+    target
+        The schedule's, with ``RoleArn`` and ``Input``.
+    service, operation
+        As the target's ARN spells them.
+    """
     request = {name[0].lower() + name[1:]: value for name, value in json.loads(target.get("Input") or "{}").items()}
     try:
         role = account.assume(target["RoleArn"], "scheduler", "Scheduler", source="schedule-group/default")
         client = account.client(CLIENTS.get(service, service), role)
         getattr(client, xform_name(operation))(**request)
-    except (ClientError, BotoCoreError, ServiceError, AttributeError) as error:
+    except (*CALL_FAILED_AS_ROLE, AttributeError) as error:
         log.warning("schedule to %s:%s: %s", service, operation, error)

@@ -1,6 +1,6 @@
 """Data capture: what an endpoint keeps of requests and answers, as files of JSON lines in S3.
 
-Sources: SageMaker guide, "Capture data from real-time endpoint" (the place and the lines) and "Preprocessing and
+Sources: SageMaker guide, "Capture data from real-time endpoint" (the folders and the lines) and "Preprocessing and
 Postprocessing" (``customAttributes``); API reference, DataCaptureConfig. AWS does not say which answers it captures;
 here they are those that a caller gets, not the errors of a model.
 """
@@ -17,10 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local.core.account import Account
-from local.core.errors import ServiceError
+from local.core.aws_errors import CALL_FAILED_AS_ROLE
+from local.core.s3_objects import upload_object
 from local.sagemaker.endpoint.variant import Variant
 
 log = logging.getLogger(__name__)
@@ -54,11 +53,11 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Destination:
     """Where lines go that become one file, and who writes it."""
 
     role: str
-    destination: str
+    uri: str
     key: str
     folder: str
 
@@ -75,7 +74,7 @@ class DataCapture:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._lock = threading.Lock()
-        self._lines: defaultdict[_Place, list[str]] = defaultdict(list)
+        self._lines: defaultdict[_Destination, list[str]] = defaultdict(list)
         self._clients: dict[str, Any] = {}
 
     def record(self, endpoint: str, variant: Variant, exchange: Exchange) -> None:
@@ -87,10 +86,12 @@ class DataCapture:
             return
         now = time.gmtime()
         folder = f"{endpoint}/{variant.name}/{time.strftime('%Y/%m/%d/%H', now)}"
-        place = _Place(variant.role, config["DestinationS3Uri"].rstrip("/"), config.get("KmsKeyId", ""), folder)
+        destination = _Destination(
+            variant.role, config["DestinationS3Uri"].rstrip("/"), config.get("KmsKeyId", ""), folder
+        )
         line = json.dumps(_event(config, exchange, time.strftime("%Y-%m-%dT%H:%M:%SZ", now)))
         with self._lock:
-            self._lines[place].append(line)
+            self._lines[destination].append(line)
 
     def write_forever(self, stop: threading.Event) -> None:
         """Write what was recorded every second until `stop` is set."""
@@ -101,24 +102,20 @@ class DataCapture:
         """Write what was recorded; lines that the role may not write are lost, as an endpoint answers all the same."""
         with self._lock:
             recorded, self._lines = self._lines, defaultdict(list)
-        for place, lines in recorded.items():
+        for destination, lines in recorded.items():
             try:
-                self._put(place, lines)
-            except (ClientError, BotoCoreError, ServiceError) as error:
-                log.warning("capture of %s: %d line(s) not written: %s", place.folder, len(lines), error)
+                self._put(destination, lines)
+            except CALL_FAILED_AS_ROLE as error:
+                log.warning("capture of %s: %d line(s) not written: %s", destination.folder, len(lines), error)
 
-    def _put(self, place: _Place, lines: list[str]) -> None:
-        if place.role not in self._clients:
-            credentials = self._account.assume(place.role, "sagemaker", "SageMaker")
-            self._clients[place.role] = self._account.client("s3", credentials)
-        bucket, _, prefix = place.destination.removeprefix("s3://").partition("/")
+    def _put(self, destination: _Destination, lines: list[str]) -> None:
+        if destination.role not in self._clients:
+            credentials = self._account.assume(destination.role, "sagemaker", "SageMaker")
+            self._clients[destination.role] = self._account.client("s3", credentials)
         name = f"{time.strftime('%M-%S', time.gmtime())}-{uuid.uuid4()}.jsonl"
-        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": place.key} if place.key else {}
-        self._clients[place.role].put_object(
-            Bucket=bucket,
-            Key="/".join(part for part in (prefix, place.folder, name) if part),
-            Body="".join(f"{line}\n" for line in lines).encode(),
-            **encryption,
+        content = "".join(f"{line}\n" for line in lines).encode()
+        upload_object(
+            self._clients[destination.role], f"{destination.uri}/{destination.folder}/{name}", content, destination.key
         )
 
 

@@ -3,14 +3,13 @@
 Which property replaces and which updates in place: CloudFormation template reference of each type.
 """
 
+import time
 import uuid
 
 from ministack.services.cloudformation import provisioners
 
-from local.core.json_service import JsonService, Parameters
-from local.ministack.cloudformation import Created, ResourceType, converted
-from local.sagemaker.endpoint.endpoint import Endpoint
-from local.sagemaker.service import SageMaker
+from local.core.json_service import Parameters
+from local.ministack.cloudformation import Created, ResourceType, Service, convert
 
 SUFFIX_LENGTH = 13
 """What CloudFormation appends to the names that it makes."""
@@ -21,8 +20,14 @@ NAME_LENGTH = 63
 UPDATE_ONLY = ("RetainAllVariantProperties", "ExcludeRetainedVariantProperties", "RetainDeploymentConfig")
 """Properties of an endpoint that UpdateEndpoint takes and CreateEndpoint does not."""
 
+CHANGING = ("Creating", "Updating", "Deleting")
+"""Statuses that an endpoint leaves by itself (API reference, EndpointStatus), those that it has here."""
 
-def types(sagemaker: SageMaker) -> dict[str, ResourceType]:
+POLL_SECONDS = 0.1
+"""Between two looks at an endpoint that changes."""
+
+
+def types(sagemaker: Service) -> dict[str, ResourceType]:
     """Return the types by name."""
     return {
         "AWS::SageMaker::Model": _Named(sagemaker, "Model"),
@@ -42,9 +47,9 @@ def _new_name(stack: str, logical_id: str) -> str:
 class _Named(ResourceType):
     """A SageMaker resource with a name: every changed property but its tags replaces it."""
 
-    takes_stack_tags = True
+    stack_tags = "Tags"
 
-    def __init__(self, service: JsonService, kind: str) -> None:
+    def __init__(self, service: Service, kind: str) -> None:
         super().__init__(service)
         self.kind = kind
         self.name_property = f"{kind}Name"
@@ -82,65 +87,75 @@ class _Named(ResourceType):
 class _Endpoint(_Named):
     """An endpoint: a new configuration rolls it in place; the stack waits until it has settled."""
 
-    service: SageMaker
-
-    def __init__(self, service: SageMaker) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__(service, "Endpoint")
         self.replacing = ("EndpointName",)
+        self._policies: dict[str, Parameters] = {}
 
     def create(self, logical_id: str, properties: Parameters, stack: str) -> Created:
         creating = {key: value for key, value in properties.items() if key not in UPDATE_ONLY}
-        created = super().create(logical_id, creating, stack)
+        physical_id, attributes = super().create(logical_id, creating, stack)
         try:
-            self._wait(created[0])
+            self._stabilize(physical_id, properties)
         except ValueError:
-            self.delete(created[0], properties)
+            self.delete(physical_id, properties)
             raise
-        return created
+        return physical_id, attributes
 
     def update(self, physical_id: str, old: Parameters, new: Parameters, stack: str) -> Created:
         self.update_tags(physical_id, old, new)
+        self._wait_until_idle(physical_id)  # autoscaling may be at work
         name = self.name_of(physical_id)
-        running = self.service.endpoints.get(name)
-        if running is not None:
-            running.settled.wait()  # autoscaling may be at work
-        if running is None or running.config_name != new["EndpointConfigName"] or self._redeploys(running, new):
+        running = self.call("DescribeEndpoint", {"EndpointName": name})
+        if running["EndpointConfigName"] != new["EndpointConfigName"] or self._redeploys(physical_id, new):
             updating = {key: value for key, value in new.items() if key != "Tags"}
             self.call("UpdateEndpoint", {**updating, "EndpointName": name})
-            self._wait(physical_id)
+            self._stabilize(physical_id, new)
         return physical_id, self.attributes(physical_id)
 
-    def _redeploys(self, running: Endpoint, new: Parameters) -> bool:
+    def _redeploys(self, physical_id: str, new: Parameters) -> bool:
         """Tell whether the deployment policy differs from the one in effect; that runs a whole deployment.
 
-        Source: hashicorp/terraform-provider-aws 49069. A failed update's rollback finds the policy of before in effect.
+        Source: hashicorp/terraform-provider-aws 49069. A failed update's rollback finds the policy of before in effect:
+        LastDeploymentConfig is the failed one.
         """
+        return self._policies.get(physical_id, {}) != self._policy(new)
+
+    def _policy(self, properties: Parameters) -> Parameters:
         shape = self.service.model.operation_model("UpdateEndpoint").input_shape
         members = getattr(shape, "members", {})
-        policy = converted(members["DeploymentConfig"], new.get("DeploymentConfig", {}))
-        return bool((running.applied_config or {}) != policy)
+        policy: Parameters = convert(members["DeploymentConfig"], properties.get("DeploymentConfig", {}))
+        return policy
 
     def delete(self, physical_id: str, properties: Parameters) -> None:
-        endpoint = self.service.endpoints.get(self.name_of(physical_id))
-        if endpoint is not None:
-            endpoint.settled.wait()
-            super().delete(physical_id, properties)
-            endpoint.settled.wait()
+        self._wait_until_idle(physical_id)
+        super().delete(physical_id, properties)
+        self._wait_until_idle(physical_id)
+        self._policies.pop(physical_id, None)
 
-    def _wait(self, physical_id: str) -> None:
-        endpoint = self.service.endpoints[self.name_of(physical_id)]
-        endpoint.settled.wait()
-        if endpoint.failure:
+    def _wait_until_idle(self, physical_id: str) -> Parameters:
+        """Wait until an endpoint is not changing; return how it is described, {} where it does not exist."""
+        name = {"EndpointName": self.name_of(physical_id)}
+        while (described := self.find("DescribeEndpoint", name)).get("EndpointStatus") in CHANGING:
+            time.sleep(POLL_SECONDS)
+        return described
+
+    def _stabilize(self, physical_id: str, properties: Parameters) -> None:
+        """Wait until a change is over, and keep its deployment policy in mind if it succeeded."""
+        described = self._wait_until_idle(physical_id)
+        if reason := described.get("FailureReason"):
             raise ValueError(
                 f"Resource of type 'AWS::SageMaker::Endpoint' with identifier '{physical_id}' did not stabilize. "
-                f"{endpoint.failure}"
+                f"{reason}"
             )
+        if described.get("EndpointConfigName") == properties["EndpointConfigName"]:  # else it was rolled back silently
+            self._policies[physical_id] = self._policy(properties)
 
 
 class _Notebook(_Named):
     """A notebook instance: most changes stop it, change it and start it again."""
 
-    def __init__(self, service: JsonService) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__(service, "NotebookInstance")
         shape = service.model.operation_model("UpdateNotebookInstance").input_shape
         self.updatable = frozenset(getattr(shape, "members", {})) - {self.name_property}
@@ -166,7 +181,7 @@ class _Notebook(_Named):
 class _LifecycleConfig(_Named):
     """The scripts of notebook instances: they change in place."""
 
-    def __init__(self, service: JsonService) -> None:
+    def __init__(self, service: Service) -> None:
         super().__init__(service, "NotebookInstanceLifecycleConfig")
         self.replacing = (self.name_property,)
 

@@ -7,10 +7,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-log = logging.getLogger(__name__)
+from local.core.metric_data import split_into_calls
 
-DATA_PER_CALL = 1000
-"""Most data in one PutMetricData call (CloudWatch API reference)."""
+log = logging.getLogger(__name__)
 
 DIMENSIONS = ("EndpointName", "VariantName", "EndpointConfigName")
 
@@ -68,20 +67,24 @@ class InvocationMetrics:
         while not stop.wait(seconds):
             with self._lock:
                 batch, self._unpublished = self._unpublished, []
-            data = metric_data(batch, time.time())
+            data = build_metric_data(batch, time.time())
             try:
-                for start in range(0, len(data), DATA_PER_CALL):
-                    part = data[start : start + DATA_PER_CALL]
+                for part in split_into_calls(data):
                     cloudwatch.put_metric_data(Namespace="AWS/SageMaker", MetricData=part)
             except Exception:
                 log.exception("could not publish %d metric data", len(data))
 
 
-def metric_data(invocations: list[Invocation], timestamp: float) -> list[dict[str, Any]]:
+def build_metric_data(invocations: list[Invocation], timestamp: float) -> list[dict[str, Any]]:
     """Return the ``MetricData`` of some invocations, equal values of a metric gathered into one count.
 
     Each is published twice: by endpoint and variant, and by these and the configuration, which sets the fleets of a
     blue/green update apart (SageMaker guide, "Auto-Rollback Configuration and Monitoring").
+
+    Parameters
+    ----------
+    timestamp
+        Of all of them, in seconds since 1970.
     """
     values: dict[tuple[tuple[str, ...], str, str], Counter[float]] = defaultdict(Counter)
     for call in invocations:

@@ -84,7 +84,7 @@ class SageMakerRuntime:
         inference_id = _inference_id(headers)
         forwarded = {name: headers[name.lower()] for name in FORWARDED if name.lower() in headers}
         for _ in range(ATTEMPTS):
-            variant = endpoint.choose(headers.get("x-amzn-sagemaker-target-variant"))
+            variant = endpoint.choose_variant(headers.get("x-amzn-sagemaker-target-variant"))
             sent = time.perf_counter()
             try:
                 answer = _ask(variant, body, forwarded)

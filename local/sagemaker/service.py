@@ -1,4 +1,4 @@
-"""SageMaker's control plane: models, endpoint configurations, endpoints."""
+"""SageMaker's control plane: endpoints, and the parts that have the other operations."""
 
 import logging
 import re
@@ -6,18 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from local.core.account import Account
-from local.core.errors import InstanceError, NotFoundError, validation_error
-from local.core.json_service import JsonService, Parameters, page
-from local.core.names import arn
+from local.core.errors import InstanceError, validation_error
+from local.core.json_service import JsonService, Parameters
+from local.core.records import list_newest, require_record
 from local.core.tags import Tags
 from local.ministack import notifications
 from local.sagemaker.endpoint.blue_green import BlueGreen
-from local.sagemaker.endpoint.endpoint import Deployment, Endpoint
-from local.sagemaker.endpoint.fleet import Fleet
-from local.sagemaker.endpoint.instance import Instance, InstanceSpec, LogSink
+from local.sagemaker.endpoint.configurations import Configurations, Deployment
+from local.sagemaker.endpoint.endpoint import Endpoint
+from local.sagemaker.endpoint.instance import LogSink
+from local.sagemaker.endpoint.launcher import FleetLauncher
 from local.sagemaker.notebooks import Notebooks
 
 log = logging.getLogger(__name__)
@@ -30,148 +31,89 @@ SILENT_ROLLBACK = "local:silent-rollback"
 """Tag of an endpoint. An update that fails then ends InService on the old configuration without a FailureReason, as
 an auto-rollback can (hashicorp/terraform-provider-aws 48997, 46663; aws-controllers-k8s/sagemaker-controller PR 7)."""
 
-T = TypeVar("T")
-
 HEAL_SECONDS = 0.5
 HEAL_PAUSE_SECONDS = 10.0
 
 
 class SageMaker(JsonService):
-    """The operations of SageMaker that an endpoint's life needs.
+    """SageMaker's operations on endpoints; its parts have those on other resources.
 
     Parameters
     ----------
     account
         Gives instances access under their model's execution role.
+    tags
+        Those of all its resources.
+    parts
+        Objects with the operations of jobs.
     instances
         Directory for the instances' files.
     logs
         Takes what the instances print.
     updates
         Carries out deployment policies.
+    is_scaled
+        Tells whether an endpoint's variant is a scalable target.
     """
 
-    def __init__(self, account: Account, instances: Path, logs: LogSink, updates: BlueGreen) -> None:
-        self.tags = Tags()
-        super().__init__("sagemaker", self.tags, Notebooks(account, self.tags))
+    def __init__(
+        self,
+        account: Account,
+        tags: Tags,
+        *parts: object,
+        instances: Path,
+        logs: LogSink,
+        updates: BlueGreen,
+        is_scaled: Callable[[str, str], bool],
+    ) -> None:
+        self._tags = tags
+        self._configurations = Configurations(account, tags)
+        super().__init__("sagemaker", tags, self._configurations, Notebooks(account, tags), *parts)
         self.endpoints: dict[str, Endpoint] = {}
-        self.is_scaled: Callable[[str, str], bool] = lambda endpoint, variant: False
-        self._models: dict[str, Parameters] = {}
-        self._configs: dict[str, Parameters] = {}
-        self._account = account
-        self._instances = instances
-        self._logs = logs
+        self._launcher = FleetLauncher(self._configurations, account, instances, logs)
         self._updates = updates
-
-    # Models
-
-    def create_model(self, p: Parameters) -> Parameters:
-        """Record a model; its role must exist and trust SageMaker."""
-        name, model_arn = p["ModelName"], arn("sagemaker", f"model/{p['ModelName']}")
-        if name in self._models:
-            raise validation_error(f'Cannot create already existing model "{model_arn}".')
-        if "PrimaryContainer" not in p or "ExecutionRoleArn" not in p:
-            raise validation_error(
-                "The embedded AWS needs ExecutionRoleArn and PrimaryContainer; inference pipelines and model "
-                "packages are not simulated."
-            )
-        if "ModelDataSource" in p["PrimaryContainer"]:
-            raise validation_error("The embedded AWS reads ModelDataUrl; ModelDataSource is not simulated.")
-        self._account.assume(p["ExecutionRoleArn"], "sagemaker", "SageMaker")
-        self._models[name] = {**p, "ModelArn": model_arn, "CreationTime": time.time()}
-        self.tags.add(model_arn, p)
-        return {"ModelArn": model_arn}
-
-    def describe_model(self, p: Parameters) -> Parameters:
-        """Return a model as it was created."""
-        return _without_tags(self._model(p["ModelName"]))
-
-    def list_models(self, p: Parameters) -> Parameters:
-        """List models, newest first."""
-        return _listing(self._models.values(), p, "Models", ("ModelName", "ModelArn", "CreationTime"))
-
-    def delete_model(self, p: Parameters) -> None:
-        """Delete a model; endpoints that run it go on, without new instances."""
-        self.tags.forget(self._model(p["ModelName"])["ModelArn"])
-        del self._models[p["ModelName"]]
-
-    # Endpoint configurations
-
-    def create_endpoint_config(self, p: Parameters) -> Parameters:
-        """Record an endpoint configuration whose models exist."""
-        name = p["EndpointConfigName"]
-        config_arn = arn("sagemaker", f"endpoint-config/{name}")
-        if name in self._configs:
-            raise validation_error(f'Cannot create already existing endpoint configuration "{config_arn}".')
-        for member in ("AsyncInferenceConfig", "ShadowProductionVariants", "ExplainerConfig"):
-            if member in p:
-                raise validation_error(f"The embedded AWS does not simulate {member}.")
-        for variant in p["ProductionVariants"]:
-            self._model(variant.get("ModelName", ""))
-            if variant.get("RoutingConfig", {}).get("RoutingStrategy") == "PREFIX_AWARE":
-                raise validation_error("The embedded AWS does not simulate RoutingStrategy PREFIX_AWARE.")
-            for required in ("InitialInstanceCount", "InstanceType"):
-                if required not in variant:
-                    raise validation_error(
-                        f"Production variant {variant['VariantName']} has no {required}; the embedded AWS does not "
-                        "simulate serverless variants or inference components."
-                    )
-        self._configs[name] = {**p, "EndpointConfigArn": config_arn, "CreationTime": time.time()}
-        self.tags.add(config_arn, p)
-        return {"EndpointConfigArn": config_arn}
-
-    def describe_endpoint_config(self, p: Parameters) -> Parameters:
-        """Return an endpoint configuration as it was created."""
-        return _without_tags(self._config(p["EndpointConfigName"]))
-
-    def list_endpoint_configs(self, p: Parameters) -> Parameters:
-        """List endpoint configurations, newest first."""
-        fields = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        return _listing(self._configs.values(), p, "EndpointConfigs", fields)
-
-    def delete_endpoint_config(self, p: Parameters) -> None:
-        """Delete an endpoint configuration; endpoints that run it go on, without new instances."""
-        self.tags.forget(self._config(p["EndpointConfigName"])["EndpointConfigArn"])
-        del self._configs[p["EndpointConfigName"]]
+        self._is_scaled = is_scaled
 
     # Endpoints
 
-    def create_endpoint(self, p: Parameters) -> Parameters:
+    def create_endpoint(self, request: Parameters) -> Parameters:
         """Start an endpoint in the background."""
-        name = p["EndpointName"]
-        deployment = self._deployment(p["EndpointConfigName"])
-        endpoint = Endpoint(name, self._make_fleet, self._updates, _announce, config_name=deployment.name)
-        self._check_policy(endpoint, deployment, frozenset(), p.get("DeploymentConfig"))
+        name = request["EndpointName"]
+        deployment = self._configurations.deployment(request["EndpointConfigName"])
+        endpoint = Endpoint(name, self._launcher, self._updates, _publish_state, config_name=deployment.name)
+        self._check_policy(endpoint, deployment, frozenset(), request.get("DeploymentConfig"))
         if name in self.endpoints:
             raise validation_error(f'Cannot create already existing endpoint "{endpoint.arn}".')
         self.endpoints[name] = endpoint
-        self.tags.add(endpoint.arn, p)
-        endpoint.deployment_config = p.get("DeploymentConfig")
+        self._tags.add(endpoint.arn, request)
+        endpoint.deployment_config = request.get("DeploymentConfig")
         endpoint.begin("Creating", lambda: endpoint.deploy(deployment, retained=frozenset()))
         return {"EndpointArn": endpoint.arn}
 
-    def update_endpoint(self, p: Parameters) -> Parameters:
+    def update_endpoint(self, request: Parameters) -> Parameters:
         """Roll an endpoint to another configuration in the background."""
-        endpoint = self._endpoint(p["EndpointName"])
-        deployment = self._deployment(p["EndpointConfigName"])
+        endpoint = self._endpoint(request["EndpointName"])
+        deployment = self._configurations.deployment(request["EndpointConfigName"])
         endpoint.require_idle()
         self._refuse_to_break_scaling(endpoint, deployment)
-        retained = _retained(p)
-        config = endpoint.deployment_config if p.get("RetainDeploymentConfig") else p.get("DeploymentConfig")
+        retained = _read_retained(request)
+        config = request.get("DeploymentConfig")
+        if request.get("RetainDeploymentConfig"):
+            config = endpoint.deployment_config
         self._check_policy(endpoint, deployment, retained, config)
         endpoint.deployment_config = config
         endpoint.begin(
             "Updating",
             lambda: endpoint.deploy(deployment, retained),
-            fails_silently=lambda: SILENT_ROLLBACK in self.tags.of(endpoint.arn),
+            fails_silently=lambda: SILENT_ROLLBACK in self._tags.of(endpoint.arn),
         )
         return {"EndpointArn": endpoint.arn}
 
-    def update_endpoint_weights_and_capacities(self, p: Parameters) -> Parameters:
+    def update_endpoint_weights_and_capacities(self, request: Parameters) -> Parameters:
         """Set weights at once, and instance counts in the background."""
-        endpoint = self._endpoint(p["EndpointName"])
+        endpoint = self._endpoint(request["EndpointName"])
         endpoint.require_idle()
-        changes = {change["VariantName"]: change for change in p["DesiredWeightsAndCapacities"]}
+        changes = {change["VariantName"]: change for change in request["DesiredWeightsAndCapacities"]}
         if unknown := [name for name in changes if name not in endpoint.variants]:
             raise validation_error(
                 f'The variant name(s) "{", ".join(unknown)}" is/are not present within endpoint configuration '
@@ -188,75 +130,31 @@ class SageMaker(JsonService):
         endpoint.begin("Updating", lambda: endpoint.resize(counts))
         return {"EndpointArn": endpoint.arn}
 
-    def describe_endpoint(self, p: Parameters) -> Parameters:
+    def describe_endpoint(self, request: Parameters) -> Parameters:
         """Return an endpoint's state."""
-        return self._endpoint(p["EndpointName"]).describe()
+        return self._endpoint(request["EndpointName"]).describe()
 
-    def list_endpoints(self, p: Parameters) -> Parameters:
+    def list_endpoints(self, request: Parameters) -> Parameters:
         """List endpoints, newest first."""
         fields = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
         described = [endpoint.describe() for endpoint in self.endpoints.values()]
-        return _listing(described, p, "Endpoints", fields)
+        return list_newest(described, request, "Endpoints", fields)
 
-    def delete_endpoint(self, p: Parameters) -> None:
+    def delete_endpoint(self, request: Parameters) -> None:
         """Stop an endpoint's instances in the background; it can be described until they have stopped."""
-        endpoint = self._endpoint(p["EndpointName"])
+        endpoint = self._endpoint(request["EndpointName"])
         endpoint.require_idle()
 
         def stop() -> None:
             endpoint.stop()
             with self.lock:
                 del self.endpoints[endpoint.name]
-                self.tags.forget(endpoint.arn)
+                self._tags.forget(endpoint.arn)
 
         endpoint.begin("Deleting", stop)
 
-    # Tags
-
-    # What the operations share
-
-    def _model(self, name: str) -> Parameters:
-        return _find(self._models, name, "model", "model")
-
-    def _config(self, name: str) -> Parameters:
-        return _find(self._configs, name, "endpoint configuration", "endpoint-config")
-
     def _endpoint(self, name: str) -> Endpoint:
-        return _find(self.endpoints, name, "endpoint", "endpoint")
-
-    def _deployment(self, config_name: str) -> Deployment:
-        config = self._config(config_name)
-        names = [variant["ModelName"] for variant in config["ProductionVariants"]]
-        return Deployment(config, {name: self._model(name) for name in names})
-
-    def _make_fleet(self, config: Mapping[str, Any], spec: InstanceSpec, deployment: Deployment) -> Fleet:
-        strategy = config.get("RoutingConfig", {}).get("RoutingStrategy")
-
-        def make() -> Instance:
-            self._require_present(deployment)
-            return Instance(spec, self._account, self._instances, self._logs)
-
-        return Fleet(make, least_outstanding=strategy == "LEAST_OUTSTANDING_REQUESTS")
-
-    def _require_present(self, deployment: Deployment) -> None:
-        """Refuse to start an instance whose configuration or model has been deleted.
-
-        Source: SageMaker API reference, UpdateEndpoint ("You must not delete an EndpointConfig in use by an endpoint
-        that is live"); ministryofjustice/analytical-platform 10195 quotes AWS's notice on models and roles.
-
-        Raises
-        ------
-        InstanceError
-            One of them is gone.
-        """
-        try:
-            kept = self._deployment(deployment.name)
-        except NotFoundError as error:
-            raise InstanceError(str(error)) from error
-        if kept != deployment:
-            raise InstanceError(
-                f"Endpoint configuration {deployment.name} or a model of it was deleted and made again."
-            )
+        return require_record(self.endpoints, name, "endpoint", "endpoint")
 
     def _check_policy(
         self,
@@ -273,7 +171,7 @@ class SageMaker(JsonService):
         types = {v["VariantName"]: v["InstanceType"] for v in deployment.config["ProductionVariants"]}
         for variant in endpoint.variants.values():
             changed = types.get(variant.name) != variant.instance_type
-            if changed and self.is_scaled(endpoint.name, variant.name):
+            if changed and self._is_scaled(endpoint.name, variant.name):
                 raise validation_error(
                     f"Variant {variant.name} of endpoint {endpoint.name} is registered with Application Auto Scaling: "
                     "deregister its scalable target before you remove the variant or change its instance type."
@@ -293,8 +191,11 @@ class SageMaker(JsonService):
                     rest[endpoint.name] = time.monotonic() + HEAL_PAUSE_SECONDS
 
 
-def _announce(endpoint: Endpoint) -> None:
-    """Publish an endpoint's state (SageMaker guide, "Events that Amazon SageMaker AI sends to Amazon EventBridge")."""
+def _publish_state(endpoint: Endpoint, status: str) -> None:
+    """Publish an endpoint's new state.
+
+    Source: SageMaker guide, "Events that Amazon SageMaker AI sends to Amazon EventBridge".
+    """
     described = endpoint.describe()
     detail = {
         "EndpointName": endpoint.name,
@@ -304,7 +205,7 @@ def _announce(endpoint: Endpoint) -> None:
             {key: variant[key] for key in ("VariantName", "DesiredWeight", "DesiredInstanceCount")}
             for variant in described["ProductionVariants"]
         ],
-        "EndpointStatus": re.sub("(?<=[a-z])(?=[A-Z])", "_", endpoint.status).upper(),
+        "EndpointStatus": re.sub("(?<=[a-z])(?=[A-Z])", "_", status).upper(),
         "CreationTime": endpoint.created * 1000,
         "LastModifiedTime": endpoint.modified * 1000,
         "Tags": {},
@@ -312,31 +213,13 @@ def _announce(endpoint: Endpoint) -> None:
     notifications.publish_event("aws.sagemaker", "SageMaker Endpoint State Change", endpoint.arn, detail)
 
 
-def _retained(p: Parameters) -> frozenset[str]:
+def _read_retained(request: Parameters) -> frozenset[str]:
     """Return the variant properties that an update keeps (the words of the refusals are our own)."""
-    retains, excluded = p.get("RetainAllVariantProperties", False), p.get("ExcludeRetainedVariantProperties", ())
+    retains = request.get("RetainAllVariantProperties", False)
+    excluded = request.get("ExcludeRetainedVariantProperties", ())
     kinds = {entry["VariantPropertyType"] for entry in excluded}
     if excluded and not retains:
         raise validation_error("ExcludeRetainedVariantProperties requires RetainAllVariantProperties to be true.")
     if unsupported := kinds - RETAINABLE:
         raise validation_error(f"VariantPropertyType {', '.join(sorted(unsupported))} is not currently supported.")
     return RETAINABLE - kinds if retains else frozenset()
-
-
-def _find(store: Mapping[str, T], name: str, what: str, resource: str) -> T:
-    if name not in store:
-        message = f'Could not find {what} "{arn("sagemaker", f"{resource}/{name}")}".'
-        raise NotFoundError("ValidationException", message)
-    return store[name]
-
-
-def _without_tags(record: Parameters) -> Parameters:
-    return {name: value for name, value in record.items() if name != "Tags"}
-
-
-def _listing(records: Any, p: Parameters, member: str, fields: tuple[str, ...]) -> Parameters:
-    """Return one page of a listing, newest first, filtered by ``NameContains``."""
-    named = [record for record in records if p.get("NameContains", "") in record[fields[0]]]
-    named.sort(key=lambda record: record["CreationTime"], reverse=True)
-    items, token = page([{name: record[name] for name in fields} for record in named], p)
-    return {member: items, **token}

@@ -2,12 +2,12 @@
 
 import pytest
 
-from local.core.constraints import violations
+from local.core.constraints import find_violations
 from local.core.errors import ServiceError
-from local.core.json_service import JsonService, page, service_model
-from local.ministack.cloudformation import converted
+from local.core.json_service import JsonService, cut_page, service_model
+from local.ministack.cloudformation import convert
 from local.ministack.s3 import lifecycle_rule
-from local.sagemaker.invocation_metrics import Invocation, InvocationMetrics, metric_data
+from local.sagemaker.invocation_metrics import Invocation, InvocationMetrics, build_metric_data
 
 
 def shape(service: str, operation: str) -> object:
@@ -16,7 +16,7 @@ def shape(service: str, operation: str) -> object:
 
 def test_a_request_within_its_constraints_violates_none() -> None:
     request = {"EndpointName": "a-b", "EndpointConfigName": "c", "Tags": [{"Key": "k", "Value": "v"}]}
-    assert list(violations(shape("sagemaker", "CreateEndpoint"), request)) == []
+    assert list(find_violations(shape("sagemaker", "CreateEndpoint"), request)) == []
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_request_within_its_constraints_violates_none() -> None:
     ],
 )
 def test_a_broken_constraint_is_named_in_aws_s_words(request_: dict[str, object], sentence: str) -> None:
-    assert sentence in "; ".join(violations(shape("sagemaker", "CreateEndpoint"), request_))
+    assert sentence in "; ".join(find_violations(shape("sagemaker", "CreateEndpoint"), request_))
 
 
 def test_an_operation_that_is_not_simulated_says_so() -> None:
@@ -54,8 +54,8 @@ def test_private_methods_are_no_operations() -> None:
 
 def test_a_listing_is_cut_into_pages() -> None:
     items: list[dict[str, object]] = [{"n": n} for n in range(5)]
-    first, token = page(items, {"MaxResults": 3})
-    rest, end = page(items, {"MaxResults": 3, **token})
+    first, token = cut_page(items, {"MaxResults": 3})
+    rest, end = cut_page(items, {"MaxResults": 3, **token})
     assert [*first, *rest] == items
     assert end == {}
 
@@ -66,12 +66,12 @@ def test_template_values_get_the_types_of_the_api() -> None:
         "EnableNetworkIsolation": "true",
         "Unknown": 1,
     }
-    assert converted(shape("sagemaker", "CreateModel"), properties) == {
+    assert convert(shape("sagemaker", "CreateModel"), properties) == {
         "PrimaryContainer": {"Image": "i", "Environment": {"WORKERS": "2"}},
         "EnableNetworkIsolation": True,
         "Unknown": 1,
     }
-    bounds = converted(shape("application-autoscaling", "RegisterScalableTarget"), {"MinCapacity": "1"})
+    bounds = convert(shape("application-autoscaling", "RegisterScalableTarget"), {"MinCapacity": "1"})
     assert bounds == {"MinCapacity": 1}
 
 
@@ -112,7 +112,7 @@ def invocation(status: int, instances: int = 2) -> Invocation:
 
 
 def test_equal_metric_values_are_gathered_into_one_count() -> None:
-    published = metric_data([invocation(200), invocation(200), invocation(503)], 7)
+    published = build_metric_data([invocation(200), invocation(200), invocation(503)], 7)
     data = {datum["MetricName"]: datum for datum in published if len(datum["Dimensions"]) == 2}
     assert dict(zip(data["Invocations"]["Values"], data["Invocations"]["Counts"], strict=True)) == {1: 3}
     assert dict(
@@ -128,7 +128,7 @@ def test_equal_metric_values_are_gathered_into_one_count() -> None:
 
 
 def test_every_metric_is_published_by_configuration_too() -> None:
-    published = metric_data([invocation(503)], 7)
+    published = build_metric_data([invocation(503)], 7)
     by_config = [datum for datum in published if {"Name": "EndpointConfigName", "Value": "c"} in datum["Dimensions"]]
     assert len(by_config) * 2 == len(published)
 

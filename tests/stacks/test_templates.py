@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ Template = dict[str, Any]
 Templates = dict[str, Template]
 OfType = Callable[[Template, str], dict[str, Template]]
 
-ENVIRONMENTS = ["dev", "local", "prod"]
+ENVIRONMENTS = ["dev", "prod"]
 STACKS = ["Storage", "Training", "Endpoint", "Api", "Monitoring"]
 
 
@@ -125,3 +125,28 @@ def test_stacks_do_not_lock_one_another_with_exports(templates: Callable[[str], 
     for template in templates("prod").values():
         assert all("Export" not in output for output in template["Outputs"].values())
         assert "Fn::ImportValue" not in json.dumps(template)
+
+
+def members(value: Any, path: str) -> Iterator[str]:
+    """Yield the paths of a value and of everything in it."""
+    yield path
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from members(member, f"{path}/{name}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from members(item, f"{path}[]")
+
+
+def declared(template: Template) -> set[str]:
+    """Return a template's outputs, and the members of its resources, below the resource's type."""
+    resources = template["Resources"].values()
+    return {path for resource in resources for path in members(resource, resource["Type"])} | {*template["Outputs"]}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_local_declares_nothing_that_neither_dev_nor_prod_does(
+    templates: Callable[[str], Templates], stack: str
+) -> None:
+    dev, local, prod = (declared(templates(environment)[stack]) for environment in ("dev", "local", "prod"))
+    assert local <= dev | prod, "settings/local.toml has other numbers alone: it needs no snapshots of its own"

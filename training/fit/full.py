@@ -97,8 +97,10 @@ class Trainer:
             self.forward = DistributedDataParallel(self.module, forward_sync_buffers=False)
             self._rehearse()
         self.workers = workers_for(train)
+        # With patience, training may end after one epoch more than that.
+        fewest = schedule.epochs if schedule.patience is None else min(schedule.epochs, schedule.patience + 1)
         self.retakes = schedule.batch_norm == "train" and needs_statistics(
-            self.module, schedule.epochs * self.steps, schedule.ema
+            self.module, fewest * self.steps, schedule.ema
         )
         """Whether statistics of batch norm are computed again before each validation."""
 

@@ -7,12 +7,10 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from local.core.aws_errors import translate_failures
 from local.core.errors import InstanceError
+from local.core.s3_objects import download_object, split_uri
 from local.sagemaker.endpoint.extraction import extract
-
-CHUNK = 1 << 20
 
 
 def install_artifact(s3: Any, url: str, directory: Path, timeout: float) -> None:
@@ -24,6 +22,8 @@ def install_artifact(s3: Any, url: str, directory: Path, timeout: float) -> None
         Client that holds the model's execution role.
     url
         ``s3://bucket/key``.
+    directory
+        Which exists; the archive itself is kept beside it meanwhile.
     timeout
         Seconds for both, ``ModelDataDownloadTimeoutInSeconds``.
 
@@ -35,14 +35,9 @@ def install_artifact(s3: Any, url: str, directory: Path, timeout: float) -> None
     """
     deadline = time.monotonic() + timeout
     with tempfile.TemporaryFile(dir=directory.parent) as archive:
-        try:
-            _download(s3, url, archive, deadline)
-        except (ClientError, BotoCoreError) as error:
-            raise InstanceError(
-                f'Failed to download model data for container "container_1" from URL: "{url}". Please ensure that '
-                "there is an object located at the URL and that the role passed to CreateModel has permissions to "
-                f"download the model. ({error})"
-            ) from error
+        with translate_failures(lambda words: InstanceError(_download_failure(url, words))):
+            download_object(s3, *split_uri(url), archive, lambda: _check(deadline, url))
+        archive.seek(0)
         try:
             _unpack(archive, directory, deadline)
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
@@ -52,12 +47,12 @@ def install_artifact(s3: Any, url: str, directory: Path, timeout: float) -> None
             ) from error
 
 
-def _download(s3: Any, url: str, archive: IO[bytes], deadline: float) -> None:
-    bucket, _, key = url.removeprefix("s3://").partition("/")
-    for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK):
-        archive.write(chunk)
-        _check(deadline, url)
-    archive.seek(0)
+def _download_failure(url: str, words: str) -> str:
+    return (
+        f'Failed to download model data for container "container_1" from URL: "{url}". Please ensure that '
+        "there is an object located at the URL and that the role passed to CreateModel has permissions to "
+        f"download the model. ({words})"
+    )
 
 
 def _unpack(archive: IO[bytes], directory: Path, deadline: float) -> None:

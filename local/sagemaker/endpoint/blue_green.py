@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from local.core.errors import DeploymentError, validation_error
-from local.sagemaker.endpoint.traffic_shifting import PolicyError, Stage, stages
+from local.sagemaker.endpoint.traffic_shifting import PolicyError, Stage, plan_stages
 
 POLL_SECONDS = 0.2
 """Real seconds between two looks at the alarms."""
@@ -78,7 +78,7 @@ class BlueGreen:
         if "RollingUpdatePolicy" in config:
             raise validation_error("The embedded AWS does not simulate RollingUpdatePolicy.")
         try:
-            stages(config.get("BlueGreenUpdatePolicy", {}), counts)
+            plan_stages(config.get("BlueGreenUpdatePolicy", {}), counts)
         except PolicyError as error:
             raise validation_error(str(error)) from error
         if names := _alarm_names(config):
@@ -121,7 +121,7 @@ class BlueGreen:
         limit = policy.get("MaximumExecutionTimeoutInSeconds", math.inf)
         deadline = self._clock.now() + limit - (time.monotonic() - started)
         with self._alarms.watched(names):
-            for stage in stages(policy, counts):
+            for stage in plan_stages(policy, counts):
                 self._look(names, deadline)
                 activate(stage)
                 end = self._clock.now() + stage.seconds

@@ -11,9 +11,10 @@ from typing import Any
 from local.core.errors import DeploymentError, InstanceError, ServiceError, validation_error
 from local.core.names import arn
 from local.sagemaker.endpoint.blue_green import BlueGreen
-from local.sagemaker.endpoint.fleet import Fleet
+from local.sagemaker.endpoint.configurations import Deployment
 from local.sagemaker.endpoint.instance import InstanceSpec
-from local.sagemaker.endpoint.variant import Pending, Variant
+from local.sagemaker.endpoint.launcher import FleetLauncher
+from local.sagemaker.endpoint.variant import PendingDeployment, Variant
 
 log = logging.getLogger(__name__)
 
@@ -28,57 +29,37 @@ REASON_LENGTH = 1024
 """Longest FailureReason that DescribeEndpoint returns (API reference)."""
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """An endpoint configuration with the models that it names, as they were when it was deployed."""
-
-    config: Mapping[str, Any]
-    models: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def name(self) -> str:
-        """The configuration's name."""
-        return str(self.config["EndpointConfigName"])
-
-    @property
-    def roles(self) -> set[str]:
-        """The models' execution roles."""
-        return {str(model["ExecutionRoleArn"]) for model in self.models.values()}
-
-
 @dataclass
 class Endpoint:
     """An endpoint and its state.
 
     Parameters
     ----------
-    make_fleet
-        Makes the fleet of a variant from its configuration, what its instances start from, and its deployment.
+    launcher
+        Makes the variants' fleets.
     updates
         Carries out deployment policies.
     notify
-        Called whenever the status has changed.
-    deployment_config, applied_config
-        The deployment policy of the last update, and of the last one that succeeded.
+        Told each status before it can be seen.
+    deployment_config
+        The deployment policy of the last update.
     capture
         The ``DataCaptureConfig`` in effect.
     """
 
     name: str
-    make_fleet: Callable[[Mapping[str, Any], InstanceSpec, Deployment], Fleet]
+    launcher: FleetLauncher
     updates: BlueGreen
-    notify: Callable[["Endpoint"], None] = lambda endpoint: None
+    notify: Callable[["Endpoint", str], None] = lambda endpoint, status: None
     status: str = "Creating"
     config_name: str = ""
     failure: str | None = None
     deployment_config: Mapping[str, Any] | None = None
-    applied_config: Mapping[str, Any] | None = None
     capture: Mapping[str, Any] | None = None
     variants: dict[str, Variant] = field(default_factory=dict)
-    pending: Pending | None = None
+    pending: PendingDeployment | None = None
     created: float = field(default_factory=time.time)
     modified: float = field(default_factory=time.time)
-    settled: threading.Event = field(default_factory=threading.Event)
 
     @property
     def arn(self) -> str:
@@ -123,7 +104,7 @@ class Endpoint:
         if self.status in ("Creating", "Updating", "Deleting"):
             raise validation_error(f'Cannot update in-progress endpoint "{self.arn}".')
 
-    def choose(self, name: str | None) -> Variant:
+    def choose_variant(self, name: str | None) -> Variant:
         """Choose the variant of a request: the one it targets, else by weight; in an update, old or new by share.
 
         Raises
@@ -137,10 +118,10 @@ class Endpoint:
         if name is None:
             weights = [variant.weight or 1e-9 for variant in variants.values()]
             return random.choices(list(variants.values()), weights)[0]  # noqa: S311
-        known = {**self.variants, **variants}
-        if name not in known:
+        targets = {**self.variants, **variants}
+        if name not in targets:
             raise ServiceError("ValidationError", f"Variant {name} not found for endpoint {self.name}.")
-        return known[name]
+        return targets[name]
 
     def count_serving(self, name: str) -> int:
         """Return how many instances serve a variant, in an update those of both fleets."""
@@ -151,10 +132,14 @@ class Endpoint:
     def begin(
         self, status: str, change: Callable[[], None], fails_silently: Callable[[], bool] = lambda: False
     ) -> None:
-        """Set a status and make a change in the background; `settled` is set when it is over.
+        """Set a status, make a change in the background, and set the status that it leads to.
 
         Parameters
         ----------
+        status
+            ``Creating``, ``Updating`` or ``Deleting``.
+        change
+            Makes the change; an InstanceError or a DeploymentError becomes the FailureReason.
         fails_silently
             Tells whether a failure leaves no FailureReason.
         """
@@ -169,15 +154,16 @@ class Endpoint:
                 self.failure = "The embedded AWS failed; its log has the traceback."
                 log.exception("endpoint %s", self.name)
             finally:
-                self.status = "InService" if self.variants else "Failed"
                 self.modified = time.time()
-                self.notify(self)
-                self.settled.set()
+                self._enter("InService" if self.variants else "Failed")
 
-        self.settled.clear()
-        self.status, self.failure = status, None
-        self.notify(self)
+        self.failure = None
+        self._enter(status)
         threading.Thread(target=run, name=f"endpoint-{self.name}", daemon=True).start()
+
+    def _enter(self, status: str) -> None:
+        self.notify(self, status)
+        self.status = status
 
     def deploy(self, deployment: Deployment, retained: frozenset[str]) -> None:
         """Roll to a configuration: the new fleets become healthy, take over as the policy says, and the old ones drain.
@@ -187,6 +173,8 @@ class Endpoint:
 
         Parameters
         ----------
+        deployment
+            The configuration with its models.
         retained
             Variant properties that an existing variant keeps (``DesiredInstanceCount``, ``DesiredWeight``).
 
@@ -199,7 +187,7 @@ class Endpoint:
         started = time.monotonic()
         if self.variants:
             self.updates.start(self.deployment_config or {})
-        new = Pending(deployment.name)
+        new = PendingDeployment(deployment.name)
         try:
             for config in deployment.config["ProductionVariants"]:
                 variant = self._make_variant(config, deployment, retained)
@@ -219,7 +207,7 @@ class Endpoint:
         for variant in new.variants.values():
             variant.fleet.active = None
         old, self.variants, self.config_name = self.variants, new.variants, deployment.name
-        self.applied_config, self.capture = self.deployment_config, deployment.config.get("DataCaptureConfig")
+        self.capture = deployment.config.get("DataCaptureConfig")
         self.pending = None
         for variant in old.values():
             variant.fleet.stop()
@@ -249,7 +237,7 @@ class Endpoint:
             image=model["PrimaryContainer"].get("Image", ""),
             weight=config.get("InitialVariantWeight", 1.0),
             desired=self._desired(config, retained),
-            fleet=self.make_fleet(config, spec, deployment),
+            fleet=self.launcher.make_fleet(deployment, config, spec),
             role=model["ExecutionRoleArn"],
             capture=deployment.config.get("DataCaptureConfig"),
         )

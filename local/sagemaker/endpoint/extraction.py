@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def extract(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
-    """Write a file, a folder or a link into a directory; its owner is this process's user.
+    """Write a member of an archive, a file, a folder or a link, into a directory; its owner is this process's user.
 
     The rules are those of ``tarfile``'s filter ``data``, which Python 3.11.2 lacks: it came with 3.11.4, and before
     3.11.13 it overlooks some links of links. A newer Python applies its own as well.

@@ -72,7 +72,7 @@ class Fleet:
             finally:
                 leaving, self.instances = self.instances[size:], self.instances[:size]
                 self._size = len(self.instances)
-            _each(Instance.stop, leaving)
+            _run_on_all(Instance.stop, leaving)
 
     def heal(self) -> None:
         """Replace instances that are missing because their process has ended, unless a change is under way.
@@ -91,7 +91,7 @@ class Fleet:
             self.instances = tuple(instance for instance in self.instances if instance.alive)
             for instance in dead:
                 log.warning("instance %s of %s has ended", instance.id, instance.spec.endpoint)
-            _each(Instance.stop, dead)
+            _run_on_all(Instance.stop, dead)
             if not self._stopped:
                 self._start(self._size - len(self.instances))
         finally:
@@ -102,7 +102,7 @@ class Fleet:
         self._stopped = True
         with self._changing:
             leaving, self.instances = self.instances, ()
-            _each(Instance.stop, leaving)
+            _run_on_all(Instance.stop, leaving)
 
     def _start(self, count: int) -> None:
         def start(instance: Instance) -> None:
@@ -111,10 +111,10 @@ class Fleet:
                 self.instances = (*self.instances, instance)
 
         joining = threading.Lock()
-        _each(start, [self._make() for _ in range(count)])
+        _run_on_all(start, [self._make() for _ in range(count)])
 
 
-def _each(action: Callable[[Instance], None], instances: tuple[Instance, ...] | list[Instance]) -> None:
+def _run_on_all(action: Callable[[Instance], None], instances: tuple[Instance, ...] | list[Instance]) -> None:
     """Do something to all instances at once; the first failure is raised after all are done."""
     if not instances:
         return

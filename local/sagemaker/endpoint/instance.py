@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import urllib3
 from local.core.account import Account
 from local.core.errors import InstanceError, ServiceError
 from local.core.names import REGION
+from local.core.ports import free_port
 from local.sagemaker.endpoint.artifact import install_artifact
 
 SERVER = Path("code", "server.py")
@@ -142,7 +142,7 @@ class Instance:
                 f"The primary container for production variant {self.spec.variant} cannot be started: the embedded "
                 f"AWS runs {SERVER.as_posix()} of the model artifact, which has no such file."
             )
-        port = _free_port()
+        port = free_port()
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
@@ -253,10 +253,3 @@ class Instance:
                 self._process.wait()
         self._logs.finish(self)
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -39,7 +39,7 @@ class Stage:
     setting: Literal["WaitIntervalInSeconds", "TerminationWaitInSeconds"]
 
 
-def stages(policy: Mapping[str, Any], counts: Mapping[str, int]) -> list[Stage]:
+def plan_stages(policy: Mapping[str, Any], counts: Mapping[str, int]) -> list[Stage]:
     """Return the stages of an update.
 
     Between two shifts of traffic lies ``WaitIntervalInSeconds``; after the last, until the old fleet is terminated,

@@ -45,7 +45,7 @@ class Variant:
 
 
 @dataclass
-class Pending:
+class PendingDeployment:
     """The deployment under way: its variants, what share of the traffic they take, what is happening to them.
 
     Statuses and messages: SageMaker guide, "Events that Amazon SageMaker AI sends to Amazon EventBridge", endpoint

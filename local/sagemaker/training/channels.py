@@ -6,26 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from local.core.aws_errors import translate_failures
 from local.core.errors import JobError
+from local.core.s3_objects import download_object, list_objects, split_uri
 
 DOWNLOADS = 8
 """Objects that are downloaded at the same time."""
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and key of ``s3://bucket/key``; the key may be empty."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key
-
-
-def list_objects(s3: Any, uri: str) -> list[str]:
-    """Return the keys under a prefix, without the empty objects that consoles make for folders."""
-    bucket, prefix = split_uri(uri)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    keys = [str(item["Key"]) for page in pages for item in page.get("Contents", ())]
-    return [key for key in keys if not key.endswith("/")]
 
 
 def relative_path(key: str, prefix: str) -> str:
@@ -33,6 +19,13 @@ def relative_path(key: str, prefix: str) -> str:
 
     The prefix ``data/train`` and the prefix ``data/train/`` both put ``data/train/a/1.png`` at ``a/1.png``; an object
     that the prefix names whole keeps its file name.
+
+    Parameters
+    ----------
+    key
+        The object's, which begins with the prefix.
+    prefix
+        The channel's, without the bucket.
     """
     folder = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
     return key[len(folder) :] if key.startswith(folder) else key[prefix.rfind("/") + 1 :]
@@ -40,6 +33,15 @@ def relative_path(key: str, prefix: str) -> str:
 
 def download_prefix(s3: Any, uri: str, keys: list[str], directory: Path) -> None:
     """Download objects of a prefix into a directory.
+
+    Parameters
+    ----------
+    s3
+        A client.
+    uri
+        ``s3://bucket/prefix``.
+    keys
+        Of the objects, all below the prefix.
 
     Raises
     ------
@@ -57,12 +59,12 @@ def download_prefix(s3: Any, uri: str, keys: list[str], directory: Path) -> None
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
-            shutil.copyfileobj(s3.get_object(Bucket=bucket, Key=key)["Body"], file)
+            download_object(s3, bucket, key, file)
 
     directory.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(DOWNLOADS) as pool:
-        for done in [pool.submit(download, key) for key in keys]:
-            done.result()
+        for outcome in [pool.submit(download, key) for key in keys]:
+            outcome.result()
 
 
 def download_channel(s3: Any, channel: Mapping[str, Any], directories: list[Path], role: str) -> None:
@@ -70,8 +72,14 @@ def download_channel(s3: Any, channel: Mapping[str, Any], directories: list[Path
 
     Parameters
     ----------
+    s3
+        Client that holds the job's role.
+    channel
+        A ``Channel`` of InputDataConfig.
     directories
         ``/opt/ml/input/data`` of each host.
+    role
+        ARN of the job's role, which a refusal names.
 
     Raises
     ------
@@ -80,7 +88,11 @@ def download_channel(s3: Any, channel: Mapping[str, Any], directories: list[Path
     """
     source = channel["DataSource"]["S3DataSource"]
     uri, name = str(source["S3Uri"]), str(channel["ChannelName"])
-    try:
+    failure = (
+        f"ClientError: Data download failed:Failed to download data from {uri}. Please ensure that the role "
+        f'"{role}" has "s3:ListBucket" and "s3:GetObject" permissions there.'
+    )
+    with translate_failures(lambda words: JobError(f"{failure} {words}")):
         keys = list_objects(s3, uri)
         if not keys:
             raise JobError(f'ClientError: Data download failed:No S3 objects found under S3 URL "{uri}".')
@@ -89,10 +101,5 @@ def download_channel(s3: Any, channel: Mapping[str, Any], directories: list[Path
                 download_prefix(s3, uri, keys[host :: len(directories)], directory / name)
             return
         download_prefix(s3, uri, keys, directories[0] / name)
-    except (ClientError, BotoCoreError) as error:
-        raise JobError(
-            f"ClientError: Data download failed:Failed to download data from {uri}. Please ensure that the role "
-            f'"{role}" has "s3:ListBucket" and "s3:GetObject" permissions there. {error}'
-        ) from error
     for directory in directories[1:]:
         shutil.copytree(directories[0] / name, directory / name)

@@ -8,10 +8,10 @@ fetched. All hosts of a job share one prefix, so a file that two of them write i
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from local.core.aws_errors import translate_failures
 from local.core.errors import JobError
-from local.sagemaker.training.channels import download_prefix, list_objects, split_uri
+from local.core.s3_objects import list_objects, split_uri, upload_object
+from local.sagemaker.training.channels import download_prefix
 
 Signature = tuple[int, int, int]
 """Time of change in nanoseconds, size in bytes and inode of a file: a file that was replaced differs."""
@@ -45,13 +45,12 @@ class Checkpoints:
         JobError
             The role may not.
         """
-        try:
+        failure = f"ClientError: Checkpoint download failed from {self._uri}"
+        with translate_failures(lambda words: JobError(f"{failure}: {words}")):
             keys = list_objects(self._s3, self._uri)
             for folder in self._folders:
                 download_prefix(self._s3, self._uri, keys, folder)
                 self._folders[folder] = _survey(folder)
-        except (ClientError, BotoCoreError) as error:
-            raise JobError(f"ClientError: Checkpoint download failed from {self._uri}: {error}") from error
 
     def push(self) -> None:
         """Copy to S3 what has changed on a host since the last call, and delete what is gone.
@@ -61,16 +60,15 @@ class Checkpoints:
         JobError
             The role may not.
         """
-        try:
-            for folder, known in self._folders.items():
-                found = _survey(folder)
-                for name in sorted(name for name, signature in found.items() if known.get(name) != signature):
+        failure = f"ClientError: Checkpoint upload failed to {self._uri}"
+        with translate_failures(lambda words: JobError(f"{failure}: {words}")):
+            for folder, pushed in self._folders.items():
+                files = _survey(folder)
+                for name in sorted(name for name, signature in files.items() if pushed.get(name) != signature):
                     self._upload(folder, name)
-                for name in known.keys() - found.keys():
+                for name in pushed.keys() - files.keys():
                     self._s3.delete_object(Bucket=self._bucket, Key=f"{self._prefix}{name}")
-                self._folders[folder] = found
-        except (ClientError, BotoCoreError) as error:
-            raise JobError(f"ClientError: Checkpoint upload failed to {self._uri}: {error}") from error
+                self._folders[folder] = files
 
     def _upload(self, folder: Path, name: str) -> None:
         try:
@@ -78,16 +76,16 @@ class Checkpoints:
         except FileNotFoundError:
             return  # deleted since the survey; the next one sees that
         with content:
-            self._s3.put_object(Bucket=self._bucket, Key=f"{self._prefix}{name}", Body=content)
+            upload_object(self._s3, f"{self._uri}{name}", content)
 
 
 def _survey(folder: Path) -> dict[str, Signature]:
-    found = {}
+    files = {}
     for path in folder.rglob("*"):
         try:
             status = path.stat()
         except FileNotFoundError:
             continue
         if path.is_file():
-            found[path.relative_to(folder).as_posix()] = (status.st_mtime_ns, status.st_size, status.st_ino)
-    return found
+            files[path.relative_to(folder).as_posix()] = (status.st_mtime_ns, status.st_size, status.st_ino)
+    return files

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.container.process import ContainerProcess, inherited
+from local.container.process import ContainerProcess, inherited_environment
 from local.core.account import Account, Credentials
 from local.core.names import REGION, arn
 
@@ -111,11 +111,10 @@ class TrainingHost:
         """
         for folder in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
             self.path(folder).mkdir(parents=True, exist_ok=True)
+        channels = self.job.get("InputDataConfig", ())
         for name, content in {
-            "hyperparameters": self._placed(self.job.get("HyperParameters", {})),
-            "inputdataconfig": {channel["ChannelName"]: _described(channel) for channel in self.job["InputDataConfig"]}
-            if "InputDataConfig" in self.job
-            else {},
+            "hyperparameters": self._substitute_all(self.job.get("HyperParameters", {})),
+            "inputdataconfig": {channel["ChannelName"]: _describe_channel(channel) for channel in channels},
             "resourceconfig": self._resources(),
         }.items():
             self.path(f"input/config/{name}.json").write_text(json.dumps(content))
@@ -129,7 +128,7 @@ class TrainingHost:
         torchrun.chmod(0o755)
         algorithm = self.job["AlgorithmSpecification"]
         own = [*algorithm.get("ContainerEntrypoint", ()), *algorithm.get("ContainerArguments", ())]
-        command = [self._place(word) for word in own] or [str(self._python), "-c", TOOLKIT]
+        command = [self._substitute(word) for word in own] or [str(self._python), "-c", TOOLKIT]
         self._process = ContainerProcess(command, self._environment(programs, credentials), self.path("code"), self.log)
 
     def terminate(self) -> None:
@@ -173,7 +172,7 @@ class TrainingHost:
         temporary = self.directory / "tmp"
         temporary.mkdir(exist_ok=True)
         name = str(self.job["TrainingJobName"])
-        system = inherited()
+        system = inherited_environment()
         environment = system | {
             "LANG": "C.UTF-8",
             "PATH": f"{programs}:{self._python.parent}:{system.get('PATH', '/usr/bin:/bin')}",
@@ -187,7 +186,7 @@ class TrainingHost:
             "TRAINING_JOB_ARN": arn("sagemaker", f"training-job/{name}"),
             "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",  # as AWS's image sets it
             "DLC_CONTAINER_TYPE": "training",
-            **self._placed(self.job.get("Environment", {})),
+            **self._substitute_all(self.job.get("Environment", {})),
             # What a container of its own would give: names of hosts that resolve, a port of its own.
             "SAGEMAKER_BASE_DIR": str(self.path("")),
             "SM_STUDIO_LOCAL_MODE": "true",  # the toolkit's switch that keeps it from waiting for the hosts' names
@@ -200,14 +199,14 @@ class TrainingHost:
             environment |= {"AWS_ENDPOINT_URL": self._account.url, "AWS_CA_BUNDLE": self._account.ca}
         return environment
 
-    def _placed(self, values: Mapping[str, str]) -> dict[str, str]:
-        return {name: self._place(value) for name, value in values.items()}
+    def _substitute_all(self, values: Mapping[str, str]) -> dict[str, str]:
+        return {name: self._substitute(value) for name, value in values.items()}
 
-    def _place(self, value: str) -> str:
+    def _substitute(self, value: str) -> str:
         return value.replace(BASE, str(self.path("")))
 
 
-def _described(channel: Mapping[str, Any]) -> dict[str, str]:
+def _describe_channel(channel: Mapping[str, Any]) -> dict[str, str]:
     source = channel["DataSource"]["S3DataSource"]
     return {
         "ContentType": channel.get("ContentType", ""),

@@ -3,7 +3,6 @@
 import logging
 import math
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from local.container.logs import LogSource, LogTail
 from local.core.account import Account, Credentials
 from local.core.errors import JobError, ServiceError
 from local.core.names import arn
+from local.core.ports import free_port
 from local.sagemaker.training.channels import download_channel
 from local.sagemaker.training.checkpoints import Checkpoints
 from local.sagemaker.training.host import BASE, HostPlace, TrainingHost
@@ -199,11 +199,7 @@ class TrainingJob:
         for channel in self.request.get("InputDataConfig", ()):
             folders = [host.path("input/data") for host in hosts]
             download_channel(s3, channel, folders, str(self.request["RoleArn"]))
-        checkpoints = None
-        if config := self.request.get("CheckpointConfig"):
-            local = config.get("LocalPath", f"{BASE}/checkpoints")
-            checkpoints = Checkpoints(s3, config["S3Uri"], [host.path(local) for host in hosts])
-            checkpoints.restore()
+        checkpoints = self._restore_checkpoints(hosts, s3)
         if self._stopping.is_set():
             return "Stopped"
         self._move("Training")
@@ -213,14 +209,29 @@ class TrainingJob:
             host.log.touch()
             host.start(role)
             self._logs.follow(host)
+        tails, cloudwatch = [LogTail(host.log) for host in hosts], self._account.client("cloudwatch", role)
         try:
-            outcome = self._watch(hosts, self._account.client("cloudwatch", role), checkpoints)
+            outcome = self._watch(hosts, lambda: self._sync(tails, cloudwatch, checkpoints))
         finally:
             self._trained += time.monotonic() - started
         return outcome
 
-    def _watch(self, hosts: list[TrainingHost], cloudwatch: Any, checkpoints: Checkpoints | None) -> str:
+    def _restore_checkpoints(self, hosts: list[TrainingHost], s3: Any) -> Checkpoints | None:
+        config = self.request.get("CheckpointConfig")
+        if not config:
+            return None
+        local = config.get("LocalPath", f"{BASE}/checkpoints")
+        checkpoints = Checkpoints(s3, config["S3Uri"], [host.path(local) for host in hosts])
+        checkpoints.restore()
+        return checkpoints
+
+    def _watch(self, hosts: list[TrainingHost], sync: Callable[[], None]) -> str:
         """Follow the hosts until the job is over, and return how it ended.
+
+        Parameters
+        ----------
+        sync
+            Takes over what the hosts have written so far.
 
         Raises
         ------
@@ -229,24 +240,20 @@ class TrainingJob:
         """
         started = time.monotonic()
         deadline = started + self.request["StoppingCondition"].get("MaxRuntimeInSeconds", 86400) - self._trained
-        tails = [LogTail(host.log) for host in hosts]
         outcome, kill_at, sync_at = "Completed", math.inf, started
-        while not _over(hosts):
-            now = time.monotonic()
-            if now >= kill_at:
-                break
+        while not _are_over(hosts) and (now := time.monotonic()) < kill_at:
             if kill_at == math.inf and (asked := self._asked_to_end(now - started, now > deadline)):
                 outcome, kill_at = asked, now + self._grace
                 for host in hosts:
                     host.terminate()
             if now >= sync_at:
-                self._sync(tails, cloudwatch, checkpoints)
+                sync()
                 sync_at = time.monotonic() + SYNC_SECONDS
             time.sleep(WATCH_SECONDS)
         failed = next((host for host in hosts if host.status), None)
         for host in hosts:
             host.kill()  # the others of one that failed, and what outlived the grace
-        self._sync(tails, cloudwatch, checkpoints)
+        sync()
         if outcome == "Completed" and failed:
             raise JobError(failed.failure())
         return outcome
@@ -277,14 +284,7 @@ class TrainingJob:
         self.modified = now
 
 
-def _over(hosts: list[TrainingHost]) -> bool:
+def _are_over(hosts: list[TrainingHost]) -> bool:
     """Return whether all containers have ended, or one has failed: SageMaker then ends the others."""
     statuses = [host.status for host in hosts]
     return None not in statuses or any(statuses)
-
-
-def free_port() -> int:
-    """Return a free port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -6,17 +6,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from local.core.aws_errors import CALL_FAILED
+from local.core.metric_data import split_into_calls
 from local.sagemaker.training.host import LOG_GROUP
 
 log = logging.getLogger(__name__)
 
 NAMESPACE = LOG_GROUP
 """CloudWatch's namespace of training jobs is spelled like their log group."""
-
-MAX_DATA = 1000
-"""Data of one PutMetricData (API reference)."""
 
 
 class JobMetrics:
@@ -58,9 +55,8 @@ class JobMetrics:
         """Send the new values to CloudWatch by a client that holds the job's role; one that may not loses them."""
         data, self._new = self._new, []
         dimensions = [{"Name": "TrainingJobName", "Value": job}]
-        for start in range(0, len(data), MAX_DATA):
-            metrics = [{**datum, "Dimensions": dimensions} for datum in data[start : start + MAX_DATA]]
+        for metrics in split_into_calls([{**datum, "Dimensions": dimensions} for datum in data]):
             try:
                 cloudwatch.put_metric_data(Namespace=NAMESPACE, MetricData=metrics)
-            except (ClientError, BotoCoreError) as error:
+            except CALL_FAILED as error:
                 log.warning("metrics of training job %s are lost: %s", job, error)

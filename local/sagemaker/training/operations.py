@@ -7,7 +7,7 @@ from typing import Any
 from local.core.account import Account
 from local.core.errors import ServiceError, validation_error
 from local.core.json_service import Parameters
-from local.core.listing import listed
+from local.core.listing import list_jobs
 from local.core.tags import Tags
 from local.sagemaker.training.job import GRACE_SECONDS, Logs, TrainingJob
 from local.sagemaker.training.request import check_data, check_request
@@ -53,10 +53,10 @@ class TrainingJobs:
         self._grace = GRACE_SECONDS / time_scale
         self._jobs: dict[str, TrainingJob] = {}
 
-    def create_training_job(self, p: Parameters) -> Parameters:
+    def create_training_job(self, request: Parameters) -> Parameters:
         """Start a job in the background."""
-        self.check(p)
-        return {"TrainingJobArn": self.launch(p).arn}
+        self.check(request)
+        return {"TrainingJobArn": self.launch(request).arn}
 
     def check(self, request: Parameters) -> None:
         """Refuse a request as CreateTrainingJob does.
@@ -109,18 +109,18 @@ class TrainingJobs:
         self._tags.delete_tags({**resource, "TagKeys": [INTERRUPTION_TAG]})
         return True
 
-    def describe_training_job(self, p: Parameters) -> Parameters:
+    def describe_training_job(self, request: Parameters) -> Parameters:
         """Return a job's request, status and outcome."""
-        return self._job(p["TrainingJobName"]).describe()
+        return self._job(request["TrainingJobName"]).describe()
 
-    def list_training_jobs(self, p: Parameters) -> Parameters:
+    def list_training_jobs(self, request: Parameters) -> Parameters:
         """List jobs."""
         jobs = [job.describe() for job in list(self._jobs.values())]
-        return listed(jobs, p, "TrainingJob", "TrainingJobSummaries", SUMMARY)
+        return list_jobs(jobs, request, "TrainingJob", "TrainingJobSummaries", SUMMARY)
 
-    def stop_training_job(self, p: Parameters) -> None:
+    def stop_training_job(self, request: Parameters) -> None:
         """Send a job SIGTERM in the background, and SIGKILL after the grace."""
-        job = self._job(p["TrainingJobName"])
+        job = self._job(request["TrainingJobName"])
         if job.ended.is_set():
             raise validation_error(f"The request was rejected because the training job is in status {job.status}.")
         job.stop()

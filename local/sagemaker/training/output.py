@@ -6,17 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from local.core.aws_errors import translate_failures
 from local.core.errors import JobError
-from local.sagemaker.training.channels import split_uri
+from local.core.s3_objects import upload_object
 
 FAST = 1
 """Level of gzip: a tenth of the default's time for a few percent more bytes of weights."""
 
 
 def output_uri(job: Mapping[str, Any], name: str) -> str:
-    """Return where an output of a job goes: ``S3OutputPath/JOB/output/NAME``."""
+    """Return where an output of a job goes: ``S3OutputPath/JOB/output/NAME``.
+
+    Parameters
+    ----------
+    job
+        ``CreateTrainingJob``'s parameters.
+    name
+        The output's, for example ``model.tar.gz``.
+    """
     return f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job['TrainingJobName']}/output/{name}"
 
 
@@ -30,6 +39,13 @@ def require_key(kms: Any, job: Mapping[str, Any]) -> None:
     """Refuse a key for the output that the role may not encrypt with.
 
     Source: SageMaker guide, "SageMaker AI roles", CreateTrainingJob API. The words are not known to be AWS's.
+
+    Parameters
+    ----------
+    kms
+        Client that holds the job's role.
+    job
+        ``CreateTrainingJob``'s parameters.
 
     Raises
     ------
@@ -56,35 +72,42 @@ def upload_outputs(s3: Any, job: Mapping[str, Any], models: list[Path], outputs:
 
     Where two hosts wrote the same file, the first host's is taken.
 
+    Parameters
+    ----------
+    s3
+        Client that holds the job's role.
+    job
+        ``CreateTrainingJob``'s parameters.
+    models, outputs
+        ``/opt/ml/model`` and ``/opt/ml/output/data`` of each host.
+
     Raises
     ------
     JobError
         The role may not write.
     """
-    packed = job["OutputDataConfig"].get("CompressionType", "GZIP") == "GZIP"
-    key = job["OutputDataConfig"].get("KmsKeyId")
-    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {}
     for uri, folders in ((model_uri(job), models), (output_uri(job, "output.tar.gz"), outputs)):
-        files = _merged(folders)
-        if not files:
-            continue
-        try:
-            if packed or uri.endswith(".tar.gz"):
-                with tempfile.TemporaryFile() as archive:
-                    _pack(files, archive)
-                    _put(s3, uri, archive, encryption)
-            else:
-                for name, path in files.items():
-                    with path.open("rb") as file:
-                        _put(s3, f"{uri}{name}", file, encryption)
-        except (ClientError, BotoCoreError) as error:
-            raise JobError(
-                f"ClientError: Artifact upload failed:Failed to upload to {uri}. Please ensure that the role "
-                f'"{job["RoleArn"]}" has "s3:PutObject" permissions there. {error}'
-            ) from error
+        failure = (
+            f"ClientError: Artifact upload failed:Failed to upload to {uri}. Please ensure that the role "
+            f'"{job["RoleArn"]}" has "s3:PutObject" permissions there.'
+        )
+        _upload(s3, uri, _merge(folders), job["OutputDataConfig"].get("KmsKeyId"), failure)
 
 
-def _merged(folders: list[Path]) -> dict[str, Path]:
+def _upload(s3: Any, uri: str, files: Mapping[str, Path], kms_key: str | None, failure: str) -> None:
+    """Upload files as one archive, or one by one where the address is a folder's."""
+    with translate_failures(lambda words: JobError(f"{failure} {words}")):
+        if uri.endswith("/"):
+            for name, path in files.items():
+                with path.open("rb") as file:
+                    upload_object(s3, f"{uri}{name}", file, kms_key)
+        elif files:
+            with tempfile.TemporaryFile() as archive:
+                _pack(files, archive)
+                upload_object(s3, uri, archive, kms_key)
+
+
+def _merge(folders: list[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*")):
@@ -98,8 +121,3 @@ def _pack(files: Mapping[str, Path], archive: IO[bytes]) -> None:
         for name, path in files.items():
             tar.add(path, name)
     archive.seek(0)
-
-
-def _put(s3: Any, uri: str, content: IO[bytes], encryption: Mapping[str, str]) -> None:
-    bucket, key = split_uri(uri)
-    s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)

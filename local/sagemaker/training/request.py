@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from local.core.account import Account
 from local.core.errors import validation_error
 from local.core.names import REGION
-from local.sagemaker.training.channels import list_objects, split_uri
+from local.core.s3_objects import list_objects, split_uri
 from local.sagemaker.training.host import BASE
 
 NEEDED = ("AlgorithmSpecification", "OutputDataConfig", "ResourceConfig", "RoleArn", "StoppingCondition")
@@ -47,6 +47,13 @@ def check_request(job: Mapping[str, Any]) -> None:
 
 def check_data(job: Mapping[str, Any], account: Account) -> None:
     """Refuse a role that cannot be assumed, and channels in which that role finds nothing.
+
+    Parameters
+    ----------
+    job
+        ``CreateTrainingJob``'s parameters.
+    account
+        Knows the role, and gives access to S3 as that role.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from local.core.errors import ServiceError
 from local.core.names import arn
 from local.sagemaker.training.job import TrainingJob
-from local.sagemaker.tuning.search import candidates, grid_size
+from local.sagemaker.tuning.search import generate_candidates, grid_size
 
 log = logging.getLogger(__name__)
 
@@ -159,12 +159,12 @@ class TuningJob:
         hosts = int(self.request["TrainingJobDefinition"]["ResourceConfig"]["InstanceCount"])
         side_by_side = min(int(self._limits["MaxParallelTrainingJobs"]), max(1, (os.cpu_count() or 1) // hosts))
         room = threading.Semaphore(side_by_side)
-        search = candidates(self._ranges, self._strategy, self._seed)
+        search = generate_candidates(self._ranges, self._strategy, self._seed)
         for number in range(1, wanted + 1):
             self._wait_for(room)
             if self._stopping.is_set():
                 break
-            if reason := self._hopeless():
+            if reason := self._find_reason_to_give_up():
                 self._facts["FailureReason"] = reason
                 break
             self._launch(number, next(search), room)
@@ -184,7 +184,7 @@ class TuningJob:
             if self._stopping.is_set():
                 return
 
-    def _hopeless(self) -> str | None:
+    def _find_reason_to_give_up(self) -> str | None:
         ended = [job for job, _ in self._jobs if job.ended.is_set()]
         if len(ended) < GIVE_UP or any(job.status != "Failed" for job in ended):
             return None
@@ -205,7 +205,15 @@ class TuningJob:
         threading.Thread(target=make_room, name=f"after {job.name}", daemon=True).start()
 
     def training_request(self, name: str, tuned: Mapping[str, str]) -> dict[str, Any]:
-        """Return CreateTrainingJob's parameters for one try."""
+        """Return CreateTrainingJob's parameters for one try.
+
+        Parameters
+        ----------
+        name
+            The training job's.
+        tuned
+            The hyperparameters that the search chose.
+        """
         definition = dict(self.request["TrainingJobDefinition"])
         static = definition.pop("StaticHyperParameters", {})
         for member in ("DefinitionName", "TuningObjective", "HyperParameterRanges"):

@@ -25,23 +25,37 @@ SCALINGS: dict[str, Scaling] = {
 """On which scale values are spread evenly, and the way back. AWS chooses what ``Auto`` is; here it is linear."""
 
 
-def problems(ranges: Ranges, strategy: str, static: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is wrong with the ranges of a tuning job."""
+NUMBERS: dict[str, Callable[[str], float]] = {"IntegerParameterRanges": int, "ContinuousParameterRanges": float}
+"""Kinds of ranges that have bounds, and what reads these."""
+
+
+def find_range_problems(ranges: Ranges, strategy: str, static: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with the ranges of a tuning job.
+
+    Parameters
+    ----------
+    static
+        ``StaticHyperParameters``.
+    """
+    yield from _find_name_problems(ranges, static)
+    if ranges.get("AutoParameters"):
+        yield "the embedded AWS does not simulate AutoParameters"
+    if strategy == "Grid" and any(ranges.get(kind) for kind in NUMBERS):
+        yield "strategy Grid takes categorical parameters only"
+    for kind, number in NUMBERS.items():
+        for entry in ranges.get(kind, ()):
+            yield from _find_bound_problems(entry, number)
+
+
+def _find_name_problems(ranges: Ranges, static: Mapping[str, str]) -> Iterator[str]:
     names = [entry["Name"] for entry in itertools.chain.from_iterable(ranges.values())]
     if not names:
         yield "ParameterRanges must name at least one hyperparameter"
     for name in sorted({name for name in names if names.count(name) > 1 or name in static}):
         yield f"hyperparameter {name} is given more than once, as ranges or as a static value"
-    if ranges.get("AutoParameters"):
-        yield "the embedded AWS does not simulate AutoParameters"
-    if strategy == "Grid" and (ranges.get("IntegerParameterRanges") or ranges.get("ContinuousParameterRanges")):
-        yield "strategy Grid takes categorical parameters only"
-    for kind, number in (("IntegerParameterRanges", int), ("ContinuousParameterRanges", float)):
-        for entry in ranges.get(kind, ()):
-            yield from _problems_of_bounds(entry, number)
 
 
-def _problems_of_bounds(entry: Mapping[str, str], number: Callable[[str], float]) -> Iterator[str]:
+def _find_bound_problems(entry: Mapping[str, str], number: Callable[[str], float]) -> Iterator[str]:
     name, scaling = entry["Name"], entry.get("ScalingType", "Auto")
     try:
         low, high = number(entry["MinValue"]), number(entry["MaxValue"])
@@ -61,8 +75,16 @@ def grid_size(ranges: Ranges) -> int:
     return math.prod(len(entry["Values"]) for entry in ranges.get("CategoricalParameterRanges", ()))
 
 
-def candidates(ranges: Ranges, strategy: str, seed: int | None) -> Iterator[dict[str, str]]:
-    """Yield hyperparameters to try: every combination with ``Grid``, else random ones without end."""
+def generate_candidates(ranges: Ranges, strategy: str, seed: int | None) -> Iterator[dict[str, str]]:
+    """Yield hyperparameters to try: every combination with ``Grid``, else random ones without end.
+
+    Parameters
+    ----------
+    strategy
+        ``Grid`` or any other, which draws at random.
+    seed
+        The same seed draws the same; None draws others each time.
+    """
     categorical = {entry["Name"]: entry["Values"] for entry in ranges.get("CategoricalParameterRanges", ())}
     if strategy == "Grid":
         for values in itertools.product(*categorical.values()):
@@ -70,16 +92,22 @@ def candidates(ranges: Ranges, strategy: str, seed: int | None) -> Iterator[dict
         return
     chance = random.Random(seed)  # noqa: S311 - a search, not a secret
     while True:
-        drawn = {name: chance.choice(values) for name, values in categorical.items()}
-        for entry in ranges.get("ContinuousParameterRanges", ()):
-            low, high = float(entry["MinValue"]), float(entry["MaxValue"])
-            drawn[entry["Name"]] = repr(_draw(chance, low, high, entry))
-        for entry in ranges.get("IntegerParameterRanges", ()):
-            # Half a step beyond the bounds, so that these are as likely as any other value.
-            low, high = int(entry["MinValue"]), int(entry["MaxValue"])
-            value = round(_draw(chance, low - 0.499, high + 0.499, entry))
-            drawn[entry["Name"]] = str(min(max(value, low), high))
-        yield drawn
+        yield {
+            **{name: chance.choice(values) for name, values in categorical.items()},
+            **{entry["Name"]: _draw_float(chance, entry) for entry in ranges.get("ContinuousParameterRanges", ())},
+            **{entry["Name"]: _draw_integer(chance, entry) for entry in ranges.get("IntegerParameterRanges", ())},
+        }
+
+
+def _draw_float(chance: random.Random, entry: Mapping[str, str]) -> str:
+    return repr(_draw(chance, float(entry["MinValue"]), float(entry["MaxValue"]), entry))
+
+
+def _draw_integer(chance: random.Random, entry: Mapping[str, str]) -> str:
+    """Draw from half a step beyond the bounds, so that these are as likely as any other value."""
+    low, high = int(entry["MinValue"]), int(entry["MaxValue"])
+    value = round(_draw(chance, low - 0.499, high + 0.499, entry))
+    return str(min(max(value, low), high))
 
 
 def _draw(chance: random.Random, low: float, high: float, entry: Mapping[str, str]) -> float:

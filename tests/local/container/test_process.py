@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.container.process import ContainerProcess, inherited
+from local.container.process import ContainerProcess, inherited_environment
 from tests.embedded import alive, eventually
 
 SESSION = """
@@ -19,7 +19,7 @@ print(child.pid, flush=True)
 
 
 def start(directory: Path, program: str) -> ContainerProcess:
-    return ContainerProcess([sys.executable, "-c", program], inherited(), directory, directory / "log")
+    return ContainerProcess([sys.executable, "-c", program], inherited_environment(), directory, directory / "log")
 
 
 def printed(directory: Path) -> str:
@@ -45,10 +45,11 @@ def test_nothing_outlives_a_program_that_ends_or_is_killed(tmp_path: Path, then:
 def test_nothing_outlives_the_process_that_holds_the_pipe(tmp_path: Path) -> None:
     gateway = (
         "import os, sys, pathlib\n"
-        "from local.container.process import ContainerProcess, inherited\n"
+        "from local.container.process import ContainerProcess, inherited_environment\n"
         f"directory = pathlib.Path({str(tmp_path)!r})\n"
         f"program = {SESSION.format(then='time.sleep(100)')!r}\n"
-        "held = ContainerProcess([sys.executable, '-c', program], inherited(), directory, directory / 'log')\n"
+        "environment, log = inherited_environment(), directory / 'log'\n"
+        "held = ContainerProcess([sys.executable, '-c', program], environment, directory, log)\n"
         "while not (directory / 'log').read_text(): pass\n"
         "os.kill(os.getpid(), 9)\n"
     )

@@ -1,12 +1,13 @@
 """How alarms are evaluated: dimensions, periods, M out of N, missing data, metric math."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from ministack.services import cloudwatch
 
-from local.ministack.alarms import state_of
+from local.ministack.alarms import compute_state
 
 NOW = 100_000.0
 
@@ -53,16 +54,16 @@ def math(expression: str) -> dict[str, Any]:
 
 def test_only_the_alarm_s_own_dimensions_count() -> None:
     measure(100, 0, of="somebody")
-    assert state_of(alarm(EvaluationPeriods=1), NOW) == "INSUFFICIENT_DATA"
+    assert compute_state(alarm(EvaluationPeriods=1), NOW) == "INSUFFICIENT_DATA"
     measure(6, 0)
-    assert state_of(alarm(EvaluationPeriods=1), NOW) == "ALARM"
+    assert compute_state(alarm(EvaluationPeriods=1), NOW) == "ALARM"
 
 
 @pytest.mark.parametrize(("breaching", "state"), [((0, 2), "ALARM"), ((1,), "OK")])
 def test_m_out_of_n_periods_ring(breaching: tuple[int, ...], state: str) -> None:
     for minute in range(3):
         measure(6 if minute in breaching else 0, minute)
-    assert state_of(alarm(DatapointsToAlarm=2), NOW) == state
+    assert compute_state(alarm(DatapointsToAlarm=2), NOW) == state
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_m_out_of_n_periods_ring(breaching: tuple[int, ...], state: str) -> None
     [("missing", "INSUFFICIENT_DATA"), ("ignore", None), ("breaching", "ALARM"), ("notBreaching", "OK")],
 )
 def test_missing_data_is_treated_as_set(treatment: str, state: str | None) -> None:
-    assert state_of(alarm(TreatMissingData=treatment), NOW) == state
+    assert compute_state(alarm(TreatMissingData=treatment), NOW) == state
 
 
 @pytest.mark.parametrize(
@@ -81,21 +82,35 @@ def test_missing_data_is_treated_as_set(treatment: str, state: str | None) -> No
         ("IF(all >= 100, errors / all, 0)", "OK"),
         ("IF(all >= 10, errors / all, 0)", "ALARM"),
         ("errors / (all - all)", "INSUFFICIENT_DATA"),
+        ("1 - errors / all", "ALARM"),
+        ("-errors / all", "OK"),
+        ("IF(all > 100, errors)", "INSUFFICIENT_DATA"),
     ],
 )
 def test_metric_math_on_a_ratio(expression: str, state: str) -> None:
     measure(4, 0)
     measure(20, 0, "Invocations")
-    assert state_of(math(expression), NOW) == state
+    assert compute_state(math(expression), NOW) == state
 
 
 def test_metric_math_fills_missing_data_with_a_number() -> None:
     measure(20, 0, "Invocations")
-    assert state_of(math("errors / all"), NOW) == "INSUFFICIENT_DATA"
-    assert state_of(math("FILL(errors, 4) / all"), NOW) == "ALARM"
+    assert compute_state(math("errors / all"), NOW) == "INSUFFICIENT_DATA"
+    assert compute_state(math("FILL(errors, 4) / all"), NOW) == "ALARM"
 
 
-def test_metric_math_beyond_that_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    ("expression", "named"),
+    [
+        ("ANOMALY_DETECTION_BAND(all)", "ANOMALY_DETECTION_BAND"),
+        ("1 < all < 3", "1 < all < 3"),
+        ("all + 'text'", "'text'"),
+        ("[all]", "all"),
+        ("+all", "all"),
+        ("all % 3", "Mod"),
+    ],
+)
+def test_metric_math_beyond_that_is_refused_by_name(expression: str, named: str) -> None:
     measure(20, 0, "Invocations")
-    with pytest.raises(ValueError, match="ANOMALY_DETECTION_BAND"):
-        state_of(math("ANOMALY_DETECTION_BAND(all)"), NOW)
+    with pytest.raises(ValueError, match=f"does not evaluate .*{re.escape(named)}"):
+        compute_state(math(expression), NOW)

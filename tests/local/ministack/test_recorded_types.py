@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.embedded import Aws
+from tests.embedded import Aws, eventually
 from tests.local.templates import api_resources, endpoint_resources, role, scaling_resources
 
 
@@ -191,3 +191,45 @@ def test_alarms_of_a_rollback_must_exist_and_be_readable_to_the_role(
         assert status == "ROLLBACK_COMPLETE"
         assert ("cloudwatch:DescribeAlarms" if exists else "do not exist") in aws.reasons(name)
     aws.cloudformation.delete_stack(StackName=name)
+
+
+def test_a_budget_is_created_changed_and_deleted_with_its_stack(aws: Aws) -> None:
+    def template(amount: str, kind: str = "COST", threshold: str = "80") -> dict[str, Any]:
+        budget = {
+            "BudgetType": kind,
+            "TimeUnit": "MONTHLY",
+            "BudgetLimit": {"Amount": amount, "Unit": "USD"},
+            "CostFilters": {"TagKeyValue": ["user:Project$kennel"]},
+        }
+        notification = {"ComparisonOperator": "GREATER_THAN", "NotificationType": "ACTUAL", "Threshold": threshold}
+        watch = {
+            "Notification": notification,
+            "Subscribers": [{"SubscriptionType": "EMAIL", "Address": "a@example.com"}],
+        }
+        properties = {"Budget": budget, "NotificationsWithSubscribers": [watch]}
+        return {"Resources": {"Budget": {"Type": "AWS::Budgets::Budget", "Properties": properties}}}
+
+    account = {"AccountId": "123456789012"}
+
+    def budgets() -> list[tuple[str, float]]:
+        own = [b for b in aws.budgets.describe_budgets(**account).get("Budgets", ()) if "money" in b["BudgetName"]]
+        return [(budget["BudgetName"], float(budget["BudgetLimit"]["Amount"])) for budget in own]
+
+    def thresholds(name: str) -> list[float]:
+        notifications = aws.budgets.describe_notifications_for_budget(**account, BudgetName=name)["Notifications"]
+        return [notification["Threshold"] for notification in notifications]
+
+    assert aws.deploy("money", template("10")) == "CREATE_COMPLETE", aws.reasons("money")
+    ((name, amount),) = budgets()
+    assert amount == 10
+    assert thresholds(name) == [80]
+    assert aws.deploy("money", template("20")) == "UPDATE_COMPLETE", aws.reasons("money")
+    assert budgets() == [(name, 20)]
+    assert aws.deploy("money", template("30", kind="MONEY")) == "UPDATE_ROLLBACK_COMPLETE"
+    assert "(Service: budgets, Status Code: 400, Error Code: " in aws.reasons("money")
+    assert budgets() == [(name, 20)]
+    assert aws.deploy("money", template("20", threshold="90")) == "UPDATE_COMPLETE", aws.reasons("money")
+    ((replacement, amount),) = budgets()
+    assert (replacement != name, amount, thresholds(replacement)) == (True, 20, [90])
+    aws.cloudformation.delete_stack(StackName="money")
+    eventually(lambda: budgets() == [])

@@ -1,6 +1,7 @@
 """SageMaker's control plane without a gateway: what updates keep, what they refuse, and what they report."""
 
 import dataclasses
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 from local.core.account import Account
 from local.core.clock import ScaledClock
 from local.core.errors import InstanceError, ServiceError
+from local.core.json_service import JsonService
+from local.core.tags import Tags
 from local.ministack import notifications
+from local.sagemaker import cloudformation
 from local.sagemaker.endpoint.blue_green import BlueGreen
 from local.sagemaker.endpoint.instance import Instance
 from local.sagemaker.service import SageMaker
@@ -68,10 +72,12 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.fixture
 def sage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, events: list[Any]) -> Sage:
-    monkeypatch.setattr("local.sagemaker.service.Instance", lambda spec, *_: FakeInstance(spec))
+    monkeypatch.setattr("local.sagemaker.endpoint.launcher.Instance", lambda spec, *_: FakeInstance(spec))
     monkeypatch.setattr(Instance, "stop", lambda instance: None)
     updates = BlueGreen(ScaledClock(3600), NoAlarms())
-    service = SageMaker(cast("Account", AnyRole()), tmp_path, cast("Any", None), updates)
+    no_logs, is_scaled = cast("Any", None), lambda endpoint, variant: (endpoint, variant) == ("e", "Scaled")
+    account = cast("Account", AnyRole())
+    service = SageMaker(account, Tags(), instances=tmp_path, logs=no_logs, updates=updates, is_scaled=is_scaled)
     for name in ("one", "two", "broken"):
         container = {"Image": "image", "ModelDataUrl": f"s3://bucket/{name}.tar.gz"}
         service.call("CreateModel", {"ModelName": name, "ExecutionRoleArn": ROLE, "PrimaryContainer": container})
@@ -81,7 +87,7 @@ def sage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, events: list[Any]) -> 
 
 def configure(sage: Sage, model: str, name: str = "", **members: Any) -> None:
     variant = {
-        "VariantName": "AllTraffic",
+        "VariantName": members.pop("variant", "AllTraffic"),
         "ModelName": model,
         "InstanceType": "ml.c7i.large",
         "InitialInstanceCount": members.pop("instances", 1),
@@ -94,8 +100,11 @@ def configure(sage: Sage, model: str, name: str = "", **members: Any) -> None:
 def settle(sage: Sage, operation: str, **members: Any) -> dict[str, Any]:
     """Call an operation on the endpoint, wait until it is over, and describe the endpoint."""
     sage.call(operation, {"EndpointName": "e", **members})
-    assert sage.endpoints["e"].settled.wait(10)
-    return dict(sage.call("DescribeEndpoint", {"EndpointName": "e"}))
+    described = sage.call("DescribeEndpoint", {"EndpointName": "e"})
+    while described["EndpointStatus"] in ("Creating", "Updating"):
+        time.sleep(0.01)
+        described = sage.call("DescribeEndpoint", {"EndpointName": "e"})
+    return dict(described)
 
 
 def scale(sage: Sage, count: int) -> dict[str, Any]:
@@ -148,6 +157,18 @@ def test_a_change_of_capture_takes_effect_although_the_instance_count_is_retaine
     }
     off = settle(sage, "UpdateEndpoint", EndpointConfigName="one", RetainAllVariantProperties=True)
     assert "DataCaptureConfig" not in off
+
+
+@pytest.mark.parametrize("variant", ["Scaled", "AllTraffic"])
+def test_only_a_scaled_variant_cannot_be_removed(sage: Sage, variant: str) -> None:
+    configure(sage, "one", "before", variant=variant)
+    configure(sage, "one", "after", variant="Other")
+    settle(sage, "CreateEndpoint", EndpointConfigName="before")
+    if variant == "Scaled":
+        with pytest.raises(ServiceError, match="deregister its scalable target before you remove the variant"):
+            sage.call("UpdateEndpoint", {"EndpointName": "e", "EndpointConfigName": "after"})
+    else:
+        assert settle(sage, "UpdateEndpoint", EndpointConfigName="after")["EndpointConfigName"] == "after"
 
 
 # A canary
@@ -218,3 +239,49 @@ def test_each_change_of_state_is_an_event(sage: Sage, events: list[Any]) -> None
         ("UPDATING", "one"),
         ("IN_SERVICE", "two"),
     ]
+
+
+# CloudFormation
+
+
+class Api:
+    """A service of which only the API can be reached; it lists the operations that change something."""
+
+    def __init__(self, service: JsonService) -> None:
+        self.name, self.model = service.name, service.model
+        self._service = service
+        self.changes: list[str] = []
+
+    def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        if not operation.startswith("Describe"):
+            self.changes.append(operation)
+        return self._service.call(operation, parameters)
+
+
+def properties(config: str, bake: int = 0) -> dict[str, Any]:
+    """Return an endpoint as a template has it, with numbers as text."""
+    policy = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": str(bake)}}
+    deployment = {"BlueGreenUpdatePolicy": policy}
+    return {"EndpointName": "e", "EndpointConfigName": config, "DeploymentConfig": deployment}
+
+
+def test_cloudformation_deploys_what_differs_from_what_is_in_effect(sage: Sage) -> None:
+    api = Api(sage)
+    endpoint = cloudformation.types(api)["AWS::SageMaker::Endpoint"]
+    first, broken, second = properties("one"), properties("broken", bake=1), properties("one", bake=1)
+    arn, _ = endpoint.create("Endpoint", first, "stack")
+    with pytest.raises(ValueError, match=r"did not stabilize.*did not pass the ping health check"):
+        endpoint.update(arn, first, broken, "stack")
+    endpoint.update(arn, broken, first, "stack")
+    assert api.changes == ["CreateEndpoint", "UpdateEndpoint"], "a rollback finds everything in effect"
+    endpoint.update(arn, first, second, "stack")
+    assert api.changes == ["CreateEndpoint", "UpdateEndpoint", "UpdateEndpoint"]
+    endpoint.delete(arn, second)
+    assert sage.call("ListEndpoints", {})["Endpoints"] == []
+
+
+def test_an_endpoint_that_does_not_start_is_deleted_before_its_stack_fails(sage: Sage) -> None:
+    endpoint = cloudformation.types(Api(sage))["AWS::SageMaker::Endpoint"]
+    with pytest.raises(ValueError, match="did not stabilize"):
+        endpoint.create("Endpoint", properties("broken"), "stack")
+    assert sage.call("ListEndpoints", {})["Endpoints"] == []

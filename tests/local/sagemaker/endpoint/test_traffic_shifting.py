@@ -11,7 +11,7 @@ import pytest
 
 from local.core.errors import DeploymentError, ServiceError
 from local.sagemaker.endpoint.blue_green import BlueGreen
-from local.sagemaker.endpoint.traffic_shifting import PolicyError, Stage, stages
+from local.sagemaker.endpoint.traffic_shifting import PolicyError, Stage, plan_stages
 
 ONE = "AllTraffic"
 
@@ -40,17 +40,17 @@ def policy(kind: str, size: int = 0, unit: str = "CAPACITY_PERCENT", wait: int =
     ],
 )
 def test_a_policy_becomes_stages(declared: dict[str, Any], instances: int, expected: list[Any]) -> None:
-    found = [(stage.active[ONE], stage.capacity, stage.seconds) for stage in stages(declared, {ONE: instances})]
+    found = [(stage.active[ONE], stage.capacity, stage.seconds) for stage in plan_stages(declared, {ONE: instances})]
     assert found == expected
 
 
 def test_only_the_last_bake_is_the_wait_for_termination() -> None:
-    settings = [stage.setting for stage in stages(policy("LINEAR", 33), {ONE: 3})]
+    settings = [stage.setting for stage in plan_stages(policy("LINEAR", 33), {ONE: 3})]
     assert settings == ["WaitIntervalInSeconds", "WaitIntervalInSeconds", "TerminationWaitInSeconds"]
 
 
 def test_of_two_variants_the_one_with_fewer_steps_waits_for_the_other() -> None:
-    active = [stage.active for stage in stages(policy("LINEAR", 1, "INSTANCE_COUNT"), {"a": 2, "b": 4})]
+    active = [stage.active for stage in plan_stages(policy("LINEAR", 1, "INSTANCE_COUNT"), {"a": 2, "b": 4})]
     assert active == [{"a": 1, "b": 1}, {"a": 2, "b": 2}, {"a": 2, "b": 3}, {"a": 2, "b": 4}]
 
 
@@ -70,7 +70,7 @@ def test_of_two_variants_the_one_with_fewer_steps_waits_for_the_other() -> None:
 )
 def test_a_step_that_does_not_fit_the_fleet_is_refused(declared: dict[str, Any], instances: int, message: str) -> None:
     with pytest.raises(PolicyError, match=message):
-        stages(declared, {ONE: instances})
+        plan_stages(declared, {ONE: instances})
 
 
 class HandClock:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker.tuning.search import candidates, grid_size, problems
+from local.sagemaker.tuning.search import find_range_problems, generate_candidates, grid_size
 
 
 def continuous(low: str, high: str, scaling: str = "Linear", name: str = "lr") -> dict[str, Any]:
@@ -24,7 +24,7 @@ CATEGORIES = {
 
 
 def draw(ranges: dict[str, Any], name: str, count: int = 400) -> list[float]:
-    return [float(candidate[name]) for candidate in islice(candidates(ranges, "Random", 1), count)]
+    return [float(candidate[name]) for candidate in islice(generate_candidates(ranges, "Random", 1), count)]
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_integers_reach_both_bounds_as_often_as_the_rest() -> None:
 
 
 def test_the_same_seed_tries_the_same() -> None:
-    one, two = (list(islice(candidates(continuous("0", "1"), "Bayesian", 7), 3)) for _ in range(2))
+    one, two = (list(islice(generate_candidates(continuous("0", "1"), "Bayesian", 7), 3)) for _ in range(2))
     assert one == two
-    assert one != list(islice(candidates(continuous("0", "1"), "Bayesian", 8), 3))
+    assert one != list(islice(generate_candidates(continuous("0", "1"), "Bayesian", 8), 3))
 
 
 def test_a_grid_is_every_combination_once() -> None:
-    tried = [(candidate["a"], candidate["b"]) for candidate in candidates(CATEGORIES, "Grid", None)]
+    tried = [(candidate["a"], candidate["b"]) for candidate in generate_candidates(CATEGORIES, "Grid", None)]
     assert len(tried) == len(set(tried)) == grid_size(CATEGORIES) == 6
 
 
@@ -74,10 +74,15 @@ def test_a_grid_is_every_combination_once() -> None:
     ],
 )
 def test_ranges_that_cannot_be_searched_are_named(ranges: dict[str, Any], strategy: str, words: str) -> None:
-    assert words in "; ".join(problems(ranges, strategy, {"seed": "1"}))
+    assert words in "; ".join(find_range_problems(ranges, strategy, {"seed": "1"}))
 
 
 def test_good_ranges_have_no_problems() -> None:
     assert (
-        list(problems({**continuous("0.1", "1", "Logarithmic"), **integer("1", "2"), **CATEGORIES}, "Random", {})) == []
+        list(
+            find_range_problems(
+                {**continuous("0.1", "1", "Logarithmic"), **integer("1", "2"), **CATEGORIES}, "Random", {}
+            )
+        )
+        == []
     )
