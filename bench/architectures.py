@@ -67,14 +67,14 @@ def train(architecture: str, splits: dict[str, list[Photo]], side: int, epochs: 
     except TrainingError as error:  # it does not take photos of this side
         return f"  {architecture:<20}{error}"
     momenta = sorted({layer.momentum or 0.0 for layer in recipe.classifier.modules() if isinstance(layer, _BatchNorm)})
+    momentum = ", ".join(f"{value:g}" for value in momenta) or "none"
     kept, running = (
         measure(*predict(model, test, "Testing")).accuracy for model in (recipe.classifier, training.progress.candidate)
     )
     how = "computed again" if training.retakes else "as they are"
     said = "  no better than one class for all" if no_better(kept, list(_counts(test.photos).values())) else ""
     return (
-        f"  {architecture:<20}momentum {', '.join(f'{momentum:g}' for momentum in momenta) or 'none':<8}"
-        f"{kept:.3f} (statistics {how})  "
+        f"  {architecture:<20}momentum {momentum:<8}{kept:.3f} (statistics {how})  "
         f"{running:.3f} as they are  {time.perf_counter() - start:.0f} s{said}"
     )
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from training.common.aws import Aws, code_of, explained
+from training.common.aws import Aws
+from training.common.aws_errors import code_of, explained
 from training.common.errors import TrainingError
+from training.common.s3 import Address, split
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import TagTypeDef
@@ -51,11 +53,16 @@ class Site:
 
     def uri(self, key: str) -> str:
         """Return the address of an object or a prefix of the bucket."""
-        return f"s3://{self.bucket}/{key}"
+        return str(Address(self.bucket, key))
 
 
 def find_site(aws: Aws, environment: str) -> Site:
     """Read the stack's outputs.
+
+    Parameters
+    ----------
+    environment
+        Name of a settings file, such as ``dev``.
 
     Raises
     ------
@@ -68,18 +75,20 @@ def find_site(aws: Aws, environment: str) -> Site:
     deploy = f"`./kennel cdk deploy --all -c environment={environment} -c model=none` makes it"
     with explained():
         try:
-            found = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+            description = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         except ClientError as error:
             if code_of(error) == "ValidationError":
                 region = aws.cloudformation.meta.region_name
                 raise TrainingError(f"there is no stack {stack} in this account and {region}; {deploy}") from None
             raise
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
         try:
-            return _site(environment, aws.cloudformation.meta.region_name, outputs, _own_tags(found.get("Tags", [])))
+            return _site(
+                environment, aws.cloudformation.meta.region_name, outputs, _own_tags(description.get("Tags", []))
+            )
         except KeyError as error:
             raise TrainingError(
-                f"the stack {stack} is {found['StackStatus']} and has no output {error.args[0]}; {deploy}"
+                f"the stack {stack} is {description['StackStatus']} and has no output {error.args[0]}; {deploy}"
             ) from None
 
 
@@ -101,7 +110,7 @@ def _site(environment: str, region: str, outputs: Mapping[str, str], stack_tags:
     return Site(
         environment,
         region,
-        bucket=outputs["TrainingUri"].removeprefix("s3://").partition("/")[0],
+        bucket=split(outputs["TrainingUri"]).bucket,
         role=outputs["TrainingRoleArn"],
         repository=outputs["TrainingRepositoryUri"],
         key=outputs.get("KeyArn"),
