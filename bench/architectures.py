@@ -21,7 +21,7 @@ from training.common.memory import keep_memory
 from training.data.photos import SPLITS, Photo, PixelDataset, find
 from training.data.sample import write_sample
 from training.fit.evaluation import measure, predict
-from training.fit.full import FullTraining
+from training.fit.full import Trainer
 from training.fit.loading import device, set_seed
 from training.fit.schedule import Schedule
 from training.fit.speed import choose_precision
@@ -62,8 +62,8 @@ def train(architecture: str, splits: dict[str, list[Photo]], side: int, epochs: 
         learnt, valid, test = (PixelDataset(splits[split], recipe.rule) for split in SPLITS)
         schedule = Schedule(epochs, batch_size=min(64, len(learnt)), lr=1e-3, seed=0)
         precision = choose_precision(recipe.classifier, side)
-        training = FullTraining(recipe, learnt, valid, schedule, precision, None, Stop(), lambda _: None)
-        training()
+        training = Trainer(recipe, learnt, valid, schedule, precision, None, Stop(), lambda _: None)
+        training.train()
     except TrainingError as error:  # it does not take photos of this side
         return f"  {architecture:<20}{error}"
     momenta = sorted({layer.momentum or 0.0 for layer in recipe.classifier.modules() if isinstance(layer, _BatchNorm)})

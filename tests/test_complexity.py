@@ -14,12 +14,6 @@ from tests.test_rooms import ROOMS, ROOT, files
 LIMIT = 12
 
 EXCEPTIONS: dict[str, int] = {
-    # training/ is being rewritten.
-    "training.commands.tune.run": 14,
-    "training.fit.options.plan": 27,
-    "training.fit.torchrun.group": 13,
-    "training.pipeline.evaluate._photos": 17,
-    "training.pipeline.verify._check_card": 13,
     # The tests of IAM are being cut.
     "tests.stacks.iam.policy_model._statement_words": 13,
     "tests.stacks.iam.policy_model.render": 13,

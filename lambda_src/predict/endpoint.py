@@ -159,7 +159,7 @@ def _problem(error: ClientError) -> Problem:
     if code in _DENIED:
         return Problem(500, "The service is not set up correctly.", reason=reason)
     if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-        return Problem(502, "The model's service failed.", reason=reason)
+        return Problem(502, "The model's service failed; try again soon.", reason=reason)
     return Problem(500, "The service is not set up correctly.", reason=reason)
 
 
@@ -169,12 +169,12 @@ def _model_problem(error: ClientError) -> Problem:
     message = str(error.response.get("OriginalMessage", ""))
     reason = str(error)
     if status in _CALLER_STATUSES:
-        return Problem(int(status), _detail(message) or "The model refuses this photo.", reason=reason)
+        return Problem(int(status), _detail(message) or "The model refused the photo.", reason=reason)
     if status in (429, 503):
         return Problem(503, "The model is overloaded.", headers={"Retry-After": "2"}, reason=reason)
     if not status:  # SageMaker writes 0 where the container did not answer within its 60 s
         return Problem(504, "The model did not answer in time.", reason=reason)
-    return Problem(502, "The model failed on this photo.", reason=reason)
+    return Problem(502, "The model failed on the photo.", reason=reason)
 
 
 def _detail(message: str) -> str | None:

@@ -40,7 +40,7 @@ class Environment:
             For a variable that is missing or not a number above zero; Lambda then logs it as an init error.
         """
         if not variables.get("ENDPOINT_NAME"):
-            raise RuntimeError("ENDPOINT_NAME is not set: name the SageMaker endpoint to ask.")
+            raise RuntimeError("ENDPOINT_NAME is not set: set it to the name of the SageMaker endpoint.")
         return cls(
             variables["ENDPOINT_NAME"],
             _positive(variables, "FETCH_TIMEOUT_SECONDS", cls.fetch_timeout),

@@ -66,7 +66,7 @@ def _read_http(event: Mapping[str, object], max_bytes: int) -> Request:
     context = event["requestContext"]
     http = context.get("http") if isinstance(context, Mapping) else None
     if isinstance(http, Mapping) and http.get("method") != "POST":
-        raise Problem(405, "Only POST is answered.", headers={"Allow": "POST"})
+        raise Problem(405, "Only POST is supported.", headers={"Allow": "POST"})
     query = event.get("queryStringParameters")
     top_k = _top_k(query.get("top_k")) if isinstance(query, Mapping) else None
     body = _body(event)
@@ -99,7 +99,7 @@ def _declares_photo(event: Mapping[str, object]) -> bool:
 
 
 def _photo(content: bytes, max_bytes: int, *, expected: bool = True) -> Photo | None:
-    """Return the photo that ``content`` is; None if it is none and ``expected`` is false."""
+    """Return ``content`` as a photo; None if it is not a photo and ``expected`` is false."""
     kind = media_type(content)
     if kind is None and not expected:
         return None
@@ -119,17 +119,17 @@ def _parse_json(body: bytes) -> Mapping[str, object]:
 
 
 def _read_content(content: Mapping[str, object], max_bytes: int, default_top_k: int | None = None) -> Request:
-    """Read the JSON form. Unknown keys are passed over: events often carry more than one reader's matters."""
+    """Read the JSON form. Unknown keys are ignored: an event may have keys for other readers."""
     image, url = content.get("image"), content.get("url")
     top_k = _top_k(content.get("top_k")) or default_top_k
     if (image is None) == (url is None):
-        raise Problem(400, f"The event needs an image or a url, and not both. {_WHAT_TO_SEND}")
+        raise Problem(400, f"The event needs either an image or a url. {_WHAT_TO_SEND}")
     if url is not None:
         if not isinstance(url, str):
             raise Problem(400, "The url is not a string.")
         return Request(url=url, top_k=top_k)
     if not isinstance(image, str):
-        raise Problem(400, "The image is not a string of base64.")
+        raise Problem(400, "The image is not a base64 string.")
     decoded = _decode_base64(image)
     if not decoded:
         raise Problem(400, "The image is empty.")
@@ -141,7 +141,7 @@ def _decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except ValueError:
-        raise Problem(400, "The image is not valid base64 (and no data: URL).") from None
+        raise Problem(400, "The image is not valid base64; send it without a data: prefix.") from None
 
 
 def _top_k(value: object) -> int | None:

@@ -210,9 +210,9 @@ def _check_fit(options: argparse.Namespace) -> None:
     values = {name: _given(value) for name, value in vars(options).items() if name in _names()}
     if _is_file(values["weights"]) and not Path(values["weights"]).is_file():
         raise TrainingError(f"--weights {values['weights']} does not exist; give a file, or a name of torchvision")
-    from training.fit.options import Options, plan
+    from training.fit.options import Options, configure
 
-    plan(Options(folders={}, out=options.out, **values))
+    configure(Options(folders={}, out=options.out, **values))
 
 
 def _job_spec(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "JobSpec":

@@ -1,8 +1,10 @@
 """What `./kennel cdk deploy` made for training: the outputs of the environment's TrainingStack."""
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import TagTypeDef
 
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,19}")
+SETTINGS = Path(__file__).parents[2] / "settings"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def find_site(aws: Aws, environment: str) -> Site:
     Raises
     ------
     TrainingError
-        There is no such stack, it is being changed, or AWS cannot be asked.
+        There is no such stack, it is being changed, AWS cannot be asked, or the settings bind the environment to
+        another account or region.
     """
     if not ENVIRONMENT.fullmatch(environment):
         raise TrainingError(f"--environment {environment} is not the name of a settings file; use one, such as dev")
@@ -81,6 +85,7 @@ def find_site(aws: Aws, environment: str) -> Site:
                 region = aws.cloudformation.meta.region_name
                 raise TrainingError(f"there is no stack {stack} in this account and {region}; {deploy}") from None
             raise
+        _check_binding(environment, description["StackId"])
         outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
         try:
             return _site(
@@ -90,6 +95,38 @@ def find_site(aws: Aws, environment: str) -> Site:
             raise TrainingError(
                 f"the stack {stack} is {description['StackStatus']} and has no output {error.args[0]}; {deploy}"
             ) from None
+
+
+def _check_binding(environment: str, stack: str) -> None:
+    """Compare ``[account]`` of the settings with the account and region of the stack.
+
+    Parameters
+    ----------
+    stack
+        The stack's ARN, whose account is that of the credentials.
+
+    Raises
+    ------
+    TrainingError
+        They differ, or the settings cannot be read.
+    """
+    file = f"settings/{environment}.toml"
+    try:
+        bound = tomllib.loads((SETTINGS / f"{environment}.toml").read_text(encoding="utf-8")).get("account", {})
+    except FileNotFoundError:
+        return  # another checkout deployed it
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{file} cannot be read: {error}") from None
+    _, _, _, region, account, _ = stack.split(":", 5)
+    for key, actual, advice in (
+        ("id", account, "set AWS_PROFILE to a profile of that account"),
+        ("region", region, f"set AWS_REGION={bound.get('region')}"),
+    ):
+        if bound.get(key, actual) != actual:
+            raise TrainingError(
+                f'{file} binds {environment} to account.{key} = "{bound[key]}", and your credentials and region lead '
+                f"to {actual}: nothing was started; {advice}"
+            )
 
 
 def tags(site: Site) -> list[dict[str, str]]:

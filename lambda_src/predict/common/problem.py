@@ -31,7 +31,7 @@ from collections.abc import Mapping
 
 
 class Problem(Exception):  # noqa: N818 (the word of RFC 9457)
-    """A request that cannot be fulfilled, with the status and the reason that the caller is told.
+    """A request that cannot be fulfilled, with the status and the reason that the caller gets.
 
     Parameters
     ----------

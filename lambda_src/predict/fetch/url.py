@@ -52,7 +52,7 @@ class Url:
         if len(text) > MAX_URL_LENGTH:
             raise Problem(400, f"The URL is longer than {MAX_URL_LENGTH} characters.")
         if _FORBIDDEN.search(text):
-            raise Problem(400, "The URL holds a control character, a backslash or half a character.")
+            raise Problem(400, "The URL has a control character, a backslash or an unpaired surrogate.")
         try:
             parts = urlsplit(text.strip(" "))
             port = parts.port
@@ -63,7 +63,7 @@ class Url:
         if not parts.netloc.isascii():
             raise Problem(400, "The URL's host must be ASCII; write an international name in its xn-- form.")
         if "@" in parts.netloc:
-            raise Problem(400, "The URL must not hold a user name or password.")
+            raise Problem(400, "The URL must not have a user name or password.")
         if port is None:
             port = PORTS[parts.scheme]
         if port not in PORTS.values():
@@ -95,7 +95,7 @@ class Url:
         except Problem as problem:
             if problem.status != 400:
                 raise
-            raise Problem(422, f"The URL redirects to one that is refused: {problem.detail}") from None
+            raise Problem(422, f"The URL redirects to a URL that is refused: {problem.detail}") from None
         if self.scheme == "https" and target.scheme != "https":
             raise Problem(422, "The URL redirects from https to http.")
         return target
@@ -133,13 +133,13 @@ def _host(host: str, *, bracketed: bool) -> str:
 
 
 def _ipv6(text: str) -> str:
-    """Check what stands in brackets."""
+    """Check an IPv6 address, which a URL has in brackets."""
     try:
         address = IPv6Address(text)
     except AddressValueError:
         raise Problem(400, "The URL's IPv6 address is malformed.") from None
     if address.scope_id is not None:
-        raise Problem(400, "The URL's IPv6 address must not hold a zone.")
+        raise Problem(400, "The URL's IPv6 address must not have a zone.")
     return str(address)
 
 

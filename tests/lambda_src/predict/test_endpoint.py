@@ -96,7 +96,7 @@ def test_the_containers_refusal_reaches_the_caller_in_its_own_words(
 @pytest.mark.parametrize("message", ["", "plain text", '{"detail": 5}', "[]", '{"detail"', "Traceback: secret"])
 def test_a_refusal_without_a_problem_gets_a_reason_of_ours(ask: Callable[..., Any], reply: Reply, message: str) -> None:
     problem = refusal(ask, model_error(reply, 422, message))
-    assert (problem.status, problem.detail) == (422, "The model refuses this photo.")
+    assert (problem.status, problem.detail) == (422, "The model refused the photo.")
 
 
 @pytest.mark.parametrize(
