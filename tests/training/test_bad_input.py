@@ -135,7 +135,7 @@ ARGUMENTS: list[tuple[str, dict[str, str], str]] = [
     ("fit --data {data} --out {out} --arch resnet1", {}, "torchvision has no such classifier"),
     ("fit --data {data} --out {out} --weights none.safetensors", {}, "neither a file nor weights of resnet18"),
     ("fit --data {data} --out {out} --weights {file}", {}, "neither a file of torch.save nor"),
-    ("fit --data {data} --out {out} --mode head", {}, "give it --weights"),
+    ("fit --data {data} --out {out} --mode head", {}, "add --weights, such as --weights DEFAULT"),
     ("fit --data {data} --out {out} --resume", {}, "--checkpoints DIR"),
     ("fit --data {data} --out {out} --learning-rate 1", {}, "unrecognized arguments: --learning-rate"),
     (

@@ -73,7 +73,7 @@ def prove(archive: Path, photos: Sequence[Path], expected: NDArray[np.float32]) 
         try:
             answers = ask(Path(folder), photos)
         except NoAnswer as error:
-            raise TrainingError(f"the packed artifact does not serve ({error}); nothing was written") from error
+            raise TrainingError(f"the packed artifact cannot serve ({error}); nothing was written") from error
     served = np.array([answer["probabilities"] for answer in answers], np.float32)
     difference = np.abs(served - expected).max(axis=1)
     for path, answer, best, distance in zip(photos, answers, expected.argmax(1).tolist(), difference, strict=True):

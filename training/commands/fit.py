@@ -27,43 +27,48 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         type=Path,
         default=Path(environment.get("SM_MODEL_DIR", "build")),
         metavar="DIR",
-        help="gets model.tar.gz, model.json, model.safetensors and report.html (default: %(default)s)",
+        help="write model.tar.gz, model.json, model.safetensors and report.html to DIR (default: %(default)s)",
     )
     parser.add_argument("--arch", default="resnet18", help="any classifier of torchvision (default: %(default)s)")
     parser.add_argument(
         "--weights",
         default="none",
         metavar="DEFAULT|none|FILE",
-        help="begin with torchvision's best weights, another of its names such as IMAGENET1K_V1, a file of weights as "
-        "`package` reads it, or none (default: %(default)s). Size and normalisation of the pixels follow the weights",
+        help="initial weights: DEFAULT (torchvision's best), another name of torchvision such as IMAGENET1K_V1, a file "
+        "that `package` reads, or none (default: %(default)s). They also define the size and normalisation of the "
+        "pixels",
     )
     add_weights_key(parser)
     parser.add_argument(
         "--mode",
         choices=["head", "full"],
-        help="head trains the last layer on features computed once, full every layer "
+        help="head trains the last layer on features that are computed once; full trains every layer "
         "(default: head with weights, full without)",
     )
     parser.add_argument(
         "--augment",
         choices=["light", "photo", "none"],
-        help="in full mode and for --views: light turns, shifts and scales a little and never mirrors, so it suits "
-        "digits too; photo crops at random and mirrors half of the photos; none (default: light; none for one view)",
+        help="augmentation, for mode full and for --views: light rotates, shifts and scales a little and never "
+        "mirrors, so it also suits digits; photo crops at random and mirrors half of the photos "
+        "(default: light; none for mode head with one view)",
     )
     parser.add_argument("--epochs", type=whole(1), help="passes over the photos (default: 10 for full, 30 for head)")
     parser.add_argument(
-        "--batch-size", type=whole(2), default=64, help="photos a step, over all processes (default: %(default)s)"
+        "--batch-size",
+        type=whole(2),
+        default=64,
+        help="photos per step, of all processes together (default: %(default)s)",
     )
     parser.add_argument(
         "--lr",
         type=number(0, 10),
-        help="highest learning rate, of the last layer (default: 0.001)",
+        help="highest learning rate of the last layer (default: 0.001)",
     )
     parser.add_argument(
         "--weight-decay",
         type=number(0, 10, or_zero=True),
         default=0.05,
-        help="pull of the weights towards 0, times the learning rate (default: %(default)s)",
+        help="weight decay of AdamW (default: %(default)s)",
     )
     parser.add_argument(
         "--image-size",
@@ -72,7 +77,10 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
         "without weights the photos' own, at most 224)",
     )
     parser.add_argument(
-        "--seed", type=whole(0, 2**32 - 1), default=0, help="same seed, same machine, same model (default: 0)"
+        "--seed",
+        type=whole(0, 2**32 - 1),
+        default=0,
+        help="random seed; the same seed on the same machine gives the same model (default: 0)",
     )
     _add_features(parser)
     _add_learning(parser)
@@ -81,32 +89,33 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 
 
 def _add_features(parser: argparse.ArgumentParser) -> None:
-    section = parser.add_argument_group("what the last layer learns from (mode head)")
+    section = parser.add_argument_group("features (mode head)")
     section.add_argument(
         "--views",
         type=whole(1, 1000),
         default=1,
         metavar="K",
-        help="see each photo in so many ways, as it is and varied by --augment; each costs one more pass, but only "
-        "once: an epoch takes one view of each photo, the next epoch the next one (default: %(default)s)",
+        help="views of each photo: the original, and K - 1 that --augment varies. Each view costs one pass of the "
+        "backbone. An epoch uses one view of each photo, and the next epoch the next view (default: %(default)s)",
     )
     section.add_argument(
         "--features",
         type=Path,
         metavar="DIR",
-        help="keeps what the frozen layers compute, for all fits and searches with the same photos, until nobody used "
-        "it for 30 days; may be removed at any time (default: features in KENNEL_CACHE or the user's cache)",
+        help="folder of the cached features, shared by all fits and searches with the same photos. Features that were "
+        "not used for 30 days are removed; you may delete the folder at any time "
+        "(default: features in KENNEL_CACHE or the user's cache)",
     )
 
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:
-    section = parser.add_argument_group("how it learns (both modes)")
+    section = parser.add_argument_group("training (both modes)")
     section.add_argument(
         "--shape",
         choices=["one-cycle", "cosine"],
         default="one-cycle",
-        help="of the learning rate: both warm up and fall along a cosine; one-cycle moves the momentum against it "
-        "(default: %(default)s)",
+        help="learning-rate schedule. Both warm up and then follow a cosine; one-cycle also varies the momentum, in "
+        "the opposite direction (default: %(default)s)",
     )
     section.add_argument(
         "--warm-up",
@@ -120,48 +129,48 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         type=number(0, 1, or_zero=True),
         default=0.0,
         metavar="SHARE",
-        help="share of a target for all classes (default: 0)",
+        help="share of each target that is spread over all classes (default: 0)",
     )
     section.add_argument(
         "--class-weights",
         choices=["none", "balanced"],
         default="none",
-        help="balanced: photos of a rare class count more in the training loss, so that all classes count the same "
+        help="balanced gives photos of rare classes more weight in the loss, so that all classes count equally "
         "(default: %(default)s)",
     )
     section.add_argument(
         "--patience",
         type=whole(1),
         metavar="EPOCHS",
-        help="end training after so many epochs in a row that are no better on valid than the best one. The learning "
-        "rate falls towards the last epoch of --epochs, so be patient for a third of them (default: train them all)",
+        help="stop after this many epochs in a row without an improvement on valid. The learning rate falls until the "
+        "last epoch, so use about a third of --epochs (default: train all epochs)",
     )
     section.add_argument(
         "--precision",
         choices=["float32", "bfloat16"],
-        help="of multiplications while every layer learns, or while the frozen ones compute what the last one learns "
-        "from; what measures the model, and what serves, is float32 (default: bfloat16 on a GPU that has it and, from "
-        "an input of 96 pixels a side, on a CPU that has AMX or AVX512-BF16)",
+        help="number format of multiplications in training. Evaluation and serving always use float32 (default: "
+        "bfloat16 on a GPU that has it and, from an input of 96 pixels a side, on a CPU that has AMX or AVX512-BF16)",
     )
-    section = parser.add_argument_group("how every layer learns (mode full)")
+    section = parser.add_argument_group("training of all layers (mode full)")
     section.add_argument(
         "--backbone-lr",
         type=number(0, 10),
         metavar="SHARE",
-        help="share of --lr for all layers but the last one (default: 0.1 with weights, 1 without)",
+        help="learning rate of all layers but the last, as a share of --lr (default: 0.1 with weights, 1 without)",
     )
     section.add_argument(
         "--ema",
         type=number(0, 1, or_zero=True),
         default=0.0,
         metavar="DECAY",
-        help="validate and keep a running average of the weights, such as 0.99 (default: 0, none)",
+        help="validate and keep a running average of the weights with this decay, such as 0.99 "
+        "(default: 0, no average)",
     )
     section.add_argument(
         "--batch-norm",
         choices=["train", "frozen"],
         default="train",
-        help="take the batch's statistics, over all processes, or keep those of the weights, which suits batches of "
+        help="train: statistics of the batch, over all processes; frozen: statistics of the weights, for batches of "
         "few photos (default: %(default)s)",
     )
 
@@ -170,31 +179,32 @@ def _add_checkpoints(parser: argparse.ArgumentParser, environment: Mapping[str, 
     folder = Path(environment["KENNEL_CHECKPOINTS"]) if environment.get("KENNEL_CHECKPOINTS") else None
     if folder is None and "SM_MODEL_DIR" in environment and JOB_CHECKPOINTS.is_dir():
         folder = JOB_CHECKPOINTS
-    section = parser.add_argument_group("never lost (mode full; mode head takes moments and begins anew)")
+    section = parser.add_argument_group("checkpoints (mode full; mode head starts again from the beginning)")
     section.add_argument(
         "--checkpoints",
         type=Path,
         default=folder,
         metavar="DIR",
-        help="keeps the last two checkpoints: at intervals, at SIGTERM (exit status 143), at the end (default: "
-        f"KENNEL_CHECKPOINTS, or {JOB_CHECKPOINTS} in a SageMaker job that has it)",
+        help="folder of the last two checkpoints, written at intervals, at SIGTERM (exit status 143), at Ctrl-C (130) "
+        f"and at the end (default: KENNEL_CHECKPOINTS, or {JOB_CHECKPOINTS} in a SageMaker job that has it)",
     )
     section.add_argument(
         "--checkpoint-minutes",
         type=number(0, 1e6, or_zero=True),
         default=5.0,
         metavar="MINUTES",
-        help="the interval (default: %(default)s; 0: every step)",
+        help="minutes between two checkpoints (default: %(default)g; 0: every step)",
     )
-    section.add_argument("--checkpoint-steps", type=whole(1), metavar="STEPS", help="an interval in steps, too")
+    section.add_argument(
+        "--checkpoint-steps", type=whole(1), metavar="STEPS", help="also write a checkpoint every STEPS steps"
+    )
     section.add_argument(
         "--resume",
         type=truth,
         nargs="?",
         const=True,
         metavar="yes|no",
-        help="go on from the newest checkpoint, if there is one, as if training had never stopped "
-        "(default: in a SageMaker job only)",
+        help="resume from the newest checkpoint, if there is one (default: yes in a SageMaker job, no elsewhere)",
     )
 
 

@@ -1,11 +1,12 @@
-"""Fit with several settings, and keep the best: what `fit` does, many times, but for the test split and the artifact.
+"""Search for the best settings of `fit`.
 
 ./kennel tune --data data/digits --trials 20
 ./kennel tune --data data/dogs --weights DEFAULT --trials 50 --epochs 20 --parallel 4
 
-What is tried is in settings/tuning/search.toml. Options of `fit` given here hold for every trial. A trial that lags
-behind the others is ended early. Stopped at any moment, the same command goes on; with more --trials, further.
-The best settings by validation accuracy are then fitted anew and packed, as `fit` does it.
+Each trial trains with other settings; it does not test and writes no artifact. settings/tuning/search.toml lists the
+settings to try. An option of `fit` that you pass here is the same in every trial. A trial that is worse than the others
+ends early. The same command resumes a stopped search; a larger --trials extends it. `tune` then fits the settings with
+the best validation accuracy, and packs the result.
 """
 
 import argparse
@@ -29,42 +30,48 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
     parser = add_like_fit(
         commands,
         "tune",
-        summary="fit with several settings, and pack the best",
+        summary="search for the best settings of `fit`, and pack the result",
         description=str(__doc__),
         refused=("--checkpoints", "--checkpoint-minutes", "--checkpoint-steps", "--resume"),
-        why="a search goes on from its study, trial by trial",
+        why="a search resumes from its study",
     )
-    parser.add_argument("--out", type=Path, default=Path("build"), metavar="DIR", help="as for fit (default: build)")
-    section = parser.add_argument_group("the search")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build"), metavar="DIR", help="write the files of fit to DIR (default: build)"
+    )
+    section = parser.add_argument_group("search")
     section.add_argument(
-        "--trials", type=whole(1, 10_000), required=True, metavar="N", help="settings to try, earlier runs' included"
+        "--trials",
+        type=whole(1, 10_000),
+        required=True,
+        metavar="N",
+        help="number of trials, including those of earlier runs",
     )
     section.add_argument(
         "--parallel",
         type=whole(1, 256),
         default=1,
         metavar="N",
-        help="trials at a time, in processes that share the cores; the last fit then has a trial's share, so that it "
-        "gives the trial's model (default: 1; a GPU takes one)",
+        help="trials at a time, each in its own process. The final fit uses the cores of one trial, so that it gives "
+        "the same model (default: 1; use 1 on a GPU)",
     )
     section.add_argument(
-        "--space", type=Path, metavar="FILE", help="what to try (default: settings/tuning/search.toml)"
+        "--space", type=Path, metavar="FILE", help="file with the search space (default: settings/tuning/search.toml)"
     )
     section.add_argument(
-        "--study", type=Path, metavar="FILE", help="keeps all that was tried (default: study.jsonl in --out)"
+        "--study", type=Path, metavar="FILE", help="file that records all trials (default: study.jsonl in --out)"
     )
     section.add_argument(
         "--timeout-minutes",
         type=number(0, 1e6),
         metavar="MINUTES",
-        help="begin no trial after so long, and fit with the best so far",
+        help="start no trial after this time, and fit the best settings so far",
     )
     section.add_argument(
         "--pruning",
         choices=["median", "asha", "none"],
         default="median",
-        help="end a trial after a quarter of its epochs or later that is worse than half of the others there; asha: "
-        "keep the better half at a quarter and at a half of the epochs (default: %(default)s)",
+        help="median: end a trial, after a quarter of its epochs or later, if it is worse than half of the others at "
+        "that epoch; asha: keep the better half at a quarter and at half of the epochs (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -74,7 +81,9 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from training.tuning.space import SEARCH
 
     if environment.get("WORLD_SIZE", "1") != "1":
-        raise TrainingError("tune starts its own processes: run it without torchrun, with --parallel N")
+        raise TrainingError(
+            "`tune` starts its own processes; run it without torchrun, and with --parallel N for several"
+        )
     given = {name: value for name, value in vars(options).items() if name not in OWN and not isinstance(value, Default)}
     space = left_open(options.space or SEARCH, given)
     base = {name: value.value if isinstance(value, Default) else value for name, value in vars(options).items()}

@@ -66,7 +66,9 @@ class Checkpoints:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise TrainingError(f"--checkpoints {self.folder} cannot be written: {error.strerror}") from error
+            raise TrainingError(
+                f"--checkpoints {self.folder} cannot be written: {error.strerror}; give another folder"
+            ) from error
 
     def due(self, step: int) -> bool:
         """Return whether it is time, ``step`` steps after the beginning of the run."""
@@ -124,11 +126,12 @@ class Checkpoints:
         for path in checkpoints:
             if (content := self._read(path)) is not None:
                 return content
-            say("Checkpoint", f"{path.name[:20]}... is damaged: going on from the one before it")
+            say("Checkpoint", f"{path.name[:20]}... is damaged; training resumes from the one before it")
             path.unlink(missing_ok=True)
         if checkpoints:
             raise TrainingError(
-                f"every checkpoint in {self.folder} was damaged and is removed now; the same command begins anew"
+                f"every checkpoint in {self.folder} was damaged, and all were removed; run the same command again to "
+                "start from the beginning"
             )
         return None
 
@@ -152,13 +155,13 @@ class Checkpoints:
 
     def _check(self, header: dict[str, Any]) -> None:
         if header["schema"] != SCHEMA:
-            raise TrainingError(f"{self.folder} holds checkpoints of another version of Kennel; give another folder")
+            raise TrainingError(f"{self.folder} has checkpoints of another version of Kennel; give another folder")
         theirs, ours = header["identity"], json.loads(json.dumps(self.identity))
         for name in sorted(theirs.keys() | ours.keys()):
             if theirs.get(name) != ours.get(name):
                 raise TrainingError(
-                    f"{self.folder} holds checkpoints of another run: {name} {_short(theirs.get(name))} there, "
-                    f"{_short(ours.get(name))} here; give another --checkpoints, or remove them"
+                    f"{self.folder} has checkpoints of another run, with {name} {_short(theirs.get(name))} instead of "
+                    f"{_short(ours.get(name))}; give another --checkpoints, or remove them"
                 )
 
 

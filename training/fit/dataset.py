@@ -58,5 +58,5 @@ def load_dataset(folders: Mapping[str, Path]) -> Dataset:
     mine = survey(listed) if distributed.first_here() else None
     surveys = [theirs for theirs in distributed.everyone(mine) if theirs is not None]
     if any(theirs.fingerprint != surveys[0].fingerprint for theirs in surveys):
-        raise TrainingError("the machines do not hold the same photos: each process needs all of them")
+        raise TrainingError("the photos differ between the machines; copy all photos to each machine")
     return Dataset(listed, surveys[0])

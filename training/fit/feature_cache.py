@@ -78,7 +78,7 @@ class FeatureCache:
             self._writable = False
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
-            say("Features", f"{self.folder} cannot be written ({error.strerror}); they stay in memory only")
+            say("Features", f"{self.folder} cannot be written ({error.strerror}); the features stay in memory only")
 
     def _forget_unused(self) -> None:
         """Remove old files of every network; whoever reads one at this moment has it, or computes it again."""
@@ -97,12 +97,12 @@ class FeatureCache:
         try:
             body = path.read_bytes()
             if hashlib.sha256(body).hexdigest() != path.stem:
-                raise SafetensorError("its bytes are not those that were written")
+                raise SafetensorError("its content changed")
             tensors = load(body)
         except FileNotFoundError:  # another process forgot it
             return {}
         except (OSError, SafetensorError) as error:
-            say("Features", f"{path} is damaged ({error}); it is made anew")
+            say("Features", f"{path} is damaged ({error}); its features are computed again")
             with contextlib.suppress(OSError):
                 path.unlink()
             return {}

@@ -179,7 +179,7 @@ def _compiled(frozen: Frozen, *, needed: bool) -> bool:
         works = not needed or frozen.compile()
     agreed = distributed.total([works])[0] == distributed.size()
     if not agreed:
-        say("Features", "the network cannot be compiled here (no C++ compiler?), and takes up to twice the time")
+        say("Features", "the network cannot be compiled here (no C++ compiler?), so it takes up to twice the time")
     return agreed
 
 

@@ -32,7 +32,7 @@ def last_layer(recipe: Recipe) -> nn.Linear:
     """
     head = recipe.classifier.network.get_submodule(recipe.head)
     if not isinstance(head, nn.Linear):
-        raise TrainingError(f"{recipe.architecture} has no linear last layer to train alone; use --mode full")
+        raise TrainingError(f"{recipe.architecture} has no linear last layer, which --mode head needs; use --mode full")
     return head
 
 

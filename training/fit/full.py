@@ -80,8 +80,8 @@ class Trainer:
         if self.batch_size < distributed.size():
             more = "" if self.batch_size == len(train) else "raise --batch-size, or "
             raise TrainingError(
-                f"a step of {self.batch_size} photos cannot be shared by {distributed.size()} processes; "
-                f"{more}start fewer"
+                f"a step of {self.batch_size} photos is too small for {distributed.size()} processes; "
+                f"{more}start fewer processes"
             )
         self.module = synchronise(copy.deepcopy(recipe.classifier).to(device()))
         self.learner = Learner(
@@ -109,7 +109,7 @@ class Trainer:
         progress = self.progress
         with self.stop.later():
             if self.checkpoints:
-                self.stop.kept = f"--resume goes on from {self.checkpoints.folder}"
+                self.stop.kept = f"--resume resumes from {self.checkpoints.folder}"
             self._resume()
             while not self._done():
                 began = time.perf_counter() - progress.seconds
@@ -175,7 +175,7 @@ class Trainer:
 
     def _end(self) -> NoReturn:
         if not self._save():
-            self.stop.kept = "its last checkpoint could not be written"
+            self.stop.kept = "the last checkpoint could not be written"
         stopped = self.stop.end(f" in epoch {self.progress.epoch + 1}")
         raise stopped if distributed.primary() else AlreadyTold(stopped.status)
 
@@ -191,7 +191,7 @@ class Trainer:
                     self._position(), tensors, facts | {"circumstances": _circumstances(self.precision)}
                 )
             except OSError as error:  # a full disk should not cost what is learnt
-                say("Checkpoint", f"not written: {error}")
+                say("Checkpoint", f"cannot be written: {error}")
                 return False
         return True
 
@@ -200,13 +200,13 @@ class Trainer:
             return
         tensors, facts = (self.checkpoints.newest() if distributed.primary() else None) or ({}, None)
         if (facts := distributed.share(facts)) is None:
-            say("Checkpoint", f"{self.checkpoints.folder} has none; training begins at its beginning")
+            say("Checkpoint", f"{self.checkpoints.folder} has no checkpoint; training starts from the beginning")
             return
         self.progress.restore(distributed.share_tensors(tensors), facts)
         say("Resumed", f"after step {facts['step']} of {self.steps} in epoch {facts['epoch'] + 1}")
         then, now = facts["circumstances"], _circumstances(self.precision)
-        if changed := [f"{name} {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]:
-            say("Resumed", f"it was made with {'; '.join(changed)}: the result will be as good, but not bit for bit")
+        if changed := [f"{name} was {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]:
+            say("Resumed", f"{'; '.join(changed)}; the result is equivalent, but not bit-identical")
 
     def _rehearse(self) -> None:
         """Take a step that changes nothing.

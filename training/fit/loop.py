@@ -230,5 +230,7 @@ def check_finite(loss: float, epoch: int) -> float:
         It is not a finite number any more.
     """
     if not math.isfinite(loss):
-        raise TrainingError(f"the loss is {loss} in epoch {epoch + 1}: training diverged; choose a smaller --lr")
+        raise TrainingError(
+            f"the loss is {loss} in epoch {epoch + 1}, because training diverged; choose a smaller --lr"
+        )
     return loss

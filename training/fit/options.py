@@ -120,16 +120,19 @@ def _of_mode(options: Options, mode: str, augment: str, pretrained: bool) -> Ite
     head, several = mode == "head", options.views > 1
     yield (
         head and not pretrained,
-        "--mode head trains on what the rest of the network knows: give it --weights, e.g. DEFAULT",
+        "--mode head needs a trained backbone; add --weights, such as --weights DEFAULT",
     )
-    yield not head and several, "--views is for --mode head; --mode full varies each photo in every epoch by itself"
+    yield (
+        not head and several,
+        "--views is for --mode head, and --mode full varies each photo in every epoch; leave out --views",
+    )
     yield (
         head and not several and augment != "none",
-        "--mode head reads each photo once, as it is: leave out --augment, or add --views 5",
+        "--mode head uses only the original of each photo; leave out --augment, or add --views 5",
     )
     yield (
         several and augment == "none",
-        "--views of photos that do not vary are all the same: give --augment light or photo",
+        "--views without augmentation are all the same; use --augment light or photo",
     )
     full_only = {
         "--backbone-lr": bool(options.backbone_lr),
@@ -137,17 +140,17 @@ def _of_mode(options: Options, mode: str, augment: str, pretrained: bool) -> Ite
         "--batch-norm frozen": options.batch_norm == "frozen",
     }
     for option, given in full_only.items():
-        yield head and given, f"{option} is for --mode full; --mode head trains the last layer alone"
+        yield head and given, f"{option} is for --mode full, and this is --mode head; leave it out, or use --mode full"
 
 
 def _of_any_mode(options: Options, pretrained: bool) -> Iterator[tuple[bool, str]]:
     yield (
         options.batch_norm == "frozen" and not pretrained,
-        "--batch-norm frozen keeps the statistics that the weights came with: give it --weights",
+        "--batch-norm frozen keeps the statistics of trained weights; add --weights",
     )
     yield (
         options.resume and options.checkpoints is None,
-        "--resume goes on from a checkpoint: say by --checkpoints DIR where they are",
+        "--resume needs a folder of checkpoints; add --checkpoints DIR",
     )
 
 

@@ -35,7 +35,7 @@ def group(environment: Mapping[str, str]) -> Iterator[None]:
         _whole(environment, name, default) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
     )
     if rank >= size:
-        raise TrainingError(f"RANK={rank} is none of WORLD_SIZE={size} processes; start them by torchrun")
+        raise TrainingError(f"RANK={rank} is not below WORLD_SIZE={size}; start the processes with torchrun")
     if size == 1:
         yield
         return
@@ -67,8 +67,8 @@ def _first_failure_told(store: Any, rank: int) -> Iterator[None]:
             raise  # a bug
         if _first(store, rank):
             raise TrainingError(
-                "another process of this training was lost, its own log says why; start all of them again, with "
-                "--resume if there are --checkpoints"
+                "another process of this training ended; read its log, and start all processes again, with --resume if "
+                "there are checkpoints"
             ) from error
         raise AlreadyTold(2) from error
 
@@ -107,7 +107,7 @@ def _join(rank: int, size: int, local_rank: int) -> Any:
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise TrainingError(
-            f"the {size} processes do not find each other ({reason}); start them by torchrun"
+            f"the {size} processes cannot connect to each other ({reason}); start them with torchrun"
         ) from error
     with contextlib.suppress(RuntimeError):  # without torchrun the first process has the store, and may have ended
         store.wait(["kennel/all joined"], PATIENCE)
@@ -125,5 +125,5 @@ def _first(store: Any, rank: int) -> bool:
 def _whole(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name, str(default))
     if not text.isdecimal():
-        raise TrainingError(f"{name}={text}: torchrun sets a whole number")
+        raise TrainingError(f"{name}={text} is not a whole number; start the processes with torchrun")
     return int(text)

@@ -113,7 +113,7 @@ def check_checkpoints(config: TrainConfig) -> None:
     folder.prepare()
     if folder.exist() and not config.resume:
         raise TrainingError(
-            f"{config.checkpoints} holds checkpoints: --resume goes on from them; without it, remove them or give "
+            f"{config.checkpoints} already has checkpoints; add --resume to resume from them, remove them, or give "
             "another folder"
         )
 

@@ -65,13 +65,19 @@ def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
         model = _load(unpacked, artifact.manifest)
         classes = _classes(unpacked, model)
         if about.setdefault("classes", classes) != classes:
-            raise TrainingError(f"{artifact.manifest_source} and the card in the archive do not have the same classes")
+            raise TrainingError(
+                f"{artifact.manifest_source} and {CARD} in the archive have different classes; use the manifest that "
+                "was written with the archive"
+            )
         say("Artifact", f"{location}  sha256 {digest}; {len(classes)} classes")
         photos = _photos(folder, split, classes)
         photos_sha256 = photos_digest(sha256(photo.path) for photo in photos)
         say("Photos", f"{len(photos)} in {folder}")
         if _measured(about, split) == photos_sha256:
-            say("Note", "this very test split has measured the model already: choose nothing by looking at it again")
+            say(
+                "Note",
+                "the model was already measured on these test photos; do not choose between models by this result",
+            )
 
         logits = _ask(model, photos, temperature or 1.0)
         assessment = assess(logits, torch.tensor([photo.target for photo in photos]), temperature)
@@ -87,7 +93,7 @@ def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
         f"accuracy {assessment.accuracy:.4f}{top5}, {assessment.by_class}, loss {assessment.loss:.4f}: {findings}",
     )
     warn(findings.warning)
-    say("Report", f"{out / 'evaluation.html'}; the numbers in evaluation.json")
+    say("Report", f"{out / 'evaluation.html'}, and its numbers in evaluation.json")
 
 
 def _about(artifact: Artifact, location: str, digest: str) -> dict[str, Any]:
@@ -96,7 +102,9 @@ def _about(artifact: Artifact, location: str, digest: str) -> dict[str, Any]:
         size = artifact.archive.stat().st_size
         return {"artifact": {"location": location, "sha256": digest, "size": size}}
     if artifact.manifest.archive.sha256 != digest:
-        raise TrainingError(f"{artifact.manifest_source} is about another archive than {location}; remove either")
+        raise TrainingError(
+            f"{artifact.manifest_source} describes another archive than {location}; remove the wrong file"
+        )
     about: dict[str, Any] = json.loads(artifact.manifest.text())
     return about
 
@@ -109,7 +117,7 @@ def _load(unpacked: Path, manifest: Manifest | None) -> Model:
         with console.status("Loading the model"):
             return model_fn(unpacked)
     except (ArtifactError, SettingError, RecursionError) as error:
-        raise TrainingError(f"the model does not serve: {str(error).replace(f'{unpacked}/', '')}") from error
+        raise TrainingError(f"the model cannot serve: {str(error).replace(f'{unpacked}/', '')}") from error
 
 
 def _classes(unpacked: Path, model: Model) -> list[dict[str, str]]:

@@ -45,7 +45,7 @@ def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
     with stopping() as stop, place as work:
         check_checkpoints(config)
         dataset = load_dataset(options.folders)
-        with console.status("Fetching what the artifact carries for AWS's container"):
+        with console.status("Fetching the wheels of the artifact"):
             wheels = fetch_wheels(pinned_requirements(), wheel_cache()) if distributed.primary() else []
         network = create_network(config, dataset)
         _introduce(dataset, network, config)

@@ -33,7 +33,7 @@ def full_disk_told(out: Path) -> Iterator[None]:
             raise
         free = shutil.disk_usage(out).free / 1e6
         raise TrainingError(
-            f"the disk of {out} is full ({free:.0f} MB left): make room there, or give --out a folder on another disk"
+            f"the disk of {out} is full ({free:.0f} MB free); free disk space there, or choose --out on another disk"
         ) from error
 
 
@@ -59,9 +59,9 @@ def weights_rescued(*, work: Path, out: Path, network: Recipe) -> Iterator[None]
             raise
         kept = _rescue(work, out, network)
         raise TrainingError(
-            f"{error}; the trained weights are kept: `./kennel package --from {kept} --data DIR --out DIR` packs them"
+            f"{error}; `./kennel package --from {kept} --data DIR --out DIR` packs the trained weights, which were kept"
             if kept
-            else f"{error}; there was no room for the trained weights either"
+            else f"{error}; the trained weights are lost, because no disk has space for them"
         ) from error
 
 

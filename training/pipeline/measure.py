@@ -23,7 +23,7 @@ from training.model.network import Recipe
 from training.report.measurement import Findings, photos_digest
 from training.report.thumbnails import worst
 
-UNMEASURED = "there is no test split: nothing is known of the model's accuracy, and it cannot be deployed"
+UNMEASURED = "the accuracy was not measured, because there is no test split; the stacks refuse the model"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def validate(result: TrainResult, config: TrainConfig) -> tuple[float, Assessmen
     temperature, validation = _calibrate(result.validation_logits, result.validation_targets)
     epochs, done = config.schedule.epochs, len(result.history)
     if done < epochs:
-        say("Early end", f"after epoch {done} of {epochs}: --patience is at its end")
+        say("Early end", f"--patience ended training after epoch {done} of {epochs}")
     say("Best", f"epoch {result.epoch}, validation accuracy {validation.accuracy:.4f}; {validation.by_class}")
     warn(no_better(validation.accuracy, validation.confusion.sum(1).tolist()))
     # A tuning job takes a metric's last value: this is of the weights that were kept, not of the last epoch's.

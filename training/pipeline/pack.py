@@ -174,9 +174,9 @@ def publish_artifact(manifest: Manifest, *, proof: Proof, work: Path, out: Path)
     archive = manifest.archive
     say(
         "Proof",
-        f"the packed artifact answers {proof.images} photos as PyTorch does, to {proof.max_probability_difference:.0e}",
+        f"the packed artifact and PyTorch agree on {proof.images} photos, to {proof.max_probability_difference:.0e}",
     )
     say("Artifact", f"{out / archive.location}  {archive.size / 1e6:.1f} MB  sha256 {archive.sha256}")
     if reported:
         say("Report", f"{out / REPORT}")
-    say("", "beside it: model.json (what it is and how good), model.safetensors (its weights, for --weights)")
+    say("", "beside it: model.json (the manifest) and model.safetensors (the weights, for --weights)")

@@ -74,13 +74,13 @@ def package(options: PackageOptions) -> None:
         file = read_weights(options.source, work / "unpacked", options.weights_key)
         for note in file.notes:
             say("Weights", f"{file.name}: {note}")
-        with console.status("Telling which architecture it is"):
+        with console.status("Recognising the architecture"):
             recognised, preset = _recognise(options, file, work)
         before = _manifest_beside(file)
         classes = _classes(options, file, before, recognised.classes)
         recipe = _build(options, file, recognised, preset)
         photos = find_photos(options.folders, classes.names) if options.folders else None
-        with console.status("Fetching what the artifact carries for AWS's container"):
+        with console.status("Fetching the wheels of the artifact"):
             wheels = fetch_wheels(pinned_requirements(), wheel_cache())
         _introduce(recipe, file, recognised, classes.shown)
         facts: dict[str, Any] = {"source": {"file": file.name, "sha256": file.sha256}}
@@ -92,7 +92,7 @@ def package(options: PackageOptions) -> None:
         else:
             evaluation = Evaluation((before and before.temperature) or 1.0, None)
             to_prove = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
-            say("Test", "no photos were given: nothing is known of its accuracy, and it cannot be deployed; add --data")
+            say("Test", "the accuracy was not measured, so the stacks refuse the model; add --data to measure it")
         model = Model(recipe, classes.names, "packaged", evaluation.temperature, classes.shown)
         with full_disk_told(options.out):
             packed = pack(model, wheels=wheels, work=work)
@@ -109,12 +109,14 @@ def _recognise(options: PackageOptions, file: Weights, work: Path) -> tuple[Reco
         raise TrainingError(f"{file.source} is for {ours}, not for {options.arch}; leave out --arch")
     if not is_head_alone(file.state):
         if options.weights:
-            raise TrainingError(f"{file.source} has every layer: leave out --weights, which is for a head alone")
+            raise TrainingError(
+                f"{file.source} has every layer, and --weights is for a file with only a head; leave it out"
+            )
         return recognise(file.state, options.arch or ours, str(file.source)), "DEFAULT"
     if options.arch is None or options.weights is None:
         raise TrainingError(
-            f"{file.source} holds a head alone: say by --arch and --weights on top of what it was trained, as in "
-            "--arch resnet50 --weights IMAGENET1K_V1 (which is torchvision's pretrained=True)"
+            f"{file.source} has only a head; give the --arch and --weights of its backbone, such as --arch resnet50 "
+            "--weights IMAGENET1K_V1 (torchvision's pretrained=True)"
         )
     return _with_body(options.arch, options.weights, file, work)
 
@@ -126,7 +128,7 @@ def _with_body(architecture: str, weights: str, file: Weights, work: Path) -> tu
     else:
         recipe = create(architecture, weights, 2, None, 224)
         if recipe.weights == "none":
-            raise TrainingError("--weights none: a head is worth nothing on top of layers that learnt nothing")
+            raise TrainingError("--weights none: a head needs the backbone that it was trained on; give its weights")
         body, preset = recipe.classifier.network.state_dict(), recipe.weights
     complete = recognise(body, architecture, f"--weights {weights}")
     last, *blocks = head_names(architecture)
@@ -145,7 +147,7 @@ def _manifest_beside(file: Weights) -> Manifest | None:
         return None
     manifest = Manifest.read(path)
     if manifest.weights_sha256 != file.sha256:
-        say("Note", f"{path} does not vouch for these very weights: its classes and temperature are left aside")
+        say("Note", f"{path} is not the manifest of these weights, so its classes and temperature are not used")
         return None
     return manifest
 
@@ -164,8 +166,8 @@ def _classes(options: PackageOptions, file: Weights, before: Manifest | None, co
         class_names, source = read_classes(options.folders["train"]), str(options.folders["train"])
     else:
         raise TrainingError(
-            f"the model tells {count} classes apart; say by --classes which: a file with a name on each line, or the "
-            "folder that ImageFolder was given"
+            f"the model has {count} classes, and their names are unknown; give --classes: a file with one name per "
+            "line, or the folder that ImageFolder read"
         )
     _check_count(class_names, source, count)
     if class_names.taken:
@@ -187,7 +189,7 @@ def _of_checkpoint(options: PackageOptions, own: ClassNames, key: str) -> Classe
     else:
         source = f"the checkpoint's {key}"
         check_labels(own.names, source)
-        say("Classes", f"as {source} has them" + (f"; {own.taken}" if own.taken else ""))
+        say("Classes", f"as in {source}" + (f"; {own.taken}" if own.taken else ""))
     names = own.names
     if options.folders:
         names = by_folders(own, key, read_classes(options.folders["train"]).names, str(options.folders["train"]))
@@ -207,9 +209,9 @@ def _with_folders(class_names: ClassNames, source: str, options: PackageOptions)
     if shown != class_names.names:
         output = next(i for i, (mine, name) in enumerate(zip(shown, class_names.names, strict=True)) if mine != name)
         raise TrainingError(
-            f"{source} can be read in two ways: the model's output {output} is {visible(class_names.names[output])} if "
-            f"its keys are outputs, and {visible(shown[output])} if they are folders of {place}, which ImageFolder "
-            "sorts as texts; give a list of names in the order of the outputs"
+            f"{source} is ambiguous: the model's output {output} is {visible(class_names.names[output])} if its keys "
+            f"are outputs, and {visible(shown[output])} if they are folders of {place} in ImageFolder's order; give a "
+            "list of names in the order of the outputs"
         )
     return Classes(folders, shown)
 
@@ -217,16 +219,18 @@ def _with_folders(class_names: ClassNames, source: str, options: PackageOptions)
 def _check_count(class_names: ClassNames, source: str, count: int) -> None:
     if len(class_names.names) + 1 == count and class_names.from_one:
         raise TrainingError(
-            f"{source} names {len(class_names.names)} classes, counted from 1, and the model has {count} outputs: name "
-            "the first of them too, under 0"
+            f"{source} names {len(class_names.names)} classes, counted from 1, and the model has {count} outputs; name "
+            "the first output too, under 0"
         )
     if len(class_names.names) != count:
-        raise TrainingError(f"{source} has {len(class_names.names)} classes, and the model {count}")
+        raise TrainingError(f"{source} has {len(class_names.names)} classes, and the model has {count}; name {count}")
 
 
 def _build(options: PackageOptions, file: Weights, recognised: Recognised, preset: str) -> Recipe:
     if options.normalisation and METADATA_KEY in file.metadata:
-        raise TrainingError(f"{file.source} says how its pixels are normalised; leave out --weights-normalisation")
+        raise TrainingError(
+            f"{file.source} already defines the normalisation of its pixels; leave out --weights-normalisation"
+        )
     return adopt(
         recognised.architecture,
         recognised.state,
@@ -249,8 +253,8 @@ def _introduce(recipe: Recipe, file: Weights, recognised: Recognised, names: lis
     plain = bool((recipe.classifier.std == 1).all())
     say(
         "Pixels",
-        f"shorter side to {recipe.rule.resize}, centre {side} x {side}, "
-        + ("as they are, from 0 to 1" if plain else "normalised with the mean and deviation of the weights"),
+        f"shorter side resized to {recipe.rule.resize}, centre cropped to {side} x {side}, "
+        + ("scaled to 0 to 1" if plain else "normalised by the mean and standard deviation of the weights"),
     )
     if not plain and METADATA_KEY not in file.metadata:
-        say("", "(if training did not normalise, as many tutorials do not: --weights-normalisation none)")
+        say("", "if training did not normalise the pixels, add --weights-normalisation none")

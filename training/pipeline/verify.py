@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from training.artifact.archive import File, unpack
+from training.artifact.archive import AGAIN, File, unpack
 from training.artifact.fetching import Artifact, find
 from training.artifact.layout import CARD, GRAPH, expected_files
 from training.artifact.manifest import Manifest, check_schema
@@ -50,7 +50,7 @@ def verify(location: str) -> None:
         with console.status("Unpacking"):
             files = unpack(artifact.archive, unpacked)
         total = sum(file.size for file in files.values())
-        say("Files", f"{len(files)} plain files, {total / 1e6:.1f} MB unpacked, none of them a pickle")
+        say("Files", f"{len(files)} plain files, {total / 1e6:.1f} MB unpacked, no pickle")
         card = _check_card(unpacked, files, artifact.manifest)
         _check_code(files, artifact)
         with console.status("Asking it"):
@@ -62,8 +62,8 @@ def _check_archive(artifact: Artifact, manifest: Manifest, digest: str) -> None:
     about, size = manifest.archive, artifact.archive.stat().st_size
     if (about.sha256, about.size) != (digest, size):
         raise TrainingError(
-            f"{artifact.manifest_source} is about another archive: {about.size} bytes, sha256 {about.sha256[:12]}..., "
-            f"where this one has {size} and {digest[:12]}..."
+            f"{artifact.manifest_source} describes another archive ({about.size} bytes, sha256 {about.sha256[:12]}..., "
+            f"instead of {size} and {digest[:12]}...); use the manifest that was written with the archive"
         )
 
 
@@ -81,9 +81,9 @@ def _check_card(unpacked: Path, files: dict[str, File], manifest: Manifest | Non
         raise TrainingError(f"{CARD} in the archive is not a model card: {error!r}") from error
     _check_classes(names, labels)
     if graph != files[GRAPH]:
-        raise TrainingError(f"{GRAPH} is not the one that {CARD} in the archive vouches for: another size or sha256")
+        raise TrainingError(f"{GRAPH} differs in size or sha256 from {CARD} in the archive; {AGAIN}")
     say("Card", f"{len(labels)} classes from {labels[0]} to {labels[-1]}; input {height} x {width} pixels")
-    say("Graph", f"{graph.size / 1e6:.1f} MB, its sha256 as the card has it")
+    say("Graph", f"{graph.size / 1e6:.1f} MB, sha256 as in {CARD}")
     return card
 
 
@@ -91,19 +91,19 @@ def _check_classes(names: list[Any], labels: list[Any]) -> None:
     if not all(isinstance(text, str) and text.strip() for text in names + labels):
         raise TrainingError(f"{CARD} in the archive has a class without a name")
     if len(labels) < 2 or len(set(labels)) != len(labels):
-        raise TrainingError(f"{CARD} in the archive does not name at least two different classes")
+        raise TrainingError(f"{CARD} in the archive names fewer than two different classes")
 
 
 def _check_code(files: dict[str, File], artifact: Artifact) -> None:
     expected = expected_files()
     packed = {name: file.sha256 for name, file in files.items() if name not in (GRAPH, CARD)}
     if other := sorted(name for name in packed if packed[name] != expected.get(name)):
-        raise TrainingError(f"{other[0]} is not what Kennel {VERSION} packs: {_other_code(artifact)}")
+        raise TrainingError(f"{other[0]} differs from that of Kennel {VERSION}: {_other_code(artifact)}")
     if lacking := sorted(expected.keys() - packed.keys()):
         raise TrainingError(f"the archive lacks {lacking[0]}, which Kennel {VERSION} packs: {_other_code(artifact)}")
     wheels = [name.rpartition("/")[2] for name in packed if name.endswith(".whl")]
     names = ", ".join(" ".join(name.split("-")[:2]) for name in wheels)
-    say("Code", f"{len(packed) - len(wheels)} files as this version of Kennel packs them, and PyPI's {names}")
+    say("Code", f"{len(packed) - len(wheels)} files of this version of Kennel, and from PyPI {names}")
 
 
 def _other_code(artifact: Artifact) -> str:
@@ -116,7 +116,7 @@ def _other_code(artifact: Artifact) -> str:
     command = shlex.join(["./kennel", "package", "--from", str(weights), "--data", "DIR", "--out", str(out)])
     return (
         f"{writer} wrote the archive, or someone altered it. If you trust its source, you can deploy it as it is and "
-        f"measure it with `./kennel evaluate`; to have it verified, pack its weights again: `{command}`"
+        f"measure it with `./kennel evaluate`; to verify it, first pack its weights again: `{command}`"
     )
 
 
@@ -126,26 +126,29 @@ def _check_answers(unpacked: Path, work: Path, classes: int) -> None:
         answers = ask(unpacked, photos, SECONDS_TO_ANSWER)
     except NoAnswer as error:
         reason = str(error).replace(f"{unpacked}/", "").removeprefix("serving.serving_errors.ArtifactError: ")
-        raise TrainingError(f"the model does not serve: {reason}") from error
+        raise TrainingError(f"the model cannot serve: {reason}") from error
     for answer in answers:
         given = answer["probabilities"]
         if len(given) != classes or min(given) < 0 or abs(sum(given) - 1) > 1e-3:
-            raise TrainingError("the model answers something else than a probability for each class")
-    say("Serves", f"{len(answers)} photos answered with {classes} probabilities each, which sum to 1")
+            raise TrainingError("the model does not answer with one probability for each class")
+    say("Serves", f"{len(answers)} photos, each answered with {classes} probabilities that sum to 1")
 
 
 def _check_manifest(artifact: Artifact, card: dict[str, Any]) -> None:
     manifest = artifact.manifest
     if manifest is None:
-        say("Manifest", "none beside it that is about it: nothing is known of how good the model is")
+        say("Manifest", "there is none for this archive, so the accuracy is unknown")
         return
     for what, said, is_so in (("classes", manifest.classes, card["classes"]), ("input", manifest.input, card["input"])):
         if said != is_so:
-            raise TrainingError(f"{artifact.manifest_source} and the card in the archive do not have the same {what}")
+            raise TrainingError(
+                f"{artifact.manifest_source} and {CARD} in the archive have different {what}; use the manifest that "
+                "was written with the archive"
+            )
     accuracy = manifest.accuracy
     quality = (
-        "its accuracy is not known: it cannot be deployed"
+        "the accuracy was not measured, so the stacks refuse the model"
         if accuracy is None
-        else f"it says test accuracy {accuracy:.4f}"
+        else f"test accuracy {accuracy:.4f}"
     )
     say("Manifest", f"{artifact.manifest_source}: the same hash, classes and input; {quality}")

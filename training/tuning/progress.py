@@ -18,10 +18,10 @@ def introduce(request: Request, study: Study) -> None:
     """Say what is tried, and how far an earlier search came."""
     say("Search", ", ".join(f"{name} {_range(choice)}" for name, choice in request.space.items()))
     if request.given:
-        say("All have", values(request.given))
+        say("All trials", values(request.given))
     ended = len(study.ended())
     at_a_time = "one at a time" if request.parallel == 1 else f"{request.parallel} at a time"
-    going_on = f"goes on after {ended}" if ended else "a new one"
+    going_on = f"resumes after {ended}" if ended else "new"
     say("Study", f"{request.study}: {going_on}, {request.trials} trials in all, {at_a_time}")
 
 

@@ -37,24 +37,24 @@ def tune(request: Request) -> None:
         By Ctrl-C or SIGTERM; the study has all that ended before.
     """
     if request.parallel > 1 and torch.cuda.is_available():
-        raise TrainingError("a GPU takes one trial at a time: leave out --parallel")
+        raise TrainingError(f"--parallel {request.parallel}: a GPU runs one trial at a time; leave out --parallel")
     request.check()
     with stopping(), workspace(request.base.out.absolute() / "model"):  # it can be written
         dataset = load_dataset(request.base.folders)
         _check_weights(request, dataset)
-        with console.status("Fetching what the artifact carries for AWS's container"):
+        with console.status("Fetching the wheels of the artifact"):
             fetch_wheels(pinned_requirements(), wheel_cache())  # what the last step needs is here before the first
     with open_study(request, dataset.survey.fingerprint) as study:
         try:
             with stopping():
                 best = Search(request, study, TrialTrainer(dataset.without_test())).run()
                 show_best(study)
-                say("Fitting", f"trial {number(best)} again, to test and to pack it")
+                say("Fitting", f"the settings of trial {number(best)} again, to test and pack the model")
                 with _threads(best.user_attrs["threads"]):  # then it is the same model
                     fit(request.options(best.params), {"tuning": study.manifest()})
         except Stopped as stopped:
             done = f"{len(study.ended())} of {request.trials} trials are in {request.study}"
-            print(f"stopped; {done}, and the same command goes on", file=sys.stderr)  # noqa: T201
+            print(f"stopped; {done}, and the same command resumes the search", file=sys.stderr)  # noqa: T201
             raise AlreadyTold(stopped.status) from None
 
 
@@ -110,9 +110,11 @@ class Search:
         best = self.study.best()
         if best is None:
             ended = self.study.ended()
-            last = f"the last one: {ended[-1].user_attrs['reason']}" if ended else "there was no time for one"
+            if not ended:
+                raise TrainingError("--timeout-minutes ended before the first trial; raise it")
             raise TrainingError(
-                f"none of {len(ended)} trials gave a model; {last}; change what is tried, and give another --study"
+                f"none of {len(ended)} trials succeeded (the last one: {ended[-1].user_attrs['reason']}); change the "
+                "search space, and give another --study"
             )
         return best
 
@@ -147,7 +149,7 @@ class Search:
                     del running[worker]
                     if message is None:
                         workers[workers.index(worker)] = worker.replacement()
-                        message = TrialResult("failed", 0.0, reason="its process died, maybe for want of memory")
+                        message = TrialResult("failed", 0.0, reason="its process ended, perhaps because memory ran out")
                     self._end(trial, message, epochs)
 
     def _more(self) -> bool:

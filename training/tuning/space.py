@@ -48,19 +48,19 @@ def read_space(file: Path = SEARCH) -> dict[str, Range]:
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise TrainingError(f"{file}: there is no such search space; run this in Kennel's folder") from None
+        raise TrainingError(f"{file} does not exist; give another --space, or run this in Kennel's folder") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{file}: not TOML: {error}") from None
+        raise TrainingError(f"{file} is not valid TOML: {error}") from None
     if not tables:
-        raise TrainingError(f"{file}: names no option of `fit` to try")
+        raise TrainingError(f"{file} lists no option of `fit`; add one, such as [lr] with low and high")
     return {name: _range(f"{file}: [{name}]", table) for name, table in tables.items()}
 
 
 def _range(where: str, table: Any) -> Range:
     if not isinstance(table, dict):
-        raise TrainingError(f"{where} is no table: write [option], and low and high, or values, below it")
+        raise TrainingError(f"{where} is not a table; write [option], and below it low and high, or values")
     if unknown := sorted(table.keys() - KEYS):
-        raise TrainingError(f"{where} has {unknown[0]}, which is none of {', '.join(sorted(KEYS))}")
+        raise TrainingError(f"{where} has the unknown key {unknown[0]}; use {', '.join(sorted(KEYS))}")
     if "values" in table:
         return _choices(where, table)
     return _numbers(where, table)
@@ -71,7 +71,7 @@ def _numbers(where: str, table: dict[str, Any]) -> Numbers:
     high: Any = table.get("high")
     scale = table.get("scale", "linear")
     if not (_is_number(low) and _is_number(high)):
-        raise TrainingError(f"{where} needs low and high, two numbers, or values, a list")
+        raise TrainingError(f"{where} needs two numbers, low and high, or a list, values")
     if not low < high:
         raise TrainingError(f"{where}: low = {low} must be below high = {high}")
     if scale not in ("linear", "log"):
@@ -84,14 +84,14 @@ def _numbers(where: str, table: dict[str, Any]) -> Numbers:
 def _choices(where: str, table: dict[str, Any]) -> Choices:
     values = table["values"]
     if len(table) > 1:
-        raise TrainingError(f"{where} has values, so nothing else")
+        raise TrainingError(f"{where} has values and other keys; remove the other keys")
     if not isinstance(values, list) or not values:
         raise TrainingError(f"{where}: values must be a list of one value or more")
     if not all(isinstance(value, str) or _is_number(value) for value in values):
         raise TrainingError(f"{where}: values must be numbers or strings")
     texts = tuple(str(value) for value in values)
     if len(set(texts)) < len(texts):
-        raise TrainingError(f"{where}: values has one of them twice")
+        raise TrainingError(f"{where}: values has the same value twice; remove one")
     return Choices(texts)
 
 

@@ -177,7 +177,7 @@ def open_study(request: Request, photos: str) -> Iterator[Study]:
         if identity is None:
             study.set_user_attr("identity", expected)
         elif different := [word for word in expected if expected[word] != identity.get(word)]:
-            raise TrainingError(f"{file} is a study with another {different[0]}: remove it, or give another --study")
+            raise TrainingError(f"{file} is a study with another {different[0]}; remove it, or give another --study")
         made = Study(study, request)
         if not made.whole():
             raise TrainingError(f"{file} is damaged (a line of a trial is missing); remove it, or give another --study")
@@ -209,7 +209,7 @@ def _mend(file: Path, locked: IO[bytes]) -> None:
     locked.seek(0)
     first = locked.readline()
     if first and not first.startswith(b'{"op_code":'[: len(first)]):
-        raise TrainingError(f"{file} is no study; give another --study")
+        raise TrainingError(f"{file} is not a study; give another --study")
     size = locked.seek(0, os.SEEK_END)
     locked.seek(0)
     whole = sum(len(line) for line in locked if line.endswith(b"\n"))

@@ -65,7 +65,7 @@ def test_a_damaged_one_gives_way_to_the_one_before_it(
     found = folder.newest()
     assert found is not None
     assert found[0]["model.weight"].tolist() == tensors(1)["model.weight"].tolist()
-    assert "is damaged: going on from the one before it" in capsys.readouterr().out
+    assert "is damaged; training resumes from the one before it" in capsys.readouterr().out
 
 
 def test_when_all_are_damaged_training_does_not_begin_anew_unasked(folder: Checkpoints) -> None:
@@ -78,9 +78,9 @@ def test_when_all_are_damaged_training_does_not_begin_anew_unasked(folder: Check
 @pytest.mark.parametrize(
     ("other", "difference"),
     [
-        ({"epochs": 3}, "epochs 2 there, 3 here"),
-        ({"photos": "cd" * 32}, r"photos abababababab\.\.\. there, cdcdcdcdcdcd\.\.\. here"),
-        ({"ema": 0.9}, "ema None there, 0.9 here"),
+        ({"epochs": 3}, "epochs 2 instead of 3"),
+        ({"photos": "cd" * 32}, r"photos abababababab\.\.\. instead of cdcdcdcdcdcd\.\.\."),
+        ({"ema": 0.9}, "ema None instead of 0.9"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(folder: Checkpoints, other: dict[str, Any], difference: str) -> None:

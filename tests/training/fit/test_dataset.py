@@ -36,5 +36,5 @@ def test_machines_with_other_photos_are_told(data: Path, monkeypatch: pytest.Mon
     if same:
         assert load_dataset(folders(data)).images["train"] == 24
         return
-    with pytest.raises(TrainingError, match="the machines do not hold the same photos"):
+    with pytest.raises(TrainingError, match="the photos differ between the machines"):
         load_dataset(folders(data))

@@ -68,7 +68,10 @@ def test_two_processes_learn_what_one_learns(data: Path, network: str, batch_nor
 
 
 def test_a_process_beyond_their_number_is_told_and_does_not_wait() -> None:
-    with pytest.raises(TrainingError, match="RANK=5 is none of WORLD_SIZE=2"), group({"RANK": "5", "WORLD_SIZE": "2"}):
+    with (
+        pytest.raises(TrainingError, match="RANK=5 is not below WORLD_SIZE=2"),
+        group({"RANK": "5", "WORLD_SIZE": "2"}),
+    ):
         pass
 
 

@@ -60,7 +60,7 @@ def test_checkpoints_are_gone_on_from_only_when_somebody_says_so(fitted: Path, t
     arguments = ["fit", "--data", fitted / "data", "--out", tmp_path / "build", "--checkpoints", kept]
     status, output, errors = run(*arguments)
     assert (status, output, len(errors.splitlines())) == (2, "", 1)
-    assert "holds checkpoints: --resume goes on from them" in errors
+    assert "already has checkpoints; add --resume to resume from them" in errors
     status, _, errors = run(*arguments, "--resume")
     assert status == 2
     assert "every checkpoint in" in errors
@@ -89,5 +89,5 @@ def test_a_job_goes_on_by_itself_and_refuses_the_checkpoints_of_another_one(
     assert "epoch=" not in output
     status, _, errors = run("fit", "--epochs", "2", environment=environment)
     assert status == 2
-    assert "holds checkpoints of another run: epochs 1 there, 2 here" in errors
+    assert "has checkpoints of another run, with epochs 1 instead of 2" in errors
     assert len(errors.splitlines()) == 1

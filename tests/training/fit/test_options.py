@@ -30,7 +30,7 @@ def test_photos_vary_in_full_mode_and_where_they_have_several_views() -> None:
         ({"weights": "DEFAULT", "backbone_lr": 0.5}, "--backbone-lr is for --mode full"),
         ({"weights": "DEFAULT", "ema": 0.9}, "--ema is for --mode full"),
         ({"weights": "DEFAULT", "batch_norm": "frozen"}, "--batch-norm frozen is for --mode full"),
-        ({"batch_norm": "frozen"}, "--batch-norm frozen keeps the statistics that the weights came with"),
+        ({"batch_norm": "frozen"}, "--batch-norm frozen keeps the statistics of trained weights"),
     ],
 )
 def test_options_that_do_not_fit_each_other_are_refused(options: dict[str, Any], message: str) -> None:

@@ -135,7 +135,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_very_step(
         return learn(learner, *arguments)
 
     monkeypatch.setattr(Learner, "step", step)
-    with pytest.raises(Stopped, match=f"by {name} in epoch {(after + 2) // 3}; --resume goes on from") as caught:
+    with pytest.raises(Stopped, match=f"by {name} in epoch {(after + 2) // 3}; --resume resumes from") as caught:
         run(splits, SCHEDULE, kept)
     assert caught.value.status == 128 + number
     assert steps == after
@@ -172,7 +172,7 @@ def test_sigterm_while_the_last_checkpoint_is_written_ends_training(
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", interrupted)
-        with pytest.raises(Stopped, match="--resume goes on from"):
+        with pytest.raises(Stopped, match="--resume resumes from"):
             run(splits, SCHEDULE, kept)
     assert same(run(splits, SCHEDULE, kept), run(splits, SCHEDULE))
 
@@ -249,7 +249,7 @@ def test_a_full_disk_does_not_end_training(
 
     monkeypatch.setattr(Checkpoints, "save", full)
     assert same(run(splits, SCHEDULE, Checkpoints(tmp_path, {}, steps=5)), run(splits, SCHEDULE))
-    assert "not written: No space left on device" in capsys.readouterr().out
+    assert "cannot be written: No space left on device" in capsys.readouterr().out
 
 
 def test_two_processes_stop_at_the_same_step_and_go_on_to_the_bit_and_one_says_that_it_is_another_number(
@@ -273,7 +273,7 @@ def test_two_processes_stop_at_the_same_step_and_go_on_to_the_bit_and_one_says_t
     assert len(history) == 3
     told = capfd.readouterr().out
     assert "made with processes 2, now 1" in told
-    assert "the result will be as good, but not bit for bit" in told
+    assert "the result is equivalent, but not bit-identical" in told
 
 
 def test_divergence_is_told_at_the_step_where_it_happens(splits: Splits) -> None:

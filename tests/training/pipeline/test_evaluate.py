@@ -11,7 +11,7 @@ from training.pipeline import evaluate
 from training.report.page import percent
 
 Run = Callable[..., tuple[int, str, str]]
-NOTE = "this very test split has measured the model already"
+NOTE = "the model was already measured on these test photos"
 
 
 def content(path: Path) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def exchange_classes(own: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (exchange_classes, "the card in the archive do not have the same classes"),
+        (exchange_classes, "model.json in the archive have different classes"),
         (rename, "do not have the same classes: the model does not know 'Wolf' (1 such classes)"),
         (remove_class, "has no photos of 'Green dog' (1 such classes)"),
         (leave_one_class, "has no photos of 'Red setter' (2 such classes)"),
@@ -150,7 +150,7 @@ def exchange_classes(own: Path) -> None:
         (remove_artifact, "does not exist; give a model.tar.gz"),
         (damage_artifact, "is not a .tar.gz file"),
         (spoil_temperature, "temperature is 'warm'"),
-        (exchange_manifest, "is about another archive"),
+        (exchange_manifest, "describes another archive"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(
@@ -166,5 +166,5 @@ def test_a_mistake_is_one_line_and_writes_nothing(
 
 def test_a_card_of_any_bytes_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_bytes(b"[" * 100_000)
-    with pytest.raises(TrainingError, match="the model does not serve"):
+    with pytest.raises(TrainingError, match="the model cannot serve"):
         evaluate._load(tmp_path, None)

@@ -289,9 +289,9 @@ def test_a_disk_that_fills_while_packing_leaves_the_weights(
         status, _, errors = run("fit", "--data", data, "--out", build, *QUICK)
     assert (status, errors.count("\n")) == (2, 1)
     assert f"the disk of {build} is full" in errors
-    assert "make room there, or give --out a folder on another disk" in errors
+    assert "free disk space there, or choose --out on another disk" in errors
     kept = build / "trained.safetensors"
-    assert f"`./kennel package --from {kept} --data DIR --out DIR` packs them" in errors
+    assert f"`./kennel package --from {kept} --data DIR --out DIR` packs the trained weights" in errors
     assert [*build.iterdir()] == [kept]
     if part == "publish":
         assert run("package", "--from", kept, "--data", data, "--out", tmp_path / "packed")[0] == 0
@@ -320,12 +320,12 @@ def test_without_a_test_split_the_manifest_says_that_nothing_was_measured(data: 
     status, output, errors = run("fit", "--data", data, "--out", tmp_path / "build", "--no-test", *QUICK)
     assert status == 0, errors
     assert "test_accuracy" not in output
-    assert "it cannot be deployed" in output
+    assert "the stacks refuse the model" in output
     assert {path.name for path in (tmp_path / "build").iterdir()} == FILES - {"report.html"}
     found = manifest(tmp_path / "build")
     assert found["metrics"] == {"test": None}
     assert found["data"]["images"] == {"train": 24, "valid": 12}
-    with pytest.raises(ConfigurationError, match="accuracy on a test split is not known"):
+    with pytest.raises(ConfigurationError, match="the model's test accuracy is unknown"):
         load_artifact(tmp_path / "build" / "model.json", minimum_accuracy=0)
 
 
@@ -404,21 +404,21 @@ def test_an_argument_wins_over_a_hyperparameter_and_a_channel_for_each_split_is_
         (["--backbone-lr", "0"], {}, "--backbone-lr: must be above 0"),
         (["--shape", "flat"], {}, "--shape: invalid choice"),
         (["--precision", "int8"], {}, "--precision: invalid choice"),
-        (["--batch-norm", "frozen"], {}, "--batch-norm frozen keeps the statistics that the weights came with"),
+        (["--batch-norm", "frozen"], {}, "--batch-norm frozen keeps the statistics of trained weights"),
         (["--checkpoint-minutes", "-1"], {}, "--checkpoint-minutes: must be 0, or above 0"),
         (["--checkpoint-steps", "0"], {}, "--checkpoint-steps: must be at least 1"),
         (["--checkpoints", "/dev/null/checkpoints"], {}, "--checkpoints /dev/null/checkpoints cannot be written"),
         (["--resume", "perhaps"], {}, "--resume: perhaps is neither yes nor no"),
-        (["--resume"], {}, "--resume goes on from a checkpoint: say by --checkpoints DIR"),
-        ([], {"WORLD_SIZE": "two"}, "WORLD_SIZE=two: torchrun sets a whole number"),
-        ([], {"WORLD_SIZE": "2", "RANK": "0"}, "2 processes do not find each other"),
+        (["--resume"], {}, "--resume needs a folder of checkpoints; add --checkpoints DIR"),
+        ([], {"WORLD_SIZE": "two"}, "WORLD_SIZE=two is not a whole number"),
+        ([], {"WORLD_SIZE": "2", "RANK": "0"}, "the 2 processes cannot connect to each other"),
         (["--arch", "resnet81"], {}, "did you mean"),
         (["--arch", "fasterrcnn_resnet50_fpn"], {}, "no such classifier"),
         (["--weights", "missing.safetensors"], {}, "neither a file nor weights"),
         (["--weights-key", "ema"], {}, "--weights-key ema needs a file, and --weights none is not one"),
         (["--weights", "DEFAULT", "--weights-key", "ema"], {}, "and --weights DEFAULT is not one; leave out"),
-        (["--mode", "head"], {}, "--mode head trains on what the rest of the network knows"),
-        (["--weights", "DEFAULT", "--augment", "photo"], {}, "--mode head reads each photo once"),
+        (["--mode", "head"], {}, "--mode head needs a trained backbone"),
+        (["--weights", "DEFAULT", "--augment", "photo"], {}, "--mode head uses only the original of each photo"),
         (["--data", "nowhere"], {}, "nowhere does not exist"),
         (["--out", "/dev/null/build"], {}, "cannot be written"),
         (["--unknown", "1"], {}, "unrecognized arguments: --unknown"),

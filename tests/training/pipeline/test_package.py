@@ -55,8 +55,8 @@ def test_a_manifest_of_other_weights_is_left_aside(fitted: Path, tmp_path: Path,
     (tmp_path / "build" / "model.json").write_text(json.dumps(content))
     status, output, errors = run("package", "--from", tmp_path / "build", "--out", tmp_path / "out")
     assert status == 2
-    assert "model.json does not vouch for these very weights" in output
-    assert "say by --classes which" in errors
+    assert "model.json is not the manifest of these weights" in output
+    assert "their names are unknown; give --classes" in errors
 
 
 def test_what_is_written_may_be_read_by_whom_the_umask_lets(fitted: Path) -> None:
@@ -109,7 +109,7 @@ def test_the_tutorials_checkpoint_answers_as_it_did_there(
     assert (status, errors) == (0, "")
     assert "resnet50" in output
     assert "2048 - 128 - 3, with ReLU between" in output
-    assert "as they are, from 0 to 1" in output
+    assert "scaled to 0 to 1" in output
     assert manifest(tmp_path / "out")["metrics"] == {"test": None}
 
     unpack(tmp_path / "out" / "model.tar.gz", tmp_path / "model")
@@ -229,7 +229,7 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
     folders = {split: tmp_path / split for split in ("train", "valid", "test")}
     options = PackageOptions(tmp_path, tmp_path, classes=tmp_path / "names.json", folders=folders)
     file = Weights(tmp_path, "", {})
-    reason = "can be read in two ways: the model's output 2 is dog 2 if its keys are outputs, and dog 10 if they are"
+    reason = "is ambiguous: the model's output 2 is dog 2 if its keys are outputs, and dog 10 if they are"
     with pytest.raises(TrainingError, match=reason):
         _classes(options, file, None, 12)
 
@@ -240,7 +240,7 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
         ("", "required: --from"),
         ("--from {small}/none.pth", "none.pth does not exist"),
         ("--from {small}/pickled.pth --classes {names}", "unpickling it could run any code"),
-        ("--from {small}/model.pth", "the model tells 3 classes apart; say by --classes which"),
+        ("--from {small}/model.pth", "the model has 3 classes, and their names are unknown; give --classes"),
         ("--from {small}/model.pth --classes {two}", "has 2 classes, and the model 3"),
         ("--from {small}/named.pth --classes {two}", "has 2 classes, and the checkpoint's class_to_idx 3"),
         (
@@ -275,8 +275,11 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
         ("--from {small}/model.pth --classes {small}/model.pth", "is neither a name on each line"),
         ("--from {small}/model.pth --arch resnet34 --classes {names}", "is not resnet34: it lacks layer1.2."),
         ("--from {small}/model.pth --arch resnet --classes {names}", "torchvision has no such classifier"),
-        ("--from {small}/model.pth --weights DEFAULT --classes {names}", "has every layer: leave out --weights"),
-        ("--from {small}/head.pth --classes {names}", "holds a head alone: say by --arch and --weights"),
+        (
+            "--from {small}/model.pth --weights DEFAULT --classes {names}",
+            "has every layer, and --weights is for a file with only a head",
+        ),
+        ("--from {small}/head.pth --classes {names}", "has only a head; give the --arch and --weights"),
         ("--from {small}/bias.pth --classes {names}", "the file has a different shape for fc.bias"),
         (
             "--from {small}/narrow.pth --arch resnet18 --weights {small}/model.pth --classes {names}",
@@ -286,11 +289,14 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
             "--from {small}/close.pth --arch resnet18 --weights {small}/model.pth --classes {names}",
             "have no layer between them",
         ),
-        ("--from {small}/head.pth --arch resnet18 --weights none --classes {names}", "a head is worth nothing"),
+        (
+            "--from {small}/head.pth --arch resnet18 --weights none --classes {names}",
+            "a head needs the backbone that it was trained on",
+        ),
         ("--from {small}/head.pth --arch resnet18 --weights V9 --classes {names}", "neither a file nor weights"),
         ("--from {small}/head.pth --arch resnet50 --weights {small}/model.pth --classes {names}", "is not resnet50"),
         ("--from {small}/other.pth --arch resnet18 --classes {names}", "is not resnet18: it lacks"),
-        ("--from {ours} --weights-normalisation none", "says how its pixels are normalised"),
+        ("--from {ours} --weights-normalisation none", "already defines the normalisation of its pixels"),
         ("--from {ours} --arch resnet34", "is for resnet18, not for resnet34; leave out --arch"),
         ("--from {small}/model.pth --data {small}/nowhere", "is missing"),
         ("--from {small}/model.pth --image-size 4", "must be from 8 to 4096"),

@@ -86,7 +86,7 @@ def test_an_archive_alone_is_checked_without_a_manifest(build: Path, run: Run) -
     (build / "model.json").unlink()
     status, output, _ = run("verify", build / "model.tar.gz")
     assert status == 0
-    assert "none beside it" in output.splitlines()[-1]
+    assert "there is none for this archive" in output.splitlines()[-1]
 
 
 def test_code_that_is_not_kennels_is_neither_run_nor_accepted_whoever_vouches_for_it(
@@ -96,7 +96,7 @@ def test_code_that_is_not_kennels_is_neither_run_nor_accepted_whoever_vouches_fo
     trap = f"open({str(tmp_path / 'sprung')!r}, 'w')\n".encode()
     pack(archive, {n: trap + c if n.endswith(".py") else c for n, c in members(archive).items()})
     vouch(build)
-    refused(run("verify", archive), "code/inference.py is not what Kennel")
+    refused(run("verify", archive), "code/inference.py differs from that of Kennel")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -113,13 +113,19 @@ ALTERED: dict[str, tuple[Callable[[Members], Members], str]] = {
     "no card": (lambda c: without(c, "model.json"), "lacks model.json"),
     "no code": (lambda c: without(c, "code/inference.py"), "lacks code/inference.py"),
     "no deployment": (lambda c: without(c, "deployment.py"), "lacks code/serving/deployment.py"),
-    "altered code": (lambda c: c | {"code/inference.py": b"import os"}, "code/inference.py is not what Kennel"),
-    "altered requirements": (lambda c: c | {"code/requirements.txt": b"evil"}, "code/requirements.txt is not what"),
-    "more code": (lambda c: c | {"code/numpy.py": b""}, "code/numpy.py is not what Kennel"),
-    "another graph": (lambda c: c | {"model.onnx": b"other"}, "model.onnx is not the one that model.json"),
+    "altered code": (
+        lambda c: c | {"code/inference.py": b"import os"},
+        "code/inference.py differs from that of Kennel",
+    ),
+    "altered requirements": (
+        lambda c: c | {"code/requirements.txt": b"evil"},
+        "code/requirements.txt differs from that of",
+    ),
+    "more code": (lambda c: c | {"code/numpy.py": b""}, "code/numpy.py differs from that of Kennel"),
+    "another graph": (lambda c: c | {"model.onnx": b"other"}, "model.onnx differs in size or sha256 from model.json"),
     "card of no JSON": (lambda c: c | {"model.json": b"{"}, "is not a model card"),
     "card of another schema": (lambda c: altered_card(c, schema=2), "has schema 2"),
-    "card without classes": (lambda c: altered_card(c, classes=[]), "at least two different classes"),
+    "card without classes": (lambda c: altered_card(c, classes=[]), "names fewer than two different classes"),
     "a pickle": (lambda c: c | {"code/model.pth": b"x"}, "code/model.pth may be a pickle"),
     "a stranger": (lambda c: c | {"code/run.sh": b"x"}, "code/run.sh does not belong"),
     "a name that steers a terminal": (lambda c: c | {"code/\x1b[31m\n.py": b"x"}, "does not belong"),
@@ -133,12 +139,12 @@ ALTERED: dict[str, tuple[Callable[[Members], Members], str]] = {
     "no wheel": (lambda c: without(c, "onnxruntime"), "lacks code/wheels/onnxruntime"),
     "a wheel more": (
         lambda c: c | {"code/wheels/evil-1.0-py3-none-any.whl": b""},
-        "evil-1.0-py3-none-any.whl is not what",
+        "evil-1.0-py3-none-any.whl differs from that of",
     ),
     "a wheel of another version": (lambda c: renamed(c, "runtime-1.", "runtime-0."), "another version of Kennel wrote"),
     "another wheel under the name of one": (
         lambda c: {n: each + b"evil" if "flatbuffers" in n else each for n, each in c.items()},
-        "is not what Kennel",
+        "differs from that of Kennel",
     ),
 }
 
@@ -172,9 +178,9 @@ def test_code_of_another_version_is_refused_with_the_command_that_packs_it_anew(
     weights = build / "model.safetensors"
     command = f"./kennel package --from {weights} --data DIR --out {build}"
     assert errors == (
-        f"kennel: code/inference.py is not what Kennel {VERSION} packs: {writer} wrote the archive, or someone altered "
-        "it. If you trust its source, you can deploy it as it is and measure it with `./kennel evaluate`; to have it "
-        f"verified, pack its weights again: `{command}`\n"
+        f"kennel: code/inference.py differs from that of Kennel {VERSION}: {writer} wrote the archive, or someone "
+        "altered it. If you trust its source, you can deploy it as it is and measure it with `./kennel evaluate`; to "
+        f"verify it, first pack its weights again: `{command}`\n"
     )
     _, *printed = shlex.split(command.replace("DIR", str(fitted / "data")))
     assert run("evaluate", "--artifact", archive, "--data", fitted / "data", "--out", build / "measured")[0] == 0
@@ -242,7 +248,7 @@ def test_answers_are_probabilities(small: Path, run: Run, outputs: list[float], 
 
 
 def test_a_graph_that_cannot_be_loaded_is_refused(small: Path, run: Run) -> None:
-    refused(run("verify", small), "does not serve: model.onnx is refused by onnxruntime")
+    refused(run("verify", small), "cannot serve: model.onnx is refused by onnxruntime")
 
 
 @pytest.mark.parametrize(
@@ -257,7 +263,7 @@ def test_a_card_that_does_not_fit_its_graph_is_refused(build: Path, run: Run, ch
     archive = build / "model.tar.gz"
     (build / "model.json").unlink()
     pack(archive, altered_card(members(archive), **change))
-    refused(run("verify", archive), "does not serve: model.onnx has the interface")
+    refused(run("verify", archive), "cannot serve: model.onnx has the interface")
 
 
 def refused(result: tuple[int, str, str], reason: str) -> None:
@@ -372,7 +378,7 @@ def test_a_manifest_that_says_something_else_is_refused(
 def test_a_manifest_about_another_archive_is_refused(build: Path, run: Run) -> None:
     archive = build / "model.tar.gz"
     pack(archive, members(archive) | {"config.yaml": b"{}"})
-    refused(run("verify", build / "model.json"), "is about another archive")
+    refused(run("verify", build / "model.json"), "describes another archive")
 
 
 @pytest.mark.parametrize("location", ["nothing.tar.gz", "nothing.json", "s3://bucket/model.zip", "s3://"])

@@ -23,9 +23,9 @@ BAD = {
     "checkpoints": (LR, [DATA, "--trials=2", "--checkpoints=kept"], "--checkpoints: only `fit` has this option"),
     "resume": (LR, [DATA, "--trials=2", "--resume"], "--resume: only `fit` has this option"),
     "a bound of fit": (LR, [DATA, "--trials=2", "--epochs=0"], "--epochs: must be at least 1"),
-    "no space": (None, [DATA, "--trials=2"], "there is no such search space"),
-    "an empty space": ("", [DATA, "--trials=2"], "names no option"),
-    "no TOML": ("[lr", [DATA, "--trials=2"], "not TOML"),
+    "no space": (None, [DATA, "--trials=2"], "does not exist; give another --space"),
+    "an empty space": ("", [DATA, "--trials=2"], "lists no option"),
+    "no TOML": ("[lr", [DATA, "--trials=2"], "not valid TOML"),
     "an unknown name": (
         LR + "[momentum]\nlow = 0\nhigh = 1",
         [DATA, "--trials=2"],
@@ -43,12 +43,12 @@ BAD = {
     "no such choice": ('[mode]\nvalues = ["half"]', [DATA, "--trials=2"], "[mode] argument --mode: invalid choice"),
     "no such network": ('[arch]\nvalues = ["resnet19"]', [DATA, "--trials=2"], "resnet19"),
     "nothing left": (LR, [DATA, "--trials=2", "--lr=0.01"], "the command line sets every option of"),
-    "no combination": ('[mode]\nvalues = ["head"]', [DATA, "--trials=2"], "--mode head trains on what the rest"),
+    "no combination": ('[mode]\nvalues = ["head"]', [DATA, "--trials=2"], "--mode head needs a trained backbone"),
     "weights that are not there": (LR, [DATA, "--trials=2", "--weights={folder}/no.safetensors"], "no.safetensors"),
     "a key without a file": (LR, [DATA, "--trials=2", "--weights-key=ema"], "and --weights none is not one"),
     "the key": ('[weights-key]\nvalues = ["ema"]', [DATA, "--trials=2"], "[weights-key] is not an option of `fit`"),
     "a folder as the study": (LR, [DATA, "--trials=2", "--study={folder}"], "Is a directory"),
-    "a photo as the study": (LR, [DATA, "--trials=2", "--study={folder}/search.toml"], "search.toml is no study"),
+    "a photo as the study": (LR, [DATA, "--trials=2", "--study={folder}/search.toml"], "search.toml is not a study"),
     "out is a file": (LR, [DATA, "--trials=2", "--out={folder}/search.toml"], "search.toml cannot be written"),
 }
 

@@ -30,22 +30,22 @@ def test_each_kind_of_range_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "names no option"),
-        ("[lr", "not TOML"),
-        ("lr = 1", r"\[lr\] is no table"),
-        ("[lr]\nlow = 1", r"\[lr\] needs low and high"),
-        ('[lr]\nlow = "a"\nhigh = 2', r"\[lr\] needs low and high"),
-        ("[lr]\nlow = true\nhigh = 2", r"\[lr\] needs low and high"),
+        ("", "lists no option"),
+        ("[lr", "not valid TOML"),
+        ("lr = 1", r"\[lr\] is not a table"),
+        ("[lr]\nlow = 1", r"\[lr\] needs two numbers, low and high"),
+        ('[lr]\nlow = "a"\nhigh = 2', r"\[lr\] needs two numbers, low and high"),
+        ("[lr]\nlow = true\nhigh = 2", r"\[lr\] needs two numbers, low and high"),
         ("[lr]\nlow = 2\nhigh = 2", "low = 2 must be below high = 2"),
-        ("[lr]\nlow = 0\nhigh = inf", r"\[lr\] needs low and high"),
-        ("[lr]\nlow = 0\nhigh = nan", r"\[lr\] needs low and high"),
+        ("[lr]\nlow = 0\nhigh = inf", r"\[lr\] needs two numbers, low and high"),
+        ("[lr]\nlow = 0\nhigh = nan", r"\[lr\] needs two numbers, low and high"),
         ('[lr]\nlow = 0\nhigh = 2\nscale = "log"', "low = 0 must be above 0"),
         ('[lr]\nlow = 1\nhigh = 2\nscale = "cubic"', 'scale = "cubic"'),
-        ("[lr]\nlow = 1\nhigh = 2\nstep = 1", r"\[lr\] has step"),
+        ("[lr]\nlow = 1\nhigh = 2\nstep = 1", r"\[lr\] has the unknown key step"),
         ("[lr]\nvalues = []", "a list of one value or more"),
-        ("[lr]\nvalues = [1, 1]", "one of them twice"),
+        ("[lr]\nvalues = [1, 1]", "has the same value twice"),
         ("[lr]\nvalues = [true]", "numbers or strings"),
-        ("[lr]\nvalues = [1]\nlow = 1", "so nothing else"),
+        ("[lr]\nvalues = [1]\nlow = 1", "has values and other keys"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -58,5 +58,5 @@ def test_a_mistake_is_one_line_that_names_its_place(tmp_path: Path, text: str, s
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="there is no such search space"):
+    with pytest.raises(TrainingError, match="does not exist; give another --space"):
         read_space(tmp_path / "search.toml")

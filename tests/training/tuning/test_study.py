@@ -153,7 +153,7 @@ def test_weights_that_changed_in_their_file_are_other_weights(tmp_path: Path) ->
 def test_a_file_that_is_no_study_is_left_alone(tmp_path: Path, content: bytes) -> None:
     asked = request(tmp_path)
     asked.study.write_bytes(content + b"x")
-    with pytest.raises(TrainingError, match="is no study"):
+    with pytest.raises(TrainingError, match="is not a study"):
         try_some(asked, 1)
     assert asked.study.read_bytes() == content + b"x"
 

@@ -105,7 +105,7 @@ def test_killed_at_any_moment_and_started_again_it_tries_what_it_would_have_trie
     assert 2 <= before < 8
     status, output, errors = run(*command)
     assert (status, errors) == (0, "")
-    assert "goes on after " in output
+    assert "resumes after " in output
     assert run(*command, "--study", str(whole))[0] == 0
     assert ended(study) == ended(whole)
     assert len(ended(study)) == 8
