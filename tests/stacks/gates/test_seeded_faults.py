@@ -226,7 +226,7 @@ def clean(templates: Callable[[str], dict[str, Template]]) -> dict[str, set[str]
     return {stack: findings(template, stack) for stack, template in templates(ENVIRONMENT).items()}
 
 
-def test_what_is_found_in_production_as_it_is_are_cdk_nags_acknowledged_findings(clean: dict[str, set[str]]) -> None:
+def test_what_is_found_in_production_as_it_is_are_cdk_nags_accepted_findings(clean: dict[str, set[str]]) -> None:
     assert [finding for found in clean.values() for finding in found if not finding.startswith("cdk-nag ")] == []
 
 

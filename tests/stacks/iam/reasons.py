@@ -64,16 +64,20 @@ def reason_of(statement: Statement) -> str:
     UnexplainedError
         The statement has no reason, a wildcard without a reason, or a reason without a wildcard.
     """
+    name, reason = statement["Sid"] or str(statement), _told(statement)
+    found, explained = wildcards(statement), MARK in reason
+    if not reason:
+        raise UnexplainedError(f"{name}: give it a function in stacks/policies/")
+    if found and not explained:
+        raise UnexplainedError(f"{name}: narrow {found}, or say after '{MARK}' in its docstring why not")
+    if explained and not found:
+        raise UnexplainedError(f"{name}: it has no wildcard, so remove '{MARK}' from its docstring")
+    return reason
+
+
+def _told(statement: Statement) -> str:
     services = [one.removeprefix("Service:") for one in statement.get("Principal", [])]
-    keys = [statement["Sid"]] if statement["Sid"] else services
-    told = [docstrings()[key] for key in keys if key in docstrings()]
-    told += [text for telling, text in NOT_OURS.items() if telling in str(statement)]
-    what = statement["Sid"] or str(statement)
-    if not told:
-        raise UnexplainedError(f"{what}: give it a function in stacks/policies/")
-    if found := wildcards(statement):
-        if MARK not in told[0]:
-            raise UnexplainedError(f"{what}: narrow {found}, or say after '{MARK}' in its docstring why not")
-    elif MARK in told[0]:
-        raise UnexplainedError(f"{what}: it has no wildcard, so remove '{MARK}' from its docstring")
-    return told[0]
+    for key in [statement["Sid"]] if statement["Sid"] else services:
+        if key in docstrings():
+            return docstrings()[key]
+    return next((text for telling, text in NOT_OURS.items() if telling in str(statement)), "")
