@@ -61,7 +61,9 @@ def _hyperparameters(environment: Mapping[str, str]) -> list[str]:
         values = json.loads(environment.get("SM_HPS") or "{}")
         pairs = [(str(name), value) for name, value in values.items() if not name.startswith("sagemaker_")]
     except (ValueError, AttributeError) as error:
-        raise TrainingError(f"SM_HPS is not a JSON object: {error}") from error
+        raise TrainingError(
+            f"SM_HPS, the hyperparameters of the job, is not a JSON object ({error}); correct it"
+        ) from error
     return [f"--{name.replace('_', '-')}={value}" for name, value in pairs]
 
 

@@ -155,7 +155,11 @@ ARGUMENTS: list[tuple[str, dict[str, str], str]] = [
     ("fit --data {data} --out {out} --split 0.9,0.2", {}, "the shares of 0.9,0.2 add up to 1.1, not to 1"),
     ("fit --data {data} --out {out} --split 0.8,0.1,0.1", {}, "already has the split test; leave out --split"),
     ("fit --data {data} --out {out} --patience 0", {}, "--patience: must be at least 1"),
-    ("fit --data {data} --out {out}", {"SM_HPS": "{epochs: 3}"}, "SM_HPS is not a JSON object"),
+    (
+        "fit --data {data} --out {out}",
+        {"SM_HPS": "{epochs: 3}"},
+        "SM_HPS, the hyperparameters of the job, is not a JSON object",
+    ),
     ("fit --data {data} --out {out}", {"SM_HPS": '{"epoch_count": 3}'}, "unrecognized arguments: --epoch-count=3"),
     ("package", {}, "required: --from"),
     ("package --from {data}/none.pth --out {out}", {}, "none.pth does not exist"),

@@ -182,7 +182,8 @@ def _loose_photos(place: Place, folders: list[str], files: list[str]) -> str:
     photos = [name for name in files if named_as_photo(name)]
     if folders or not photos:
         return ""
-    return f"it has {len(photos)} photos outside class folders; move the photos of each class into one folder"
+    count = f"{len(photos)} photo{'s' if len(photos) > 1 else ''}"
+    return f"it has {count} outside class folders; move the photos of each class into one folder"
 
 
 def is_archive(name: str) -> bool:

@@ -234,7 +234,9 @@ def _in_the_way(refusal: str) -> str:
 def _floats(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Return what has a point as float32, whatever precision it was saved in."""
     if not state:
-        raise TrainingError(f"{path} has no tensors; save some: torch.save(model.state_dict(), 'weights.pth')")
+        raise TrainingError(
+            f"{path} has no tensors; save those of the model: torch.save(model.state_dict(), 'weights.pth')"
+        )
     if odd := next((name for name, value in state.items() if not _is_plain(value)), None):
         raise TrainingError(f"{path}: {odd} is quantised, sparse, complex or empty; save the weights as floats")
     # A tensor may be larger than its file: one number, seen as many.

@@ -70,7 +70,7 @@ def _check_archive(artifact: Artifact, manifest: Manifest, digest: str) -> None:
 def _check_card(unpacked: Path, files: dict[str, File], manifest: Manifest | None) -> dict[str, Any]:
     for name in (GRAPH, CARD):
         if name not in files:
-            raise TrainingError(f"the archive lacks {name}")
+            raise TrainingError(f"the archive lacks {name}; {AGAIN}")
     try:
         card: dict[str, Any] = json.loads((unpacked / CARD).read_bytes())
         check_schema(card["schema"], f"{CARD} in the archive", manifest.kennel if manifest else None)
@@ -78,7 +78,7 @@ def _check_card(unpacked: Path, files: dict[str, File], manifest: Manifest | Non
         height, width = card["input"]["crop"]
         graph = File(**card["files"][GRAPH])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise TrainingError(f"{CARD} in the archive is not a model card: {error!r}") from error
+        raise TrainingError(f"{CARD} in the archive is not a model card ({error!r}); {AGAIN}") from error
     _check_classes(names, labels)
     if graph != files[GRAPH]:
         raise TrainingError(f"{GRAPH} differs in size or sha256 from {CARD} in the archive; {AGAIN}")
@@ -89,9 +89,9 @@ def _check_card(unpacked: Path, files: dict[str, File], manifest: Manifest | Non
 
 def _check_classes(names: list[Any], labels: list[Any]) -> None:
     if not all(isinstance(text, str) and text.strip() for text in names + labels):
-        raise TrainingError(f"{CARD} in the archive has a class without a name")
+        raise TrainingError(f"{CARD} in the archive has a class without a name; {AGAIN}")
     if len(labels) < 2 or len(set(labels)) != len(labels):
-        raise TrainingError(f"{CARD} in the archive names fewer than two different classes")
+        raise TrainingError(f"{CARD} in the archive names fewer than two different classes; {AGAIN}")
 
 
 def _check_code(files: dict[str, File], artifact: Artifact) -> None:
@@ -126,11 +126,11 @@ def _check_answers(unpacked: Path, work: Path, classes: int) -> None:
         answers = ask(unpacked, photos, SECONDS_TO_ANSWER)
     except NoAnswer as error:
         reason = str(error).replace(f"{unpacked}/", "").removeprefix("serving.serving_errors.ArtifactError: ")
-        raise TrainingError(f"the model cannot serve: {reason}") from error
+        raise TrainingError(f"the model cannot serve ({reason}); do not deploy it") from error
     for answer in answers:
         given = answer["probabilities"]
         if len(given) != classes or min(given) < 0 or abs(sum(given) - 1) > 1e-3:
-            raise TrainingError("the model does not answer with one probability for each class")
+            raise TrainingError("the model does not answer with one probability for each class; do not deploy it")
     say("Serves", f"{len(answers)} photos, each answered with {classes} probabilities that sum to 1")
 
 

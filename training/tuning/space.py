@@ -86,7 +86,7 @@ def _choices(where: str, table: dict[str, Any]) -> Choices:
     if len(table) > 1:
         raise TrainingError(f"{where} has values and other keys; remove the other keys")
     if not isinstance(values, list) or not values:
-        raise TrainingError(f"{where}: values must be a list of one value or more")
+        raise TrainingError(f"{where}: values must be a list with at least one value")
     if not all(isinstance(value, str) or _is_number(value) for value in values):
         raise TrainingError(f"{where}: values must be numbers or strings")
     texts = tuple(str(value) for value in values)

@@ -172,7 +172,7 @@ KEYS = {
     "one folder too deep": ("dogs/train/cat/1.jpg", "they are one folder deeper; use --data s3://bucket/data/dogs"),
     "capitals": ("Train/cat/1.jpg", "rename s3://bucket/data/Train to train"),
     "an archive": ("dogs.zip", "unpack s3://bucket/data/dogs.zip first"),
-    "loose photos": ("1.jpg", "it has 1 photos outside class folders"),
+    "loose photos": ("1.jpg", "it has 1 photo outside class folders"),
 }
 
 

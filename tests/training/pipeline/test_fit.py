@@ -422,8 +422,8 @@ def test_an_argument_wins_over_a_hyperparameter_and_a_channel_for_each_split_is_
         (["--data", "nowhere"], {}, "nowhere does not exist"),
         (["--out", "/dev/null/build"], {}, "cannot be written"),
         (["--unknown", "1"], {}, "unrecognized arguments: --unknown"),
-        ([], {"SM_HPS": "{"}, "SM_HPS is not a JSON object"),
-        ([], {"SM_HPS": "[1]"}, "SM_HPS is not a JSON object"),
+        ([], {"SM_HPS": "{"}, "SM_HPS, the hyperparameters of the job, is not a JSON object"),
+        ([], {"SM_HPS": "[1]"}, "SM_HPS, the hyperparameters of the job, is not a JSON object"),
         ([], {"SM_HPS": '{"momentum": 0.9}'}, "--momentum"),
     ],
 )

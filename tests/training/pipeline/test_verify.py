@@ -248,7 +248,7 @@ def test_answers_are_probabilities(small: Path, run: Run, outputs: list[float], 
 
 
 def test_a_graph_that_cannot_be_loaded_is_refused(small: Path, run: Run) -> None:
-    refused(run("verify", small), "cannot serve: model.onnx is refused by onnxruntime")
+    refused(run("verify", small), "cannot serve (model.onnx is refused by onnxruntime")
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_card_that_does_not_fit_its_graph_is_refused(build: Path, run: Run, ch
     archive = build / "model.tar.gz"
     (build / "model.json").unlink()
     pack(archive, altered_card(members(archive), **change))
-    refused(run("verify", archive), "cannot serve: model.onnx has the interface")
+    refused(run("verify", archive), "cannot serve (model.onnx has the interface")
 
 
 def refused(result: tuple[int, str, str], reason: str) -> None:

@@ -42,7 +42,7 @@ def test_each_kind_of_range_is_read(tmp_path: Path) -> None:
         ('[lr]\nlow = 0\nhigh = 2\nscale = "log"', "low = 0 must be above 0"),
         ('[lr]\nlow = 1\nhigh = 2\nscale = "cubic"', 'scale = "cubic"'),
         ("[lr]\nlow = 1\nhigh = 2\nstep = 1", r"\[lr\] has the unknown key step"),
-        ("[lr]\nvalues = []", "a list of one value or more"),
+        ("[lr]\nvalues = []", "a list with at least one value"),
         ("[lr]\nvalues = [1, 1]", "has the same value twice"),
         ("[lr]\nvalues = [true]", "numbers or strings"),
         ("[lr]\nvalues = [1]\nlow = 1", "has values and other keys"),
