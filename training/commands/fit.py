@@ -193,7 +193,7 @@ def _add_checkpoints(parser: argparse.ArgumentParser, environment: Mapping[str, 
         type=number(0, 1e6, or_zero=True),
         default=5.0,
         metavar="MINUTES",
-        help="minutes between two checkpoints (default: %(default)g; 0: every step)",
+        help="minutes between two checkpoints (default: %(default)s; 0: every step)",
     )
     section.add_argument(
         "--checkpoint-steps", type=whole(1), metavar="STEPS", help="also write a checkpoint every STEPS steps"
