@@ -120,7 +120,7 @@ def test_a_tuning_jobs_trials_leave_metrics_and_its_best_settings_are_fitted_and
     assert "`--attach` starts the final job" in launch(*TINY, *CPU, "--tune", 2, "--detach")
     search = launch.name
     printed = launch("--attach", search)
-    assert "2 trials done" in printed
+    assert "2 trials completed" in printed
     assert printed.count("test_accuracy=") == 1
     launch.check_delivery()
     sagemaker = launch.aws.sagemaker

@@ -205,7 +205,7 @@ class Trainer:
         self.progress.restore(distributed.share_tensors(tensors), facts)
         say("Resumed", f"after step {facts['step']} of {self.steps} in epoch {facts['epoch'] + 1}")
         then, now = facts["circumstances"], _circumstances(self.precision)
-        if changed := [f"{name} was {then[name]}, now {now[name]}" for name in now if then[name] != now[name]]:
+        if changed := [f"{name} changed from {then[name]} to {now[name]}" for name in now if then[name] != now[name]]:
             say("Resumed", f"{'; '.join(changed)}; the result is equivalent, but not bit-identical")
 
     def _rehearse(self) -> None:

@@ -223,7 +223,9 @@ def _check_count(class_names: ClassNames, source: str, count: int) -> None:
             "the first output too, under 0"
         )
     if len(class_names.names) != count:
-        raise TrainingError(f"{source} has {len(class_names.names)} classes, and the model has {count}; name {count}")
+        raise TrainingError(
+            f"{source} has {len(class_names.names)} classes, and the model has {count}; name all {count}"
+        )
 
 
 def _build(options: PackageOptions, file: Weights, recognised: Recognised, preset: str) -> Recipe:

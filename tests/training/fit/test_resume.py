@@ -272,7 +272,7 @@ def test_two_processes_stop_at_the_same_step_and_go_on_to_the_bit_and_one_says_t
     assert timeless(history)[0] == timeless(whole[0][1])[0]
     assert len(history) == 3
     told = capfd.readouterr().out
-    assert "made with processes 2, now 1" in told
+    assert "processes changed from 2 to 1" in told
     assert "the result is equivalent, but not bit-identical" in told
 
 

@@ -161,7 +161,7 @@ def test_a_fit_begins_with_the_weights_that_the_key_names(fitted: Path, tmp_path
     words = ["--weights", tmp_path / "model.pth", "--weights-key", "model_ema", "--image-size", 32, "--epochs", 1]
     status, output, _ = run("fit", "--data", fitted / "data", "--out", tmp_path / "out", *words)
     assert status == 0, output
-    assert "those of model_ema" in output
+    assert "uses the weights under model_ema" in output
     assert manifest(tmp_path / "out")["model"]["weights"] == "model.pth (model_ema)"
     assert load_file(tmp_path / "out" / "model.safetensors")["conv1.weight"].equal(average["conv1.weight"])
 

@@ -241,11 +241,11 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
         ("--from {small}/none.pth", "none.pth does not exist"),
         ("--from {small}/pickled.pth --classes {names}", "unpickling it could run any code"),
         ("--from {small}/model.pth", "the model has 3 classes, and their names are unknown; give --classes"),
-        ("--from {small}/model.pth --classes {two}", "has 2 classes, and the model 3"),
-        ("--from {small}/named.pth --classes {two}", "has 2 classes, and the checkpoint's class_to_idx 3"),
+        ("--from {small}/model.pth --classes {two}", "has 2 classes, and the model has 3; name all 3"),
+        ("--from {small}/named.pth --classes {two}", "has 2 classes, and the checkpoint's class_to_idx has 3"),
         (
             "--from {small}/named.pth --classes {names}",
-            "output 0 001.Red_setter, and the checkpoint's class_to_idx cat",
+            "output 0 001.Red_setter, and the checkpoint's class_to_idx calls it cat",
         ),
         (
             "--from {small}/named.pth --classes {part}",
@@ -261,11 +261,11 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
         ),
         (
             "--from {small}/model.pth --data {photos} --classes {short}",
-            "has no name for 003.Blue_heeler, and",
+            "has no name for 003.Blue_heeler, a class of",
         ),
-        ("--from {small}/named.pth --data {photos}", "the checkpoint's class_to_idx has cat, and"),
+        ("--from {small}/named.pth --data {photos}", "the checkpoint's class_to_idx has the class cat, and"),
         ("--from {small}/named.pth --weights-key model_ema", "no weights under this name; use state_dict"),
-        ("--from {small}/model.pth --classes {one}", "counted from 1, and the model has 3 outputs: name the first"),
+        ("--from {small}/model.pth --classes {one}", "counted from 1, and the model has 3 outputs; name the first"),
         (
             "--from {small}/timm.pth --classes {names}",
             "is a model of timm (it has patch_embed.proj.weight); `package` takes",
@@ -283,7 +283,7 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
         ("--from {small}/bias.pth --classes {names}", "the file has a different shape for fc.bias"),
         (
             "--from {small}/narrow.pth --arch resnet18 --weights {small}/model.pth --classes {names}",
-            "shape of fc.weight",
+            "shape for fc.weight",
         ),
         (
             "--from {small}/close.pth --arch resnet18 --weights {small}/model.pth --classes {names}",
@@ -298,7 +298,7 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
         ("--from {small}/other.pth --arch resnet18 --classes {names}", "is not resnet18: it lacks"),
         ("--from {ours} --weights-normalisation none", "already defines the normalisation of its pixels"),
         ("--from {ours} --arch resnet34", "is for resnet18, not for resnet34; leave out --arch"),
-        ("--from {small}/model.pth --data {small}/nowhere", "is missing"),
+        ("--from {small}/model.pth --data {small}/nowhere", "nowhere does not exist"),
         ("--from {small}/model.pth --image-size 4", "must be from 8 to 4096"),
     ],
 )

@@ -363,8 +363,8 @@ def test_a_text_of_gigabytes_is_not_unpacked(tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"classes": [{"name": "a", "label": "a"}, {"name": "b", "label": "b"}]}, "do not have the same classes"),
-        ({"input": {"resize": 7, "crop": [7, 7], "interpolation": "bilinear"}}, "do not have the same input"),
+        ({"classes": [{"name": "a", "label": "a"}, {"name": "b", "label": "b"}]}, "have different classes"),
+        ({"input": {"resize": 7, "crop": [7, 7], "interpolation": "bilinear"}}, "have different input"),
         ({"schema": 9}, "has schema 9"),
     ],
 )
