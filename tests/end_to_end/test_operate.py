@@ -165,7 +165,7 @@ def test_the_instance_type_of_a_scaling_endpoint_is_changed_and_resumes(
     assert instances(environment) == "ml.c7i.xlarge"
     assert serves(environment) == second.sha256
     assert resource in [t["ResourceId"] for t in targets(ServiceNamespace="sagemaker")["ScalableTargets"]]
-    assert "has the variants of settings/operated.toml already" in operate(environment, "change-instance-type")
+    assert "already has the variants of settings/operated.toml" in operate(environment, "change-instance-type")
 
 
 def test_the_minimum_is_raised_to_two_instances_by_one_deployment(
