@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    ClientError,
-    ConnectionClosedError,
-    ConnectTimeoutError,
-    HTTPClientError,
-    ReadTimeoutError,
-)
-from botocore.exceptions import ConnectionError as ConnectionFailure
+from botocore.exceptions import ClientError, ConnectionClosedError
 
-from .common.problem import Problem
+from .common.problem import Problem, ProblemType
+from .endpoint_problem import BROKEN_CONNECTION, connection_problem, service_problem
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
@@ -25,9 +19,6 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 2
 _STALE_AFTER_SECONDS = 1.0
-_CALLER_STATUSES = (400, 413, 415, 422)
-_THROTTLING = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
-_DENIED = ("AccessDeniedException", "AccessDenied")
 
 
 def runtime_client(timeout: float) -> SageMakerRuntimeClient:
@@ -97,18 +88,19 @@ class Endpoint:
         Raises
         ------
         Problem
-            The container's own 4xx, or 429, 500, 502, 503 or 504, as the table in `problem` says.
-            https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
-            lists the service's errors.
+            As `endpoint_problem` says.
         """
         try:
             return _content(self._invoke(_request(image, content_type, top_k, inference_id)))
         except ClientError as error:
-            raise _problem(error) from error
-        except (ReadTimeoutError, ConnectTimeoutError) as error:
-            raise Problem(504, "The model did not answer in time.", reason=str(error)) from error
-        except (ConnectionFailure, HTTPClientError) as error:
-            raise Problem(502, "The model cannot be reached.", reason=str(error)) from error
+            raise service_problem(error) from error
+        except BROKEN_CONNECTION as error:
+            raise connection_problem(error) from error
+        except (AttributeError, TypeError, ValueError) as error:
+            # botocore reads an error's body without a check of its types.
+            raise Problem(
+                ProblemType.MODEL_FAILED, "The model's service failed; try again soon.", reason=repr(error)
+            ) from error
 
     def _invoke(self, request: _Request) -> InvokeEndpointOutputTypeDef:
         """Invoke, once more if a kept-alive connection turns out to have died while the function was frozen."""
@@ -138,50 +130,7 @@ def _content(response: InvokeEndpointOutputTypeDef) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict) or not isinstance(content.get("predictions"), list):
-        raise Problem(502, "The model's answer is not a list of predictions.", reason=f"{len(body)} bytes")
+        raise Problem(
+            ProblemType.MODEL_FAILED, "The model's answer is not a list of predictions.", reason=f"{len(body)} bytes"
+        )
     return {"predictions": content["predictions"], "artifact_sha256": content.get("artifact_sha256")}
-
-
-def _problem(error: ClientError) -> Problem:
-    """Say what a service error means to the caller; its own words, with ARNs in them, go to the log alone."""
-    code = error.response["Error"]["Code"]
-    reason = str(error)
-    if code == "ModelError":
-        return _model_problem(error)
-    if code in _THROTTLING:
-        return Problem(429, "Too many requests; try again soon.", headers={"Retry-After": "1"}, reason=reason)
-    if code == "ModelNotReadyException":
-        return Problem(503, "The model is still loading.", headers={"Retry-After": "10"}, reason=reason)
-    if code == "ServiceUnavailable":
-        return Problem(503, "The model is overloaded.", headers={"Retry-After": "2"}, reason=reason)
-    if code == "ValidationError":
-        return Problem(503, "The model is not deployed.", headers={"Retry-After": "30"}, reason=reason)
-    if code in _DENIED:
-        return Problem(500, "The service is not set up correctly.", reason=reason)
-    if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-        return Problem(502, "The model's service failed.", reason=reason)
-    return Problem(500, "The service is not set up correctly.", reason=reason)
-
-
-def _model_problem(error: ClientError) -> Problem:
-    """Pass the container's 4xx on in its own words; anything else is its fault and stays in the log."""
-    status = error.response.get("OriginalStatusCode")
-    message = str(error.response.get("OriginalMessage", ""))
-    reason = str(error)
-    if status in _CALLER_STATUSES:
-        return Problem(int(status), _detail(message) or "The model refuses this photo.", reason=reason)
-    if status in (429, 503):
-        return Problem(503, "The model is overloaded.", headers={"Retry-After": "2"}, reason=reason)
-    if not status:  # SageMaker writes 0 where the container did not answer within its 60 s
-        return Problem(504, "The model did not answer in time.", reason=reason)
-    return Problem(502, "The model failed on this photo.", reason=reason)
-
-
-def _detail(message: str) -> str | None:
-    """Return the detail of a problem (RFC 9457) that the container sent, if that is what it sent."""
-    try:
-        content = json.loads(message)
-    except ValueError:
-        return None
-    detail = content.get("detail") if isinstance(content, dict) else None
-    return detail if isinstance(detail, str) else None

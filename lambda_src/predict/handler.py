@@ -7,7 +7,7 @@ import os
 
 from .answer import Answer, answer, problem_answer
 from .classifier import Classifier, Record
-from .common.problem import Problem
+from .common.problem import Problem, ProblemType
 from .endpoint import Endpoint, runtime_client
 from .environment import Environment
 from .fetch.fetch import fetch
@@ -56,7 +56,9 @@ def respond(event: object, request_id: str, classifier: Classifier) -> Answer:
         problem = refusal
     except Exception as error:
         bug = error
-        problem = Problem(500, f"The service failed; report it with the request id {request_id}.")
+        problem = Problem(
+            ProblemType.INTERNAL_ERROR, f"The service failed; report it with the request id {request_id}."
+        )
     if problem is not None:
         result = problem_answer(problem)
     status = result["statusCode"]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from .problem import Problem
+from .problem import Problem, ProblemType
 
 _SIGNATURES = {
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
@@ -41,7 +41,7 @@ class Photo:
             415 if it has none of the media types.
         """
         if media_type is None:
-            raise Problem(415, "The photo is not a JPEG, PNG or WebP.")
+            raise Problem(ProblemType.UNSUPPORTED_FORMAT, "The photo is not a JPEG, PNG or WebP.")
         return cls(content, media_type)
 
 
@@ -59,4 +59,6 @@ def check_size(size: int, limit: int) -> None:
         413, naming the limit.
     """
     if size > limit:
-        raise Problem(413, f"The photo is larger than the limit of {limit} bytes; send a smaller one.")
+        raise Problem(
+            ProblemType.PHOTO_TOO_LARGE, f"The photo is larger than the limit of {limit} bytes; send a smaller one."
+        )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import trustme
@@ -188,6 +191,14 @@ def _aws_without_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.fixture
+def handler(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module as Lambda loads it: with its environment in place."""
+    monkeypatch.setenv("ENDPOINT_NAME", "kennel-dev")
+    monkeypatch.delitem(sys.modules, "lambda_src.predict.handler", raising=False)
+    return importlib.import_module("lambda_src.predict.handler")
 
 
 @pytest.fixture

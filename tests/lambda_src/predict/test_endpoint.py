@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+import urllib3
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+from botocore.exceptions import ConnectionError as ConnectionFailure
+from botocore.parsers import ResponseParserError
 
-from lambda_src.predict.common.problem import Problem
+from lambda_src.predict.common.problem import Problem, ProblemType
 from lambda_src.predict.endpoint import Endpoint, runtime_client
 
 if TYPE_CHECKING:
@@ -38,10 +48,18 @@ def ask(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str
     return ask
 
 
-def error(reply: Reply, code: str, status: int, message: str = f"refused for {SECRET}", **members: Any) -> bytes:
+def error(
+    reply: Reply,
+    code: str | None,
+    status: int,
+    message: str = f"refused for {SECRET}",
+    retry_after: str | None = None,
+    **members: Any,
+) -> bytes:
     """An error in the form of the REST-JSON protocol."""
     body = json.dumps({"Message": message, "message": message, **members}).encode()
-    return reply(body, f"{status} E", X_Amzn_ErrorType=code, Content_Type="application/json")
+    headers = {"X_Amzn_ErrorType": code, "Retry_After": retry_after, "Content_Type": "application/json"}
+    return reply(body, f"{status} E", **headers)
 
 
 def model_error(reply: Reply, status: int, message: str) -> bytes:
@@ -96,12 +114,16 @@ def test_the_containers_refusal_reaches_the_caller_in_its_own_words(
 @pytest.mark.parametrize("message", ["", "plain text", '{"detail": 5}', "[]", '{"detail"', "Traceback: secret"])
 def test_a_refusal_without_a_problem_gets_a_reason_of_ours(ask: Callable[..., Any], reply: Reply, message: str) -> None:
     problem = refusal(ask, model_error(reply, 422, message))
-    assert (problem.status, problem.detail) == (422, "The model refuses this photo.")
+    assert (problem.status, problem.detail) == (422, "The model refused the photo.")
 
 
 @pytest.mark.parametrize(
     ("container", "status"),
-    [*((status, 502) for status in (500, 502, 504, 404, 401, 403, 405)), (429, 503), (503, 503), (0, 504)],
+    [
+        *((status, 502) for status in (500, 501, 502, 505, 404, 401, 403, 405, 406, 409, 301)),
+        *((status, 503) for status in (429, 503)),
+        *((status, 504) for status in (0, 408, 504)),
+    ],
 )
 def test_the_containers_own_failures_are_not_the_callers(
     ask: Callable[..., Any], reply: Reply, container: int, status: int
@@ -112,32 +134,86 @@ def test_the_containers_own_failures_are_not_the_callers(
     assert ("Retry-After" in problem.headers) == (status == 503)
 
 
-@pytest.mark.parametrize(
-    ("code", "sent", "status", "retry"),
-    [
-        ("ThrottlingException", 400, 429, True),
-        ("ThrottlingException", 429, 429, True),
-        ("TooManyRequestsException", 429, 429, True),
-        ("ModelNotReadyException", 429, 503, True),
-        ("ServiceUnavailable", 503, 503, True),
-        ("ValidationError", 400, 503, True),
-        ("InternalFailure", 500, 502, False),
-        ("InternalDependencyException", 530, 502, False),
-        ("SomethingNew", 503, 502, False),
-        ("AccessDeniedException", 403, 500, False),
-        ("UnrecognizedClientException", 403, 500, False),
-        ("ExpiredTokenException", 403, 500, False),
-        ("SomethingNew", 400, 500, False),
-    ],
-)
+# Code, HTTP status, status of the answer, whether the answer has Retry-After.
+SERVICE_ERRORS: list[tuple[str | None, int, int, bool]] = [
+    ("ThrottlingException", 400, 429, True),
+    ("ThrottlingException", 429, 429, True),
+    ("TooManyRequestsException", 429, 429, True),
+    ("ModelNotReadyException", 429, 503, True),
+    ("ServiceUnavailable", 503, 503, True),
+    ("ValidationError", 400, 503, True),
+    ("InternalFailure", 500, 502, False),
+    ("InternalDependencyException", 530, 502, False),
+    ("SomethingNew", 502, 502, False),
+    ("SomethingNew", 503, 503, True),
+    ("SomethingNew", 429, 429, True),
+    ("SomethingNew", 504, 504, False),
+    (None, 429, 429, True),
+    (None, 503, 503, True),
+    (None, 500, 502, False),
+    (None, 502, 502, False),
+    (None, 504, 504, False),
+    (None, 408, 504, False),
+    (None, 413, 413, False),
+    (None, 400, 500, False),
+    ("413", 413, 413, False),
+    ("RequestEntityTooLargeException", 413, 413, False),
+    ("RequestTimeoutException", 408, 504, False),
+    ("RequestAbortedException", 400, 502, False),
+    ("GatewayTimeout", 504, 504, False),
+    ("AccessDeniedException", 403, 500, False),
+    ("UnrecognizedClientException", 403, 500, False),
+    ("ExpiredTokenException", 403, 500, False),
+    ("IncompleteSignature", 403, 500, False),
+    ("MalformedHttpRequestException", 400, 500, False),
+    ("NotAuthorized", 401, 500, False),
+    ("OptInRequired", 403, 500, False),
+    ("RequestExpired", 400, 500, False),
+    ("UnknownOperationException", 404, 500, False),
+    ("SomethingNew", 400, 500, False),
+]
+
+
+@pytest.mark.parametrize(("code", "sent", "status", "retry"), SERVICE_ERRORS)
 def test_each_error_of_the_service_has_its_status(
-    ask: Callable[..., Any], reply: Reply, code: str, sent: int, status: int, retry: bool
+    ask: Callable[..., Any], reply: Reply, code: str | None, sent: int, status: int, retry: bool
 ) -> None:
     problem = refusal(ask, error(reply, code, sent))
     assert problem.status == status
     assert SECRET in str(problem.reason)
     assert ("Retry-After" in problem.headers) == retry
     assert problem.headers.get("Retry-After", "1").isdigit()
+
+
+def test_every_error_of_the_reference_is_in_the_table_above() -> None:
+    operation = runtime_client(20).meta.service_model.operation_model("InvokeEndpoint")
+    known = {"ModelError", *(code for code, *_ in SERVICE_ERRORS)}
+    assert {shape.name for shape in operation.error_shapes} <= known
+
+
+@pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 400), (None, 429), ("ServiceUnavailable", 503)])
+def test_the_wait_that_the_service_asks_for_is_passed_on(
+    ask: Callable[..., Any], reply: Reply, code: str | None, status: int
+) -> None:
+    assert refusal(ask, error(reply, code, status, retry_after="17")).headers == {"Retry-After": "17"}
+    assert refusal(ask, error(reply, code, status, retry_after="soon")).headers["Retry-After"] in ("1", "2")
+
+
+@pytest.mark.parametrize("status", ["x", [], {}, None, "", -1, 10**30])
+def test_a_model_error_with_an_odd_original_status_is_a_problem(
+    ask: Callable[..., Any], reply: Reply, status: Any
+) -> None:
+    assert refusal(ask, model_error(reply, status, "")).status in (502, 504)
+
+
+@pytest.mark.parametrize("body", [b"<html>busy</html>", b"", b"busy", b"[]", b"5", b'"text"', b"null", b"\xff", b"["])
+@pytest.mark.parametrize("status", [400, 403, 413, 429, 500, 503, 504])
+def test_an_error_without_a_json_object_is_the_services_fault_or_named_by_its_status(
+    ask: Callable[..., Any], reply: Reply, status: int, body: bytes
+) -> None:
+    answered = refusal(ask, reply(body, f"{status} E")).status
+    by_status = {400: 500, 403: 500, 500: 502}.get(status, status)
+    assert answered in ((by_status,) if body in (b"<html>busy</html>", b"", b"busy", b"[") else (by_status, 502))
 
 
 def test_an_endpoint_that_hangs_times_out_once(ask: Callable[..., Any], reply: Reply) -> None:
@@ -173,6 +249,100 @@ def test_a_refused_connection_is_an_upstream_fault(monkeypatch: pytest.MonkeyPat
     with pytest.raises(Problem) as caught:
         Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg")
     assert caught.value.status == 502
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    connection.close()
+
+
+BROKEN: dict[str, bytes] = {
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    "half a status line": b"HTTP/1.1 20",
+    "half the headers": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "an endless header": b"HTTP/1.1 200 OK\r\nA: " + b"a" * 70_000,
+    "half the body": b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"predictions"',
+    "half a chunk": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n{"predictions"',
+    "no chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nphoto\r\n",
+}
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+def test_a_connection_that_breaks_is_an_upstream_fault(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, answer: bytes, end: str
+) -> None:
+    def script(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(answer)
+        if end == "reset":
+            reset(connection)
+
+    server = serve(script)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    with pytest.raises(Problem) as caught:
+        Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg")
+    assert caught.value.type is ProblemType.MODEL_FAILED
+
+
+@pytest.mark.parametrize("certificate", ["other.example.org", None])
+def test_an_endpoint_that_fails_at_tls_is_an_upstream_fault(
+    serve: Serve,
+    reply: Reply,
+    certified: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: str | None,
+) -> None:
+    answer = reply(json.dumps(CONTENT).encode())
+    server = serve(answer, certified(certificate)) if certificate else serve(answer, reads=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{server.port}")
+    with pytest.raises(Problem) as caught:
+        Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg")
+    assert caught.value.status == 502
+    assert server.requests in ([], [b""])
+
+
+class BrokenClient:
+    """A client whose every call, or whose answer's body, fails with one exception."""
+
+    def __init__(self, error: Exception, *, in_body: bool) -> None:
+        self._error = error
+        self._in_body = in_body
+
+    def invoke_endpoint(self, **_: Any) -> dict[str, Any]:
+        if self._in_body:
+            return {"Body": self}
+        raise self._error
+
+    def read(self, *_: Any) -> bytes:
+        raise self._error
+
+
+def families(*roots: type[Exception]) -> list[type[Exception]]:
+    return [found for root in roots for found in (root, *families(*root.__subclasses__()))]
+
+
+OF_A_CONNECTION = sorted(
+    {
+        *families(ConnectionFailure, HTTPClientError, urllib3.exceptions.HTTPError),
+        IncompleteReadError,
+        ResponseParserError,
+    },
+    key=lambda error: (error.__module__, error.__name__),
+)
+
+
+@pytest.mark.parametrize("in_body", [False, True])
+@pytest.mark.parametrize("error", OF_A_CONNECTION, ids=lambda error: f"{error.__module__}.{error.__name__}")
+def test_every_way_that_botocore_and_urllib3_know_of_breaking_is_a_502_or_504(
+    error: type[Exception], in_body: bool
+) -> None:
+    exception = error.__new__(error)  # without the arguments, which differ
+    exception.__dict__.update(length=0, partial=0, expected=0)
+    client: Any = BrokenClient(exception, in_body=in_body)
+    with pytest.raises(Problem) as caught:
+        Endpoint("kennel-dev", client).predict(b"\xff\xd8\xff", "image/jpeg")
+    late = issubclass(error, (ReadTimeoutError, ConnectTimeoutError))
+    assert caught.value.type is (ProblemType.MODEL_TIMEOUT if late else ProblemType.MODEL_FAILED)
 
 
 def test_a_connection_that_died_between_requests_is_opened_anew(

@@ -3,20 +3,21 @@ from __future__ import annotations
 import base64
 import importlib
 import json
-import sys
 from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lambda_src.predict.classifier import Classifier
 from lambda_src.predict.common.image import media_type
-from lambda_src.predict.common.problem import Problem
+from lambda_src.predict.common.problem import Problem, ProblemType
 from lambda_src.predict.endpoint import Endpoint
 from lambda_src.predict.environment import Environment
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from lambda_src.predict.answer import Answer
     from tests.lambda_src.predict.conftest import Server
 
@@ -39,14 +40,6 @@ class Model(Endpoint):
         if isinstance(self.result, Exception):
             raise self.result
         return self.result
-
-
-@pytest.fixture
-def handler(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module as Lambda loads it: with its environment in place."""
-    monkeypatch.setenv("ENDPOINT_NAME", "kennel-dev")
-    monkeypatch.delitem(sys.modules, "lambda_src.predict.handler", raising=False)
-    return importlib.import_module("lambda_src.predict.handler")
 
 
 @pytest.fixture
@@ -137,16 +130,18 @@ def test_a_url_that_is_no_photo_is_an_unsupported_type_and_goes_no_further(handl
     assert model.calls == []
 
 
-@pytest.mark.parametrize("status", [400, 403, 405, 413, 415, 422, 429, 500, 502, 503, 504])
-def test_every_problem_is_answered_as_problem_details(handler: ModuleType, image: str, status: int) -> None:
-    problem = Problem(status, "What to do.", headers={"Retry-After": "2"}, reason="internal")
+@pytest.mark.parametrize("problem_type", ProblemType)
+def test_every_problem_is_answered_as_problem_details(
+    handler: ModuleType, image: str, problem_type: ProblemType
+) -> None:
+    problem = Problem(problem_type, "What to do.", headers={"Retry-After": "2"}, reason="internal")
     result: Answer = handler.respond({"image": image}, "r", Classifier(Model(problem), no_fetch, 10_000))
-    assert result["statusCode"] == status
+    assert result["statusCode"] == problem_type.status
     assert result["headers"] == {"Content-Type": "application/problem+json", "Retry-After": "2"}
     body = json.loads(result["body"])
     assert set(body) == {"type", "title", "status", "detail"}
-    assert (body["type"], body["status"], body["detail"]) == ("about:blank", status, "What to do.")
-    assert body["title"]
+    assert (body["type"], body["title"]) == (problem_type.uri, problem_type.title)
+    assert (body["status"], body["detail"]) == (problem_type.status, "What to do.")
 
 
 def test_the_unexpected_is_a_500_whose_traceback_only_the_log_has(
@@ -172,11 +167,29 @@ def test_the_log_tells_what_happened_and_never_photo_or_url(
     assert (line["source"], line["bytes"]) == ("image", len(jpeg))
     assert set(line["milliseconds"]) == {"fetch", "model", "total"}
 
-    refused = Classifier(Model(), lambda url: (_ for _ in ()).throw(Problem(403, "No.", reason="why")), 10_000)
+    refused = Classifier(
+        Model(), lambda url: (_ for _ in ()).throw(Problem(ProblemType.ADDRESS_NOT_PUBLIC, "No.", reason="why")), 10_000
+    )
     handler.respond({"url": "https://a.org/secret?key=secret"}, "request-8", refused)
     line = log_line(capsys)
     assert "secret" not in json.dumps(line)
     assert (line["level"], line["status"], line["source"], line["reason"]) == ("WARN", 403, "url", "why")
+
+
+def test_the_log_is_short_whatever_a_remote_host_wrote(
+    handler: ModuleType, image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status_line = "HTTP/1.1 200 " + "x" * 60_000
+    problem = Problem(ProblemType.REMOTE_HOST_FAILED, "No.", reason=f"begin {status_line} end")
+    handler.respond({"image": image}, "r", Classifier(Model(problem), no_fetch, 10_000))
+    line = log_line(capsys)
+    assert len(json.dumps(line)) < 2_000
+    assert line["reason"].startswith("begin")
+    assert line["reason"].endswith("end")
+    handler.respond({"image": image}, "r", Classifier(Model(KeyError(status_line)), no_fetch, 10_000))
+    line = log_line(capsys)
+    assert len(json.dumps(line)) < 12_000
+    assert line["exception"].startswith("Traceback")
 
 
 def test_a_bad_event_is_answered_and_logged(handler: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
