@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from .common.deadline import Deadline
 from .common.image import Photo, media_type
 from .endpoint import Endpoint
 from .event import read_event
@@ -66,10 +67,10 @@ class Classifier:
     """
 
     endpoint: Endpoint
-    fetch: Callable[[str], bytes]
+    fetch: Callable[[str, Deadline], bytes]
     max_image_bytes: int
 
-    def classify(self, event: object, record: Record, request_id: str = "") -> dict[str, Any]:
+    def classify(self, event: object, record: Record, deadline: Deadline, request_id: str = "") -> dict[str, Any]:
         """Return the labels for the photo of an event, and the id by which SageMaker's capture knows the answer.
 
         Parameters
@@ -78,6 +79,8 @@ class Classifier:
             What Lambda passes on, not yet checked.
         record
             Filled in on the way, also where a step fails.
+        deadline
+            When the answer is due.
         request_id
             The id that Lambda gave the request. A retry of an asynchronous invocation has the same.
 
@@ -93,11 +96,13 @@ class Classifier:
             record.milliseconds["fetch"] = 0.0
             if photo is None:
                 with record.timed("fetch"):
-                    content = self.fetch(request.url or "")
+                    content = self.fetch(request.url or "", deadline)
                 record.size = len(content)
                 photo = Photo.of(content, media_type(content))
             record.size = len(photo.content)
             record.inference_id = request_id or str(uuid.uuid4())
             with record.timed("model"):
-                prediction = self.endpoint.predict(photo.content, photo.media_type, request.top_k, record.inference_id)
+                prediction = self.endpoint.predict(
+                    photo.content, photo.media_type, deadline, request.top_k, record.inference_id
+                )
             return {**prediction, "inference_id": record.inference_id, "milliseconds": dict(record.milliseconds)}

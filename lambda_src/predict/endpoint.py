@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError
 
+from .common.deadline import Deadline
 from .common.problem import Problem, ProblemType
-from .endpoint_problem import BROKEN_CONNECTION, connection_problem, service_problem
+from .endpoint_problem import EndpointProblem, endpoint_problem
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
-    from mypy_boto3_sagemaker_runtime.type_defs import InvokeEndpointOutputTypeDef
 
 CONNECT_TIMEOUT_SECONDS = 2
-_STALE_AFTER_SECONDS = 1.0
+_PAUSE_SECONDS = 0.2
+"""Most of the random pause before a second attempt."""
+_LONGEST_PAUSE_SECONDS = 1.0
+"""A service that asks for a longer one gets no second attempt: the caller waits instead."""
 
 
 def runtime_client(timeout: float) -> SageMakerRuntimeClient:
-    """Make a client that gives up after ``timeout`` seconds and never repeats by itself.
+    """Make a client whose calls wait ``timeout`` seconds for each byte, and never repeat by themselves.
 
     botocore's own default of three attempts of 60 s makes a hung model cost 180 s, longer than the function
     may run (https://docs.aws.amazon.com/boto3/latest/guide/retries.html).
@@ -62,14 +65,22 @@ class Endpoint:
         The endpoint's name.
     client
         A client of ``sagemaker-runtime``, made once for the life of the process.
+    timeout
+        Seconds that an answer may take, both attempts together.
     """
 
-    def __init__(self, name: str, client: SageMakerRuntimeClient) -> None:
+    def __init__(self, name: str, client: SageMakerRuntimeClient, timeout: float) -> None:
         self._name = name
         self._client = client
+        self._timeout = timeout
 
     def predict(
-        self, image: bytes, content_type: str, top_k: int | None = None, inference_id: str | None = None
+        self,
+        image: bytes,
+        content_type: str,
+        deadline: Deadline,
+        top_k: int | None = None,
+        inference_id: str | None = None,
     ) -> dict[str, Any]:
         """Return the container's answer, ``{"predictions": [...], "artifact_sha256": ...}``.
 
@@ -79,6 +90,8 @@ class Endpoint:
             The bytes of a photo.
         content_type
             The photo's media type.
+        deadline
+            When the request's answer is due.
         top_k
             How many labels to answer; None leaves it to the container.
         inference_id
@@ -90,27 +103,35 @@ class Endpoint:
         Problem
             As `endpoint_problem` says.
         """
-        try:
-            return _content(self._invoke(_request(image, content_type, top_k, inference_id)))
-        except ClientError as error:
-            raise service_problem(error) from error
-        except BROKEN_CONNECTION as error:
-            raise connection_problem(error) from error
-        except (AttributeError, TypeError, ValueError) as error:
-            # botocore reads an error's body without a check of its types.
-            raise Problem(
-                ProblemType.MODEL_FAILED, "The model's service failed; try again soon.", reason=repr(error)
-            ) from error
-
-    def _invoke(self, request: _Request) -> InvokeEndpointOutputTypeDef:
-        """Invoke, once more if a kept-alive connection turns out to have died while the function was frozen."""
+        request = _request(image, content_type, top_k, inference_id)
+        deadline = deadline.within(self._timeout)
         start = time.monotonic()
         try:
-            return self._client.invoke_endpoint(EndpointName=self._name, **request)
-        except ConnectionClosedError:
-            if time.monotonic() - start > _STALE_AFTER_SECONDS:
+            body = self._attempt(request, deadline)
+        except EndpointProblem as problem:
+            if not problem.transient or not _wait(problem, deadline, time.monotonic() - start):
                 raise
-            return self._client.invoke_endpoint(EndpointName=self._name, **request)
+            body = self._attempt(request, deadline)
+        return _content(body)
+
+    def _attempt(self, request: _Request, deadline: Deadline) -> bytes:
+        """Invoke, and return the answer's body."""
+        try:
+            return deadline.run(lambda: self._client.invoke_endpoint(EndpointName=self._name, **request)["Body"].read())
+        except Exception as error:
+            problem = endpoint_problem(error)
+            if problem is None:
+                raise
+            raise problem from error
+
+
+def _wait(problem: EndpointProblem, deadline: Deadline, first_seconds: float) -> bool:
+    """Wait before a second attempt; tell, without a wait, if one as long as the first does not fit."""
+    pause = max(problem.wait, random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 (no secret)
+    if pause > _LONGEST_PAUSE_SECONDS or not deadline.allows(pause + first_seconds):
+        return False
+    time.sleep(pause)
+    return True
 
 
 def _request(image: bytes, content_type: str, top_k: int | None, inference_id: str | None) -> _Request:
@@ -122,9 +143,8 @@ def _request(image: bytes, content_type: str, top_k: int | None, inference_id: s
     return request
 
 
-def _content(response: InvokeEndpointOutputTypeDef) -> dict[str, Any]:
+def _content(body: bytes) -> dict[str, Any]:
     """Read an answer's JSON, which another model behind the same name need not send."""
-    body = response["Body"].read()
     try:
         content = json.loads(body)
     except ValueError:

@@ -17,10 +17,30 @@ from urllib3.exceptions import HTTPError
 
 from .common.problem import Problem, ProblemType, retry_after
 
-BROKEN_CONNECTION = (ConnectionFailure, HTTPClientError, IncompleteReadError, ResponseParserError, HTTPError)
-"""Every exception of a connection that fails or breaks, timeouts included. urllib3's own come from reading a body."""
-
 _TIMEOUT = (ReadTimeoutError, ConnectTimeoutError)
+_BROKEN_CONNECTION = (ConnectionFailure, HTTPClientError, IncompleteReadError, ResponseParserError, HTTPError)
+"""Every exception of a connection that fails or breaks. Those of urllib3 come from reading a body."""
+
+
+class EndpointProblem(Problem):
+    """A failure of the endpoint.
+
+    Attributes
+    ----------
+    transient
+        Whether a second attempt may succeed: the service failed or throttled, or the connection broke. A failure of
+        the model and a timeout are not.
+    wait
+        Seconds that the service asks to wait.
+    """
+
+    def __init__(
+        self, failure: _Failure, error: Exception, *, transient: bool = False, retry_after_header: str | None = None
+    ) -> None:
+        headers = retry_after(retry_after_header, failure.retry_after)
+        super().__init__(failure.type, failure.detail, headers=headers, reason=str(error) or repr(error))
+        self.transient = transient
+        self.wait = int(retry_after(retry_after_header, 0)["Retry-After"])
 
 
 class _Failure(NamedTuple):
@@ -63,22 +83,31 @@ _REFUSALS = {
 }
 
 
-def service_problem(error: ClientError) -> Problem:
-    """Say what a service error means; its own words, with ARNs in them, go to the log alone."""
-    code, metadata = error.response["Error"]["Code"], error.response["ResponseMetadata"]
-    status = metadata["HTTPStatusCode"]
+def endpoint_problem(error: Exception) -> EndpointProblem | None:
+    """Say what an exception of InvokeEndpoint means; None for one that is a fault of the function.
+
+    The words of the service, with ARNs in them, go to the log alone.
+    """
+    if isinstance(error, ClientError):
+        return _service_problem(error)
+    if isinstance(error, (*_TIMEOUT, TimeoutError)):
+        return EndpointProblem(_LATE, error)
+    if isinstance(error, _BROKEN_CONNECTION):
+        return EndpointProblem(_UNREACHABLE, error, transient=True)
+    if isinstance(error, AttributeError | RecursionError | TypeError | ValueError):
+        # botocore reads an error's body without a check of its types and of its depth.
+        return EndpointProblem(_SERVICE_FAILED, error)
+    return None
+
+
+def _service_problem(error: ClientError) -> EndpointProblem:
+    code, metadata = str(error.response["Error"]["Code"]), error.response["ResponseMetadata"]
+    status, header = metadata["HTTPStatusCode"], metadata.get("HTTPHeaders", {}).get("retry-after")
     if code == "ModelError":
-        failure = _model_failure(error)
-    else:
-        failure = _BY_CODE.get(code) or _BY_STATUS.get(status) or (_SERVICE_FAILED if status >= 500 else _MISCONFIGURED)
-    headers = retry_after(metadata.get("HTTPHeaders", {}).get("retry-after"), failure.retry_after)
-    return Problem(failure.type, failure.detail, headers=headers, reason=str(error))
-
-
-def connection_problem(error: Exception) -> Problem:
-    """Say what one of `BROKEN_CONNECTION` means."""
-    failure = _LATE if isinstance(error, _TIMEOUT) else _UNREACHABLE
-    return Problem(failure.type, failure.detail, reason=str(error))
+        return EndpointProblem(_model_failure(error), error, retry_after_header=header)
+    failure = _BY_CODE.get(code) or _BY_STATUS.get(status) or (_SERVICE_FAILED if status >= 500 else _MISCONFIGURED)
+    transient = status >= 500 or failure in (_THROTTLED, _UNREACHABLE)
+    return EndpointProblem(failure, error, transient=transient, retry_after_header=header)
 
 
 def _model_failure(error: ClientError) -> _Failure:

@@ -16,10 +16,10 @@ class Environment:
     endpoint_name
         ``ENDPOINT_NAME``: the SageMaker endpoint that answers.
     fetch_timeout
-        ``FETCH_TIMEOUT_SECONDS``: the deadline of a whole URL fetch.
+        ``FETCH_TIMEOUT_SECONDS``: how long the whole fetch of a URL may take.
     invoke_timeout
-        ``INVOKE_TIMEOUT_SECONDS``: how long the endpoint may take. Both together, and a few seconds more, must
-        fit into the function's own timeout.
+        ``INVOKE_TIMEOUT_SECONDS``: how long the endpoint may take, a second attempt included. Both timeouts end with
+        the function's own, less half a second.
     max_image_bytes
         ``MAX_IMAGE_BYTES``: the largest photo. 4.5 MB is what base64 leaves of Lambda's 6 MB
         (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).

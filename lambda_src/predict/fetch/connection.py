@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from .deadline import Deadline
+from ..common.deadline import Deadline
 from .url import Url
 
 if TYPE_CHECKING:

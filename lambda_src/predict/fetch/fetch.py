@@ -6,16 +6,14 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from http.client import HTTPException, HTTPResponse
-from threading import Thread
 from typing import TypeAlias
 
+from ..common.deadline import Deadline
 from ..common.image import check_size
 from ..common.problem import Problem, ProblemType, retry_after
 from .address import is_public
 from .connection import Connect, connect_tcp, request
-from .deadline import Deadline
 from .url import Url
 
 MAX_REDIRECTS = 3
@@ -35,8 +33,8 @@ def resolve_host(host: str) -> list[str]:
 
 def fetch(
     text: str,
+    deadline: Deadline,
     *,
-    timeout: float,
     max_bytes: int,
     resolve: Resolve = resolve_host,
     connect: Connect = connect_tcp,
@@ -53,8 +51,8 @@ def fetch(
     ----------
     text
         The caller's URL.
-    timeout
-        Seconds for everything.
+    deadline
+        For everything.
     max_bytes
         Most bytes that the photo may have.
     resolve, connect, tls
@@ -66,7 +64,6 @@ def fetch(
     Problem
         As `ProblemType` says.
     """
-    deadline = Deadline(timeout)
     url = Url.parse(text)
     try:
         for _ in range(MAX_REDIRECTS + 1):
@@ -116,18 +113,9 @@ def _addresses(url: Url, deadline: Deadline, resolve: Resolve) -> Sequence[str]:
 
 
 def _resolve_within(deadline: Deadline, resolve: Resolve, host: str) -> Sequence[str]:
-    """Look ``host`` up in a thread, because a look-up knows no timeout; one that hangs is left behind."""
-    found: Future[Sequence[str]] = Future()
-
-    def look_up() -> None:
-        try:
-            found.set_result(resolve(host))
-        except Exception as error:
-            found.set_exception(error)
-
-    Thread(target=look_up, daemon=True).start()
+    """Look ``host`` up."""
     try:
-        return found.result(timeout=deadline.remaining())
+        return deadline.run(lambda: resolve(host))
     except socket.gaierror as error:
         if error.errno in _UNKNOWN_HOST:
             raise Problem(ProblemType.NO_PHOTO_AT_URL, "The URL's host is unknown.") from None

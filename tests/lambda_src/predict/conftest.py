@@ -19,6 +19,7 @@ from types import ModuleType
 import pytest
 import trustme
 
+from lambda_src.predict.common.deadline import Deadline
 from lambda_src.predict.fetch.fetch import fetch
 
 Script = Callable[[socket.socket, bytes], None]
@@ -168,11 +169,16 @@ class Internet:
         return socket.create_connection(("127.0.0.1", self.server.port), timeout=timeout)
 
     def fetch(
-        self, url: str = "http://photos.example.org/dog.jpg", *, timeout: float = 20.0, max_bytes: int = 100_000
+        self,
+        url: str = "http://photos.example.org/dog.jpg",
+        *,
+        timeout: float = 20.0,
+        deadline: Deadline | None = None,
+        max_bytes: int = 100_000,
     ) -> bytes:
         return fetch(
             url,
-            timeout=timeout,
+            deadline or Deadline(timeout),
             max_bytes=max_bytes,
             resolve=self.resolve,
             connect=self.connect,

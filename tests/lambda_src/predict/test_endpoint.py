@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as ConnectionFailure
 from botocore.parsers import ResponseParserError
 
+from lambda_src.predict.common.deadline import Deadline
 from lambda_src.predict.common.problem import Problem, ProblemType
 from lambda_src.predict.endpoint import Endpoint, runtime_client
 
@@ -43,9 +45,13 @@ def ask(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str
         server = serve(answer)
         ask.server = server  # type: ignore[attr-defined]
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
-        return Endpoint("kennel-dev", runtime_client(timeout)).predict(b"\xff\xd8\xff", "image/jpeg", top_k)
+        return endpoint(timeout).predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60), top_k)
 
     return ask
+
+
+def endpoint(timeout: float = 20) -> Endpoint:
+    return Endpoint("kennel-dev", runtime_client(timeout), timeout)
 
 
 def error(
@@ -66,11 +72,11 @@ def model_error(reply: Reply, status: int, message: str) -> bytes:
     return error(reply, "ModelError", 424, OriginalStatusCode=status, OriginalMessage=message, LogStreamArn=SECRET)
 
 
-def refusal(ask: Callable[..., Any], answer: Any, **options: Any) -> Problem:
+def refusal(ask: Callable[..., Any], answer: Any, attempts: int | None = 1, **options: Any) -> Problem:
     with pytest.raises(Problem) as caught:
         ask(answer, **options)
     assert SECRET not in caught.value.detail
-    assert len(ask.server.requests) == 1  # type: ignore[attr-defined]  # nothing is repeated
+    assert len(ask.server.requests) == attempts or attempts is None  # type: ignore[attr-defined]
     return caught.value
 
 
@@ -93,7 +99,7 @@ def test_the_request_carries_the_inference_id_as_sagemaker_takes_it(
     server = serve(reply(json.dumps(CONTENT).encode()))
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
     inference_id = "5bd97a4b-6f5c-4b7b-a6cf-6e9d0a1f3b2c"  # as Lambda's request ids are
-    Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg", inference_id=inference_id)
+    endpoint().predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60), inference_id=inference_id)
     assert f"x-amzn-sagemaker-inference-id: {inference_id}".encode() in server.requests[0].lower()
 
 
@@ -178,7 +184,8 @@ SERVICE_ERRORS: list[tuple[str | None, int, int, bool]] = [
 def test_each_error_of_the_service_has_its_status(
     ask: Callable[..., Any], reply: Reply, code: str | None, sent: int, status: int, retry: bool
 ) -> None:
-    problem = refusal(ask, error(reply, code, sent))
+    attempts = 2 if sent >= 500 or status == 429 or code == "RequestAbortedException" else 1
+    problem = refusal(ask, error(reply, code, sent), attempts)
     assert problem.status == status
     assert SECRET in str(problem.reason)
     assert ("Retry-After" in problem.headers) == retry
@@ -196,7 +203,7 @@ def test_the_wait_that_the_service_asks_for_is_passed_on(
     ask: Callable[..., Any], reply: Reply, code: str | None, status: int
 ) -> None:
     assert refusal(ask, error(reply, code, status, retry_after="17")).headers == {"Retry-After": "17"}
-    assert refusal(ask, error(reply, code, status, retry_after="soon")).headers["Retry-After"] in ("1", "2")
+    assert refusal(ask, error(reply, code, status, retry_after="soon"), 2).headers["Retry-After"] in ("1", "2")
 
 
 @pytest.mark.parametrize("status", ["x", [], {}, None, "", -1, 10**30])
@@ -206,12 +213,19 @@ def test_a_model_error_with_an_odd_original_status_is_a_problem(
     assert refusal(ask, model_error(reply, status, "")).status in (502, 504)
 
 
+@pytest.mark.parametrize("body", [b'{"code": []}', b'{"code": {}}', b'{"message": []}', b"[" * 100_000])
+def test_an_error_of_odd_types_or_depth_is_the_services_fault(
+    ask: Callable[..., Any], reply: Reply, body: bytes
+) -> None:
+    assert refusal(ask, reply(body, "500 E"), None).status == 502
+
+
 @pytest.mark.parametrize("body", [b"<html>busy</html>", b"", b"busy", b"[]", b"5", b'"text"', b"null", b"\xff", b"["])
 @pytest.mark.parametrize("status", [400, 403, 413, 429, 500, 503, 504])
 def test_an_error_without_a_json_object_is_the_services_fault_or_named_by_its_status(
     ask: Callable[..., Any], reply: Reply, status: int, body: bytes
 ) -> None:
-    answered = refusal(ask, reply(body, f"{status} E")).status
+    answered = refusal(ask, reply(body, f"{status} E"), None).status
     by_status = {400: 500, 403: 500, 500: 502}.get(status, status)
     assert answered in ((by_status,) if body in (b"<html>busy</html>", b"", b"busy", b"[") else (by_status, 502))
 
@@ -234,7 +248,7 @@ def test_an_endpoint_that_stops_within_its_answer_times_out(ask: Callable[..., A
 
 
 def test_a_truncated_answer_is_an_upstream_fault(ask: Callable[..., Any], reply: Reply) -> None:
-    assert refusal(ask, reply(b"{", Content_Length=5000)).status == 502
+    assert refusal(ask, reply(b"{", Content_Length=5000), 2).status == 502
 
 
 @pytest.mark.parametrize("body", [b"", b"labels", b"[]", b"{}", b'{"predictions": 5}', b"[[0.1, 0.9]]", b"\xff"])
@@ -247,7 +261,7 @@ def test_a_refused_connection_is_an_upstream_fault(monkeypatch: pytest.MonkeyPat
         port = listener.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     with pytest.raises(Problem) as caught:
-        Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg")
+        endpoint().predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60))
     assert caught.value.status == 502
 
 
@@ -280,7 +294,7 @@ def test_a_connection_that_breaks_is_an_upstream_fault(
     server = serve(script)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
     with pytest.raises(Problem) as caught:
-        Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg")
+        endpoint().predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60))
     assert caught.value.type is ProblemType.MODEL_FAILED
 
 
@@ -296,9 +310,9 @@ def test_an_endpoint_that_fails_at_tls_is_an_upstream_fault(
     server = serve(answer, certified(certificate)) if certificate else serve(answer, reads=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{server.port}")
     with pytest.raises(Problem) as caught:
-        Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg")
+        endpoint().predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60))
     assert caught.value.status == 502
-    assert server.requests in ([], [b""])
+    assert not any(server.requests)
 
 
 class BrokenClient:
@@ -340,7 +354,7 @@ def test_every_way_that_botocore_and_urllib3_know_of_breaking_is_a_502_or_504(
     exception.__dict__.update(length=0, partial=0, expected=0)
     client: Any = BrokenClient(exception, in_body=in_body)
     with pytest.raises(Problem) as caught:
-        Endpoint("kennel-dev", client).predict(b"\xff\xd8\xff", "image/jpeg")
+        Endpoint("kennel-dev", client, 20).predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60))
     late = issubclass(error, (ReadTimeoutError, ConnectTimeoutError))
     assert caught.value.type is (ProblemType.MODEL_TIMEOUT if late else ProblemType.MODEL_FAILED)
 
@@ -354,8 +368,8 @@ def test_a_connection_that_died_between_requests_is_opened_anew(
 
     server = serve(script)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
-    endpoint = Endpoint("kennel-dev", runtime_client(20))
-    assert [endpoint.predict(b"\xff\xd8\xff", "image/jpeg") for _ in range(3)] == [CONTENT] * 3
+    asked = endpoint()
+    assert [asked.predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60)) for _ in range(3)] == [CONTENT] * 3
     assert len(server.requests) == 3
 
 
@@ -365,9 +379,134 @@ def test_an_endpoint_that_always_hangs_up_is_asked_twice_and_no_more(
     server = serve(b"")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
     with pytest.raises(Problem) as caught:
-        Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg")
+        endpoint().predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60))
     assert caught.value.status == 502
     assert len(server.requests) == 2
+
+
+def in_turn(*answers: bytes | float) -> Callable[[socket.socket, bytes], None]:
+    """Give each request the next answer; a number is a pause of that many seconds before the next."""
+    left = list(answers)
+
+    def script(connection: socket.socket, _: bytes) -> None:
+        while isinstance(left[0], float):
+            time.sleep(left.pop(0))  # type: ignore[arg-type]
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        assert isinstance(answer, bytes)
+        if answer == RESET:
+            reset(connection)
+        else:
+            connection.sendall(answer)
+
+    return script
+
+
+RESET = b"reset"
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["InternalFailure", "ServiceUnavailable", "throttled", "no code", "reset", "hung up", "cut", "504 of a proxy"],
+)
+def test_a_second_attempt_may_mend_the_first(ask: Callable[..., Any], reply: Reply, first: str) -> None:
+    answer = {
+        "InternalFailure": error(reply, "InternalFailure", 500),
+        "ServiceUnavailable": error(reply, "ServiceUnavailable", 503),
+        "throttled": error(reply, "ThrottlingException", 400, retry_after="0"),
+        "no code": reply(b"", "502 Bad Gateway"),
+        "reset": RESET,
+        "hung up": b"",
+        "cut": b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"predictions"',
+        "504 of a proxy": reply(b"", "504 Gateway Timeout"),
+    }[first]
+    assert ask(in_turn(answer, reply(json.dumps(CONTENT).encode()))) == CONTENT
+    assert len(ask.server.requests) == 2  # type: ignore[attr-defined]
+
+
+def test_the_second_failure_is_the_answer(ask: Callable[..., Any], reply: Reply) -> None:
+    script = in_turn(error(reply, "InternalFailure", 500), error(reply, "ThrottlingException", 400))
+    assert refusal(ask, script, 2).status == 429
+
+
+def test_a_second_attempt_waits_as_the_service_asks_and_not_longer_than_a_second(
+    ask: Callable[..., Any], reply: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("lambda_src.predict.endpoint.time.sleep", waited.append)
+    good = reply(json.dumps(CONTENT).encode())
+    ask(in_turn(error(reply, None, 503, retry_after="1"), good))
+    assert waited == [1.0]
+    assert refusal(ask, in_turn(error(reply, None, 503, retry_after="2"), good)).headers == {"Retry-After": "2"}
+    for _ in range(5):
+        ask(in_turn(error(reply, None, 503), good))
+    pauses = waited[1:]
+    assert len(set(pauses)) == 5, "without jitter, callers that failed together come back together"
+    assert max(pauses) <= 0.2
+
+
+@pytest.mark.parametrize(("first_seconds", "attempts"), [(0.1, 2), (0.7, 1)])
+def test_a_second_attempt_is_made_only_if_one_like_the_first_fits(
+    ask: Callable[..., Any], reply: Reply, first_seconds: float, attempts: int
+) -> None:
+    start = time.monotonic()
+    script = in_turn(first_seconds, error(reply, None, 503), first_seconds, error(reply, None, 503))
+    refusal(ask, script, attempts, timeout=1.2)
+    assert time.monotonic() - start < 3
+
+
+def test_all_attempts_share_one_deadline(ask: Callable[..., Any], reply: Reply) -> None:
+    start = time.monotonic()
+    script = in_turn(error(reply, None, 503), 10.0, error(reply, None, 503))
+    assert refusal(ask, script, 2, timeout=0.6).status == 504
+    assert time.monotonic() - start < 3
+
+
+def drips(reply: Reply, drip: Callable[[socket.socket, bytes], None], part: str) -> Callable[..., None]:
+    """Answer with one byte in 0.05 s: a pause that the client's own timeout of 0.4 s never notices."""
+    whole = reply(json.dumps({**CONTENT, "predictions": [CONTENT["predictions"][0]] * 9}).encode(), X_Pad="a" * 300)
+    at = whole.index(b"\r\n\r\n") + 4 if part == "body" else 0
+
+    def script(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(whole[:at])
+        drip(connection, whole[at:])
+
+    return script
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_an_endpoint_that_drips_does_not_outlast_the_deadline(
+    ask: Callable[..., Any], reply: Reply, drip: Callable[[socket.socket, bytes], None], part: str
+) -> None:
+    start = time.monotonic()
+    assert refusal(ask, drips(reply, drip, part), timeout=0.4).status == 504
+    assert time.monotonic() - start < 3
+
+
+def test_an_endpoint_whose_name_is_looked_up_for_ever_does_not_outlast_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(20))
+    start = time.monotonic()
+    with pytest.raises(Problem) as caught:
+        endpoint(0.4).predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60))
+    release.set()
+    assert caught.value.type is ProblemType.MODEL_TIMEOUT
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.0, -1.0])
+def test_the_requests_deadline_comes_before_the_endpoints_timeout(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    server = serve(lambda connection, _: time.sleep(10))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    start = time.monotonic()
+    with pytest.raises(Problem) as caught:
+        endpoint(20).predict(b"\xff\xd8\xff", "image/jpeg", Deadline(seconds))
+    assert caught.value.type is ProblemType.MODEL_TIMEOUT
+    assert time.monotonic() - start < 3
+    assert len(server.requests) == (seconds > 0)
 
 
 def test_missing_credentials_are_a_bug_of_ours_and_pass_through(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,7 +516,7 @@ def test_missing_credentials_are_a_bug_of_ours_and_pass_through(serve: Serve, mo
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(NoCredentialsError):
-        Endpoint("kennel-dev", runtime_client(20)).predict(b"\xff\xd8\xff", "image/jpeg")
+        endpoint().predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60))
 
 
 def test_the_client_never_waits_longer_than_its_timeout_nor_retries() -> None:

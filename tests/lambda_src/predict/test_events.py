@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lambda_src.predict.classifier import Classifier
+from lambda_src.predict.common.deadline import Deadline
 from lambda_src.predict.common.problem import ProblemType
 from lambda_src.predict.endpoint import Endpoint
 
@@ -36,7 +37,9 @@ class Model(Endpoint):
 
 def respond(handler: ModuleType, event: object, capsys: pytest.CaptureFixture[str]) -> Answer:
     """Answer an event, and check the form of the answer and of the log."""
-    answer: Answer = handler.respond(event, "r", Classifier(Model(), lambda url: JPEG, 4_500_000))
+    answer: Answer = handler.respond(
+        event, "r", Deadline(60), Classifier(Model(), lambda url, deadline: JPEG, 4_500_000)
+    )
     (line,) = capsys.readouterr().out.splitlines()
     assert len(line) < 3_000
     assert "Traceback" not in line

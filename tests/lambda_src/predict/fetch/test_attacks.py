@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
+from lambda_src.predict.common.deadline import Deadline
 from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.fetch.fetch import fetch
 
@@ -344,7 +345,7 @@ def test_a_resolver_that_fails_oddly_is_an_upstream_fault() -> None:
         raise UnicodeError("label empty or too long")
 
     with pytest.raises(Problem) as caught:
-        fetch(URL, timeout=20, max_bytes=10, resolve=resolve)
+        fetch(URL, Deadline(20), max_bytes=10, resolve=resolve)
     assert caught.value.status == 502
 
 

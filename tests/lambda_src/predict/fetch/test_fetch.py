@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lambda_src.predict.common.deadline import Deadline
 from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.fetch.connection import connect_tcp
 from lambda_src.predict.fetch.fetch import MAX_REDIRECTS, fetch, resolve_host
@@ -169,14 +170,14 @@ def test_a_failing_resolver_is_an_upstream_fault() -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     with pytest.raises(Problem) as caught:
-        fetch("http://photos.example.org/", timeout=20, max_bytes=10, resolve=resolve)
+        fetch("http://photos.example.org/", Deadline(20), max_bytes=10, resolve=resolve)
     assert caught.value.status == 502
 
 
 def test_what_the_real_resolver_finds_is_checked_too() -> None:
     """No fakes: the system itself resolves this literal, and nothing is connected to."""
     with pytest.raises(Problem) as caught:
-        fetch("http://127.0.0.1/", timeout=20, max_bytes=10)
+        fetch("http://127.0.0.1/", Deadline(20), max_bytes=10)
     assert caught.value.status == 403
 
 
@@ -468,7 +469,7 @@ def test_a_hanging_look_up_does_not_outlast_the_deadline(serve: Serve) -> None:
         return ["127.0.0.1"]
 
     with pytest.raises(Problem) as caught:
-        fetch("http://photos.example.org/", timeout=DEADLINE, max_bytes=10, resolve=resolve)
+        fetch("http://photos.example.org/", Deadline(DEADLINE), max_bytes=10, resolve=resolve)
     release.set()
     assert caught.value.status == 504
 
@@ -483,7 +484,7 @@ def test_a_hanging_connection_does_not_outlast_the_deadline() -> None:
     with pytest.raises(Problem) as caught:
         fetch(
             "http://photos.example.org/",
-            timeout=9,
+            Deadline(9),
             max_bytes=10,
             resolve=lambda host: [PUBLIC, "93.184.215.15", "93.184.215.16"],
             connect=connect,
