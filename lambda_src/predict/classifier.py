@@ -27,6 +27,8 @@ class Record:
         Bytes of the photo, once known.
     inference_id
         What the endpoint was asked under, once it was asked.
+    artifact_sha256
+        Which artifact answered, once one did and if it says.
     milliseconds
         How long each step took.
     """
@@ -34,6 +36,7 @@ class Record:
     source: str | None = None
     size: int | None = None
     inference_id: str | None = None
+    artifact_sha256: str | None = None
     milliseconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -105,4 +108,5 @@ class Classifier:
                 prediction = self.endpoint.predict(
                     photo.content, photo.media_type, deadline, request.top_k, record.inference_id
                 )
+            record.artifact_sha256 = prediction["artifact_sha256"]
             return {**prediction, "inference_id": record.inference_id, "milliseconds": dict(record.milliseconds)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
@@ -11,8 +10,8 @@ import boto3
 from botocore.config import Config
 
 from .common.deadline import Deadline
-from .common.problem import Problem, ProblemType
 from .endpoint_problem import EndpointProblem, endpoint_problem
+from .model_answer import MAX_ANSWER_BYTES, read_answer
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
@@ -101,7 +100,7 @@ class Endpoint:
         Raises
         ------
         Problem
-            As `endpoint_problem` says.
+            As `endpoint_problem` and `read_answer` say.
         """
         request = _request(image, content_type, top_k, inference_id)
         deadline = deadline.within(self._timeout)
@@ -112,17 +111,24 @@ class Endpoint:
             if not problem.transient or not _wait(problem, deadline, time.monotonic() - start):
                 raise
             body = self._attempt(request, deadline)
-        return _content(body)
+        return read_answer(body)
 
     def _attempt(self, request: _Request, deadline: Deadline) -> bytes:
-        """Invoke, and return the answer's body."""
+        """Invoke, and return the answer's body, cut after one byte too many."""
         try:
-            return deadline.run(lambda: self._client.invoke_endpoint(EndpointName=self._name, **request)["Body"].read())
+            return deadline.run(lambda: self._invoke(request))
         except Exception as error:
             problem = endpoint_problem(error)
             if problem is None:
                 raise
             raise problem from error
+
+    def _invoke(self, request: _Request) -> bytes:
+        stream = self._client.invoke_endpoint(EndpointName=self._name, **request)["Body"]
+        body = stream.read(MAX_ANSWER_BYTES + 1)
+        if len(body) <= MAX_ANSWER_BYTES:
+            stream.read(1)  # at its end, botocore compares the body's length with the announced one
+        return body
 
 
 def _wait(problem: EndpointProblem, deadline: Deadline, first_seconds: float) -> bool:
@@ -141,16 +147,3 @@ def _request(image: bytes, content_type: str, top_k: int | None, inference_id: s
     if inference_id:
         request["InferenceId"] = inference_id
     return request
-
-
-def _content(body: bytes) -> dict[str, Any]:
-    """Read an answer's JSON, which another model behind the same name need not send."""
-    try:
-        content = json.loads(body)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or not isinstance(content.get("predictions"), list):
-        raise Problem(
-            ProblemType.MODEL_FAILED, "The model's answer is not a list of predictions.", reason=f"{len(body)} bytes"
-        )
-    return {"predictions": content["predictions"], "artifact_sha256": content.get("artifact_sha256")}

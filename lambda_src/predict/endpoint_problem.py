@@ -8,6 +8,7 @@ services have (https://docs.aws.amazon.com/sagemaker/latest/APIReference/CommonE
 from __future__ import annotations
 
 import json
+import re
 from typing import NamedTuple
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, HTTPClientError, IncompleteReadError, ReadTimeoutError
@@ -16,6 +17,10 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from .common.problem import Problem, ProblemType, retry_after
+
+_MAX_DETAIL_CHARACTERS = 200
+# ARNs, URIs, and paths: absolute ones, those of Windows, and those that end in a file's name.
+_PRIVATE = re.compile(r"\barn:|://|\\|(?<!\w)[/~]\w|/\S*[/.]\w", re.IGNORECASE)
 
 _TIMEOUT = (ReadTimeoutError, ConnectTimeoutError)
 _BROKEN_CONNECTION = (ConnectionFailure, HTTPClientError, IncompleteReadError, ResponseParserError, HTTPError)
@@ -121,10 +126,15 @@ def _model_failure(error: ClientError) -> _Failure:
 
 
 def _detail(message: str) -> str | None:
-    """Return the detail of a problem (RFC 9457) that the container sent, if that is what it sent."""
+    """Return the detail of a problem (RFC 9457) that the container sent, if that is what it sent and it tells nothing.
+
+    A container of someone else's may write a traceback, ARNs or paths there.
+    """
     try:
         content = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     detail = content.get("detail") if isinstance(content, dict) else None
-    return detail if isinstance(detail, str) else None
+    if not isinstance(detail, str) or len(detail) > _MAX_DETAIL_CHARACTERS or not detail.isprintable():
+        return None
+    return None if _PRIVATE.search(detail) else detail

@@ -84,6 +84,7 @@ def respond(event: object, request_id: str, deadline: Deadline, classifier: Clas
         {
             "request_id": request_id,
             "inference_id": record.inference_id,
+            "artifact_sha256": record.artifact_sha256,
             "status": status,
             "source": record.source,
             "bytes": record.size,

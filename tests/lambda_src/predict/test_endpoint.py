@@ -81,7 +81,7 @@ def refusal(ask: Callable[..., Any], answer: Any, attempts: int | None = 1, **op
 
 
 def test_the_answer_is_the_containers(ask: Callable[..., Any], reply: Reply) -> None:
-    assert ask(reply(json.dumps({**CONTENT, "more": 1}).encode())) == CONTENT
+    assert ask(reply(json.dumps(CONTENT).encode())) == CONTENT
 
 
 def test_the_request_carries_photo_type_and_top_k(ask: Callable[..., Any], reply: Reply) -> None:
@@ -117,7 +117,54 @@ def test_the_containers_refusal_reaches_the_caller_in_its_own_words(
     assert (problem.status, problem.detail) == (status, "The photo is damaged.")
 
 
-@pytest.mark.parametrize("message", ["", "plain text", '{"detail": 5}', "[]", '{"detail"', "Traceback: secret"])
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "The PNG image is damaged or cut short; send it again.",
+        "9000 x 9000 pixels are too large: at most 50 megapixels, and 16384 pixels a side, are read.",
+        "Send a JPEG/PNG.",
+        "Käse: 50 % - or less?",
+        "x" * 200,
+    ],
+)
+def test_a_short_detail_passes(ask: Callable[..., Any], reply: Reply, detail: str) -> None:
+    assert refusal(ask, model_error(reply, 422, json.dumps({"detail": detail}))).detail == detail
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        f"No access to {SECRET}.",
+        "No ARN:aws:iam::123456789012:role/kennel",
+        "cannot open /opt/ml/model/model.onnx",
+        'File "/opt/ml/code/inference.py", line 3',
+        "(/tmp) is full",
+        "see ~/.aws",
+        "see code/inference.py",
+        "see opt/ml/model",
+        "see C:\\model",
+        "see s3://bucket/key",
+        "see http://169.254.169.254",
+        "two\nlines",
+        "\x1b[31mred",
+        "\ud800",
+        "x" * 201,
+        "x" * 1_000_000,
+        "",
+    ],
+    ids=lambda detail: ascii(detail)[:40],
+)
+def test_a_detail_that_is_long_or_tells_of_the_inside_is_replaced(
+    ask: Callable[..., Any], reply: Reply, detail: str
+) -> None:
+    problem = refusal(ask, model_error(reply, 422, json.dumps({"detail": detail})))
+    assert (problem.status, problem.detail) == (422, "The model refused the photo.")
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["[" * 100_000, '{"detail": ' * 50_000, "", "plain text", '{"detail": 5}', "[]", '{"detail"', "Traceback: secret"],
+)
 def test_a_refusal_without_a_problem_gets_a_reason_of_ours(ask: Callable[..., Any], reply: Reply, message: str) -> None:
     problem = refusal(ask, model_error(reply, 422, message))
     assert (problem.status, problem.detail) == (422, "The model refused the photo.")
@@ -251,9 +298,48 @@ def test_a_truncated_answer_is_an_upstream_fault(ask: Callable[..., Any], reply:
     assert refusal(ask, reply(b"{", Content_Length=5000), 2).status == 502
 
 
-@pytest.mark.parametrize("body", [b"", b"labels", b"[]", b"{}", b'{"predictions": 5}', b"[[0.1, 0.9]]", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"labels", b"[]", b'{"predictions": 5}', b"[" * 100_000])
 def test_an_answer_of_another_form_is_an_upstream_fault(ask: Callable[..., Any], reply: Reply, body: bytes) -> None:
-    assert refusal(ask, reply(body)).status == 502
+    assert refusal(ask, reply(body)).type is ProblemType.MODEL_FAILED
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_answer_without_end_is_read_no_further_than_its_limit(
+    ask: Callable[..., Any], reply: Reply, chunked: bool
+) -> None:
+    sent = 0
+
+    def script(connection: socket.socket, _: bytes) -> None:
+        nonlocal sent
+        head = {"Transfer_Encoding": "chunked", "Content_Length": None} if chunked else {"Content_Length": 10**12}
+        connection.sendall(reply(b"", **head))
+        piece = b"a" * 65536
+        while True:
+            connection.sendall(b"10000\r\n" + piece + b"\r\n" if chunked else piece)
+            sent += len(piece)
+
+    assert refusal(ask, script).type is ProblemType.MODEL_FAILED
+    assert sent < 20_000_000  # what the sockets' buffers hold
+
+
+def test_a_connection_is_kept_for_the_next_request(serve: Serve, reply: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+
+    def script(connection: socket.socket, head: bytes) -> None:
+        while head:
+            heads.append(head)
+            connection.sendall(reply(json.dumps(CONTENT).encode(), Connection="keep-alive"))
+            head = connection.recv(65536)
+            while head and not head.endswith(b"\xff\xd8\xff"):
+                head += connection.recv(65536)
+
+    server = serve(script)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+    asked = endpoint()
+    for _ in range(3):
+        assert asked.predict(b"\xff\xd8\xff", "image/jpeg", Deadline(60)) == CONTENT
+    assert len(heads) == 3
+    assert len(server.requests) == 1, "one connection"
 
 
 def test_a_refused_connection_is_an_upstream_fault(monkeypatch: pytest.MonkeyPatch) -> None:

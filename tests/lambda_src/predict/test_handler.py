@@ -185,6 +185,7 @@ def test_the_log_tells_what_happened_and_never_photo_or_url(
     assert (line["level"], line["request_id"], line["status"]) == ("INFO", "request-7", 200)
     assert (line["source"], line["bytes"]) == ("image", len(jpeg))
     assert set(line["milliseconds"]) == {"fetch", "model", "total"}
+    assert line["artifact_sha256"] == CONTENT["artifact_sha256"]
 
     refused = Classifier(
         Model(),
@@ -216,7 +217,7 @@ def test_the_log_is_short_whatever_a_remote_host_wrote(
 def test_a_bad_event_is_answered_and_logged(handler: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert handler.respond(None, "r", Deadline(60), Classifier(Model(), no_fetch, 10_000))["statusCode"] == 400
     line = log_line(capsys)
-    assert (line["source"], line["inference_id"]) == (None, None)
+    assert (line["source"], line["inference_id"], line["artifact_sha256"]) == (None, None, None)
 
 
 def test_the_function_as_lambda_calls_it(
