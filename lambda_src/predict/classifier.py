@@ -6,8 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .common.deadline import Deadline
 from .common.image import Photo, media_type
@@ -15,7 +14,6 @@ from .endpoint import Endpoint
 from .event import read_event
 
 
-@dataclass
 class Record:
     """What the log may tell about a request, filled in while it runs.
 
@@ -33,11 +31,12 @@ class Record:
         How long each step took.
     """
 
-    source: str | None = None
-    size: int | None = None
-    inference_id: str | None = None
-    artifact_sha256: str | None = None
-    milliseconds: dict[str, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.source: str | None = None
+        self.size: int | None = None
+        self.inference_id: str | None = None
+        self.artifact_sha256: str | None = None
+        self.milliseconds: dict[str, float] = {}
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -55,8 +54,7 @@ class Record:
             self.milliseconds[step] = round((time.perf_counter() - start) * 1000, 1)
 
 
-@dataclass(frozen=True)
-class Classifier:
+class Classifier(NamedTuple):
     """Answers events.
 
     Attributes

@@ -20,7 +20,7 @@ from .common.problem import Problem, ProblemType, retry_after
 
 _MAX_DETAIL_CHARACTERS = 200
 # ARNs, URIs, and paths: absolute ones, those of Windows, and those that end in a file's name.
-_PRIVATE = re.compile(r"\barn:|://|\\|(?<!\w)[/~]\w|/\S*[/.]\w", re.IGNORECASE)
+_PRIVATE = r"(?i)\barn:|://|\\|(?<!\w)[/~]\w|/\S*[/.]\w"
 
 _TIMEOUT = (ReadTimeoutError, ConnectTimeoutError)
 _BROKEN_CONNECTION = (ConnectionFailure, HTTPClientError, IncompleteReadError, ResponseParserError, HTTPError)
@@ -137,4 +137,4 @@ def _detail(message: str) -> str | None:
     detail = content.get("detail") if isinstance(content, dict) else None
     if not isinstance(detail, str) or len(detail) > _MAX_DETAIL_CHARACTERS or not detail.isprintable():
         return None
-    return None if _PRIVATE.search(detail) else detail
+    return None if re.search(_PRIVATE, detail) else detail

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(NamedTuple):
     """Settings from environment variables.
 
     Attributes
@@ -41,11 +39,12 @@ class Environment:
         """
         if not variables.get("ENDPOINT_NAME"):
             raise RuntimeError("ENDPOINT_NAME is not set: name the SageMaker endpoint to ask.")
+        defaults: dict[str, Any] = cls._field_defaults
         return cls(
             variables["ENDPOINT_NAME"],
-            _positive(variables, "FETCH_TIMEOUT_SECONDS", cls.fetch_timeout),
-            _positive(variables, "INVOKE_TIMEOUT_SECONDS", cls.invoke_timeout),
-            int(_positive(variables, "MAX_IMAGE_BYTES", cls.max_image_bytes)),
+            _positive(variables, "FETCH_TIMEOUT_SECONDS", defaults["fetch_timeout"]),
+            _positive(variables, "INVOKE_TIMEOUT_SECONDS", defaults["invoke_timeout"]),
+            int(_positive(variables, "MAX_IMAGE_BYTES", defaults["max_image_bytes"])),
         )
 
 

@@ -11,7 +11,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .common.image import Photo, check_size, media_type
 from .common.problem import Problem, ProblemType
@@ -21,8 +21,7 @@ _MAX_DIGITS = 20
 _WHAT_TO_SEND = 'Send {"image": "<base64>"} or {"url": "https://..."}.'
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What a caller asks for: exactly one of ``photo`` and ``url`` is set.
 
     Attributes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from .answer import Answer, answer, problem_answer
 from .classifier import Classifier, Record
@@ -14,17 +14,20 @@ from .environment import Environment
 from .fetch.fetch import fetch
 from .log import log
 
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Context(Protocol):
+        """What the function reads of Lambda's context object."""
+
+        aws_request_id: str
+
+        def get_remaining_time_in_millis(self) -> int:
+            """Return the milliseconds until Lambda stops the invocation."""
+
+
 RESERVE_SECONDS = 0.5
 """What a request leaves of Lambda's time, for the answer and the log."""
-
-
-class Context(Protocol):
-    """What the function reads of Lambda's context object."""
-
-    aws_request_id: str
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until Lambda stops the invocation."""
 
 
 def _classifier() -> Classifier:

@@ -12,7 +12,7 @@ from .event import MAX_TOP_K
 MAX_ANSWER_BYTES = 1_000_000
 """Larger than 100 predictions with names of any length that a folder has. Escaped twice, it fits Lambda's 6 MB."""
 
-_SHA256 = re.compile("[0-9a-f]{64}")
+_SHA256 = "[0-9a-f]{64}"
 
 
 def read_answer(body: bytes) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def read_answer(body: bytes) -> dict[str, Any]:
         predictions, sha256 = content["predictions"], content.get("artifact_sha256")
         if not isinstance(predictions, list) or not 1 <= len(predictions) <= MAX_TOP_K:
             raise ValueError(f"predictions is not a list of 1 to {MAX_TOP_K}")
-        if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        if sha256 is not None and not (isinstance(sha256, str) and re.fullmatch(_SHA256, sha256)):
             raise ValueError("artifact_sha256 is not 64 hexadecimal digits")
         return {"predictions": [_prediction(each) for each in predictions], "artifact_sha256": sha256}
     except (ValueError, RecursionError) as error:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from .problem import Problem, ProblemType
 
@@ -24,8 +23,7 @@ def media_type(content: bytes) -> str | None:
     return next((name for name, signature in _SIGNATURES.items() if signature.match(content)), None)
 
 
-@dataclass(frozen=True)
-class Photo:
+class Photo(NamedTuple):
     """The bytes of a JPEG, PNG or WebP, as sent, with their media type."""
 
     content: bytes

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from string import punctuation
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import quote, urljoin, urlsplit
 
 from ..common.problem import Problem, ProblemType
 
 MAX_URL_LENGTH = 2048
 PORTS = {"http": 80, "https": 443}
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
+_FORBIDDEN = r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]"
 # Checked here, because older versions of `urlsplit` repair an authority with brackets (CVE-2024-11168, CVE-2025-0938).
-_AUTHORITY = re.compile(r"(\[[0-9a-zA-Z:.%]*\]|[^\[\]:]*)(:[0-9]{0,5})?")
+_AUTHORITY = r"(\[[0-9a-zA-Z:.%]*\]|[^\[\]:]*)(:[0-9]{0,5})?"
 _HOST_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # RFC 6761, RFC 6762, RFC 7686, RFC 8375 and ICANN's .internal: never a public name, so never looked up.
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".onion", ".invalid", ".test", ".example")
 
 
-@dataclass(frozen=True)
-class Url:
+class Url(NamedTuple):
     """A URL that may be tried: http or https, port 80 or 443, no credentials, a name or a plain address.
 
     Attributes
@@ -53,7 +51,7 @@ class Url:
         """
         if len(text) > MAX_URL_LENGTH:
             raise Problem(ProblemType.BAD_URL, f"The URL is longer than {MAX_URL_LENGTH} characters.")
-        if _FORBIDDEN.search(text):
+        if re.search(_FORBIDDEN, text):
             raise Problem(ProblemType.BAD_URL, "The URL has a control character, a backslash or an unpaired surrogate.")
         try:
             parts = urlsplit(text.strip(" "))
@@ -124,7 +122,7 @@ def _check_authority(netloc: str) -> None:
         )
     if "@" in netloc:
         raise Problem(ProblemType.BAD_URL, "The URL must not have a user name or password.")
-    if not _AUTHORITY.fullmatch(netloc):
+    if not re.fullmatch(_AUTHORITY, netloc):
         raise Problem(ProblemType.BAD_URL, "The URL is malformed.")
 
 
