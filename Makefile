@@ -24,7 +24,7 @@ help: ## List the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-22s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo, the ones that `./kennel` uses
+setup: .venv/ready .venv-local/ready node_modules/ready ## Set up the environments of the demo and of `./kennel`
 
 # ---- the main job on the embedded AWS
 
@@ -58,7 +58,7 @@ LAUNCH := ./kennel launch --environment local --data $(DEMO_DATA) --out $(TRAINE
 DEPLOY := $(CDK) deploy --all --require-approval never
 
 .PHONY: demo-training
-demo-training: .venv/ready .venv-local/ready .venv-training/ready node_modules/ready | $(DEMO_DATA) ## Train and tune as SageMaker jobs on the embedded AWS, deploy the best model
+demo-training: .venv/ready .venv-local/ready .venv-training/ready node_modules/ready | $(DEMO_DATA) ## Train and tune as SageMaker jobs on the embedded AWS, and deploy the best model
 	$(call say,Start the embedded AWS (one second stands for a minute of alarms, baking and scaling))
 	@$(LOCAL) up --time-scale 60
 	$(call say,Deploy the stacks that train (there is no model yet))
@@ -106,16 +106,16 @@ synth: .venv/ready-synth node_modules/ready ## Synthesise the stacks of ENVIRONM
 	@$(CDK) synth --quiet -c environment=$(ENVIRONMENT)
 	@./kennel cost cdk.out
 
-deploy: $(OPERATED) ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials; print which model serves
+deploy: $(OPERATED) ## Deploy the stacks of ENVIRONMENT to the AWS account of your credentials; print the live model
 	@./kennel deploy --environment $(ENVIRONMENT) $(OPERATE_MODEL) $(OPERATE_MANIFEST)
 
 rollback: $(OPERATED) ## Deploy the artifact at MODEL=s3://BUCKET/KEY.tar.gz, with the manifest beside it
 	@./kennel rollback --environment $(ENVIRONMENT) $(OPERATE_MODEL) $(OPERATE_MANIFEST)
 
-sleep: $(OPERATED) ## Remove what bills by the hour from ENVIRONMENT; the bucket, the names and the model stay
+sleep: $(OPERATED) ## Remove the resources of ENVIRONMENT that bill by the hour; the bucket, the names and the model stay
 	@./kennel sleep --environment $(ENVIRONMENT) $(OPERATE_MANIFEST) $(OPERATE_PRODUCTION)
 
-wake: $(OPERATED) ## Restore what `make sleep` removed from ENVIRONMENT
+wake: $(OPERATED) ## Restore the resources that `make sleep` removed from ENVIRONMENT
 	@./kennel wake --environment $(ENVIRONMENT) $(OPERATE_PRODUCTION)
 
 change-instance-type: $(OPERATED) ## Change the endpoint of ENVIRONMENT to the instance type of its settings, in two deployments
@@ -130,21 +130,21 @@ destroy: $(OPERATED) ## Delete all stacks of ENVIRONMENT, and the models and con
 PYTEST := .venv/bin/python -m pytest --numprocesses 2 --no-loadscope-reorder
 CHECKED := .venv/ready-dev .venv-local/ready .venv-training/ready .venv-ray/ready node_modules/ready-dev
 
-quick: lint ## Lint, types and the tests that start no process: a minute, for every change
+quick: lint ## Check lint and types, and run the tests that start no process (a minute; after every change)
 	$(call say,Tests that start nothing)
 	@$(PYTEST) --quick --quiet --disable-warnings -p no:syrupy -r fE --durations=3
 
-test: $(CHECKED) lint ## Every check: lint, types, unit, snapshot, container and end-to-end tests
+test: $(CHECKED) lint ## Run every check: lint, types, unit, snapshot, container and end-to-end tests
 	$(call say,Tests)
 	@$(PYTEST)
 
-accept: $(CHECKED) demo-training ## The tests that take too long for `make test`
+accept: $(CHECKED) demo-training ## Run the tests that take too long for `make test`
 	$(call say,Types as on a Mac)
 	@.venv/bin/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(call say,Tests that take longer)
 	@.venv/bin/python -m pytest -m accept
 
-lint: .venv/ready-dev ## ruff, mypy --strict, the oldest supported Python, shellcheck
+lint: .venv/ready-dev ## Run ruff, mypy --strict, vermin (the oldest supported Python) and shellcheck
 	$(call say,Lint and types)
 	@.venv/bin/ruff check $(PACKAGES)
 	@.venv/bin/ruff format --check --quiet $(PACKAGES) || { echo 'Run `make format`.'; exit 1; }
@@ -157,11 +157,11 @@ format: .venv/ready-dev ## Rewrite the sources in ruff's format
 	@.venv/bin/ruff format $(PACKAGES)
 
 BENCHES = $(basename $(notdir $(shell grep -l '^def main' bench/*.py)))
-bench: .venv/ready-dev node_modules/ready ## Ratios against baselines, each in one run (half an hour)
+bench: .venv/ready-dev node_modules/ready ## Run the benchmarks, or one of them with BENCHES=NAME (half an hour)
 	@for name in $(BENCHES); do printf '\n==> bench.%s\n' $$name; .venv/bin/python -m bench.$$name || exit 1; done
 
 COMPILE := env -u UV_FIND_LINKS .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make constraints'
-constraints: .venv/uv ## Lock the requirements files (to update a package, delete its line of the lock first)
+constraints: .venv/uv ## Lock the requirements files (to update a package, first delete its line in constraints.txt)
 	@$(COMPILE) requirements.txt --group checks --group training-job --output-file constraints.txt
 	@$(COMPILE) --group ray-container --output-file training/serving/constraints-ray.txt
 

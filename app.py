@@ -3,7 +3,7 @@
 Context (``-c NAME=VALUE``): ``environment`` names a file of ``settings/`` (default ``dev``), ``manifest`` the manifest
 of the model (default ``build/model.json``), ``model`` an artifact elsewhere (``s3://BUCKET/KEY.tar.gz``), or ``none``
 where there is no model yet: then there are only the stacks that train one. ``live`` is the address of the artifact that
-the endpoint serves now (``s3://BUCKET/KEY.tar.gz``): its role goes on reading it; empty, nothing serves or is known.
+the endpoint serves now (``s3://BUCKET/KEY.tar.gz``): its role can still read it. It is empty if nothing serves.
 """
 
 import sys

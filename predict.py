@@ -120,12 +120,12 @@ def _nfc(text: str) -> str:
 
 
 def check_photos(photos: Sequence[str]) -> None:
-    """Refuse files that cannot be sent, before any is.
+    """Refuse files that cannot be sent, before any is sent.
 
     Raises
     ------
     UsageError
-        For the first that is missing, not a file, unreadable or too large.
+        A file is missing, unreadable, too large or not a file.
     """
     for photo in photos:
         if is_url(photo):
@@ -138,11 +138,11 @@ def check_photos(photos: Sequence[str]) -> None:
                 f"{photo}: {error.strerror or error}; give a photo's path, or a URL with http:// or https://"
             ) from None
         if not path.is_file():
-            raise UsageError(f"{photo}: not a file; give photos one by one, or with a pattern such as {photo}/*.jpg")
+            raise UsageError(f"{photo}: not a file; name each photo, or use a pattern such as {photo}/*.jpg")
         if size > MAX_PHOTO_BYTES:
             raise UsageError(
-                f"{photo}: too large, {size / 1e6:.1f} MB of at most {MAX_PHOTO_BYTES / 1e6:.1f} MB; "
-                "send a smaller one, or its URL"
+                f"{photo}: {size / 1e6:.1f} MB is larger than the limit of {MAX_PHOTO_BYTES / 1e6:.1f} MB; "
+                "send a smaller photo, or its URL"
             )
 
 
@@ -179,7 +179,7 @@ def predict(client: LambdaClient, function: str, alias: str, photo: str, top_k: 
     except ClientError as error:
         if error.response["Error"]["Code"] != "TooManyRequestsException":
             raise
-        return Result(photo, (), "429: Lambda throttles; try again soon", _since(start))
+        return Result(photo, (), "429: Lambda throttled the request; try again soon", _since(start))
     milliseconds = _since(start)
     if "FunctionError" in response:
         return Result(photo, (), _function_error(payload), milliseconds)
@@ -196,7 +196,7 @@ def _function_error(payload: bytes) -> str:
         message = json.loads(payload)["errorMessage"]
     except (ValueError, LookupError, TypeError):
         message = "no reason given"
-    return f"the function failed, its log says more: {_one_line(message)}"
+    return f"the function failed; see its log ({_one_line(message)})"
 
 
 def _read_answer(photo: str, payload: bytes, milliseconds: float) -> Result:
@@ -210,8 +210,8 @@ def _read_answer(photo: str, payload: bytes, milliseconds: float) -> Result:
             for row in body["predictions"]
         ]
     except (ValueError, LookupError, TypeError):
-        return Result(photo, (), "the answer is not one of Kennel's; is --function right?", milliseconds)
-    return Result(photo, predictions, None if predictions else "no label was answered", milliseconds)
+        return Result(photo, (), "the answer is not that of a Kennel function; check --function", milliseconds)
+    return Result(photo, predictions, None if predictions else "the answer has no labels", milliseconds)
 
 
 def _one_line(text: object) -> str:
@@ -289,30 +289,36 @@ def _ask(options: argparse.Namespace, client: LambdaClient | None, photos: Itera
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./kennel predict", description="Label photos with a deployed Kennel.")
+    parser = argparse.ArgumentParser(
+        prog="./kennel predict", description="Send photos to a deployed function, and print their labels."
+    )
     parser.add_argument("--version", action="version", version=f"kennel {_version()}")
     parser.add_argument("photos", nargs="+", metavar="PHOTO_OR_URL", help="a JPEG, PNG or WebP file, or a URL")
     parser.add_argument("--function", required=True, help="name of the Lambda function, such as kennel-dev")
     parser.add_argument("--alias", default="live", help="alias or version of the function (default: live)")
     parser.add_argument("--top-k", type=int, default=1, metavar="N", help="labels for each photo (default: 1)")
     parser.add_argument("--check", action="store_true", help="compare each class with the name of its photo's folder")
-    parser.add_argument("--at-least", type=int, metavar="N", help="right answers that --check asks for (default: all)")
+    parser.add_argument(
+        "--at-least", type=int, metavar="N", help="right answers that --check needs to succeed (default: all)"
+    )
     options = parser.parse_args(arguments)
     if not 1 <= options.top_k <= MAX_TOP_K:
         parser.error(f"--top-k is {options.top_k}: it must be from 1 to {MAX_TOP_K}")
     if options.at_least is not None and not options.check:
-        parser.error("--at-least goes with --check")
+        parser.error("--at-least needs --check")
     if options.at_least is None:
         options.at_least = len(options.photos)
     if not 0 <= options.at_least <= len(options.photos):
-        parser.error(f"--at-least is {options.at_least}: it must be from 0 to {len(options.photos)}, the photos given")
+        parser.error(
+            f"--at-least is {options.at_least}: it must be from 0 to {len(options.photos)}, the number of photos"
+        )
     return options
 
 
 def _version() -> str:
     """Return which Kennel this is; this file also works without the rest of it."""
     file = Path(__file__).with_name("VERSION")
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else "of an unknown version"
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else "(unknown version)"
 
 
 def _explain(error: Exception, function: str, alias: str) -> str:
@@ -322,13 +328,16 @@ def _explain(error: Exception, function: str, alias: str) -> str:
     if isinstance(error, NoRegionError):
         return "no AWS region; set AWS_REGION"
     if isinstance(error, EndpointConnectionError):
-        return f"{_one_line(error)}; is AWS_ENDPOINT_URL right, and what it names running?"
+        return f"{_one_line(error)}; check the network, and AWS_ENDPOINT_URL if it is set"
     if isinstance(error, ClientError):
         code = error.response["Error"]["Code"]
         if code == "ResourceNotFoundException":
-            return f"there is no function {function} with alias {alias} in this account and region; is it deployed?"
+            return (
+                f"there is no function {function} with alias {alias} in this account and region; "
+                "deploy it, or check --function"
+            )
         if code == "RequestEntityTooLargeException":
-            return "a photo is too large for Lambda; send a smaller one, or its URL"
+            return "a photo is too large for Lambda; send a smaller photo, or its URL"
     return _one_line(error)
 
 

@@ -21,7 +21,7 @@ from training.common.memory import keep_memory
 from training.data.photos import SPLITS, Photo, PixelDataset, find
 from training.data.sample import write_sample
 from training.fit.evaluation import measure, predict
-from training.fit.full import FullTraining
+from training.fit.full import Trainer
 from training.fit.loading import device, set_seed
 from training.fit.schedule import Schedule
 from training.fit.speed import choose_precision
@@ -62,18 +62,19 @@ def train(architecture: str, splits: dict[str, list[Photo]], side: int, epochs: 
         learnt, valid, test = (PixelDataset(splits[split], recipe.rule) for split in SPLITS)
         schedule = Schedule(epochs, batch_size=min(64, len(learnt)), lr=1e-3, seed=0)
         precision = choose_precision(recipe.classifier, side)
-        training = FullTraining(recipe, learnt, valid, schedule, precision, None, Stop(), lambda _: None)
-        training()
+        training = Trainer(recipe, learnt, valid, schedule, precision, None, Stop(), lambda _: None)
+        training.train()
     except TrainingError as error:  # it does not take photos of this side
         return f"  {architecture:<20}{error}"
     momenta = sorted({layer.momentum or 0.0 for layer in recipe.classifier.modules() if isinstance(layer, _BatchNorm)})
+    momentum = ", ".join(f"{value:g}" for value in momenta) or "none"
     kept, running = (
         measure(*predict(model, test, "Testing")).accuracy for model in (recipe.classifier, training.progress.candidate)
     )
     how = "computed again" if training.retakes else "as they are"
     said = "  no better than one class for all" if no_better(kept, list(_counts(test.photos).values())) else ""
     return (
-        f"  {architecture:<20}momentum {', '.join(f'{momentum:g}' for momentum in momenta) or 'none':<8}{kept:.3f} (statistics {how})  "
+        f"  {architecture:<20}momentum {momentum:<8}{kept:.3f} (statistics {how})  "
         f"{running:.3f} as they are  {time.perf_counter() - start:.0f} s{said}"
     )
 

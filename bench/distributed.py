@@ -82,7 +82,7 @@ def work(rank: int, size: int, port: int, task: Task, batch_norm: str, orders: A
     import torch
 
     from training.data.photos import PixelDataset
-    from training.fit.full import FullTraining
+    from training.fit.full import Trainer
     from training.fit.schedule import Schedule
     from training.fit.stopping import Stop
     from training.model.network import create
@@ -94,12 +94,12 @@ def work(rank: int, size: int, port: int, task: Task, batch_norm: str, orders: A
         train = PixelDataset(splits["train"], recipe.rule, "light")
         valid = PixelDataset(splits["valid"], recipe.rule)
         schedule = Schedule(epochs=100, batch_size=64, lr=1e-4, seed=0, batch_norm=batch_norm)
-        training = FullTraining(recipe, train, valid, schedule, "float32", None, Stop())
+        training = Trainer(recipe, train, valid, schedule, "float32", None, Stop())
         answers.put(None)
         while orders.get():
             progress = training.progress
             start, busy = time.perf_counter(), time.process_time()
-            training.learn(start)
+            training.train_epoch(start)
             answers.put((time.perf_counter() - start, time.process_time() - busy, progress.loss / progress.step))
             progress.epoch, progress.step, progress.loss = progress.epoch + 1, 0, 0.0
 

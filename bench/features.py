@@ -32,10 +32,10 @@ def measure(architecture: str, side: int, rounds: int, photos: int) -> None:
     compiled = Frozen(recipe, "bfloat16", photos)
     pixels = torch.randint(256, (compiled.batch, side, side, 3), dtype=torch.uint8)
     ways: dict[str, Callable[[Tensor], Tensor]] = {"as it is": plain}
-    ways |= {f"frozen, {precision}": each for precision, each in frozen.items()}
+    ways |= {f"frozen, {precision}": network.compute for precision, network in frozen.items()}
     start = time.perf_counter()
     if compiled.compiled and compiled.compile():
-        ways["frozen, bfloat16, compiled"] = compiled
+        ways["frozen, bfloat16, compiled"] = compiled.compute
     compiling = time.perf_counter() - start
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(1 + rounds):

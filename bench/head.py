@@ -54,7 +54,7 @@ def kennel(data: Path, weights: Path, side: int, epochs: int, trials: int, views
     from training.data import photos
     from training.fit.evaluation import measure
     from training.fit.features import FeatureBank, Views
-    from training.fit.head import answer, train_head
+    from training.fit.head import predict_head, train_head
     from training.fit.schedule import Schedule
     from training.fit.speed import choose_precision
     from training.model.network import create
@@ -73,7 +73,7 @@ def kennel(data: Path, weights: Path, side: int, epochs: int, trials: int, views
         schedule = Schedule(epochs, baseline.BATCH, baseline.LR * 2 ** (trial / 2), trial)
         train_head(heads[-1], bank["train"], bank["valid"], schedule)
         times.append((time.perf_counter() - start, time.process_time() - busy))
-    return Run(times[0], times[-1], measure(*answer(heads[0], bank["test"])).accuracy)
+    return Run(times[0], times[-1], measure(*predict_head(heads[0], bank["test"])).accuracy)
 
 
 def alone(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

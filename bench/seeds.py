@@ -17,7 +17,7 @@ from training.commands.arguments import Parser, number, whole
 from training.common.console import console
 from training.common.memory import keep_memory
 from training.data.sample import write_sample
-from training.fit.options import DEFAULT_EPOCHS, Options, plan
+from training.fit.options import DEFAULT_EPOCHS, Options, configure
 
 
 def accuracy(data: Path, epochs: int, every: int, seed: int) -> tuple[int, float, float]:
@@ -35,7 +35,7 @@ def accuracy(data: Path, epochs: int, every: int, seed: int) -> tuple[int, float
     keep_memory()
     console.quiet = True
     splits = photos.find({split: data / split for split in photos.SPLITS}).splits
-    chosen = plan(Options(folders={}, out=Path(), epochs=epochs, seed=seed))
+    chosen = configure(Options(folders={}, out=Path(), epochs=epochs, seed=seed))
     torch.manual_seed(seed)
     recipe = create("resnet18", "none", 10, None, 32)
     train = PixelDataset(splits["train"][::every], recipe.rule, chosen.augment, seed)

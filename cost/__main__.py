@@ -25,11 +25,9 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         type=Path,
         default=Path("cdk.out"),
-        help="what `./kennel cdk synth` wrote (default cdk.out)",
+        help="the output folder of `./kennel cdk synth` (default cdk.out)",
     )
-    parser.add_argument(
-        "--diff", nargs=2, type=Path, metavar=("A", "B"), help="compare two assemblies, such as those of two settings"
-    )
+    parser.add_argument("--diff", nargs=2, type=Path, metavar=("A", "B"), help="compare two output folders")
     parser.add_argument("--prices", type=Path, default=US_EAST_1, help=f"price file (default {US_EAST_1.name})")
     for item in fields(Assumptions):
         parser.add_argument(

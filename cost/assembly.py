@@ -77,9 +77,7 @@ def load_assembly(folder: Path) -> Assembly:
     """
     manifest = folder / "manifest.json"
     if not manifest.is_file():
-        raise CostError(
-            f"{folder}: no synthesised stacks; make them with `make synth` or `./kennel cdk synth --output {folder}`"
-        )
+        raise CostError(f"{folder}: no synthesised stacks; run `make synth` or `./kennel cdk synth --output {folder}`")
     try:
         artifacts = json.loads(manifest.read_text(encoding="utf-8"))["artifacts"]
         stacks = tuple(
@@ -92,11 +90,13 @@ def load_assembly(folder: Path) -> Assembly:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CostError(
-            f"{folder}: a damaged cloud assembly ({type(error).__name__}: {error}); "
-            "make it anew with `./kennel cdk synth`"
+            f"{folder}: the cloud assembly is damaged ({type(error).__name__}: {error}); "
+            f"write it again with `./kennel cdk synth --output {folder}`"
         ) from error
     if not stacks:
-        raise CostError(f"{folder}: a cloud assembly without a stack; make it anew with `./kennel cdk synth`")
+        raise CostError(
+            f"{folder}: the cloud assembly has no stack; write it again with `./kennel cdk synth --output {folder}`"
+        )
     return Assembly(stacks, _asset_bytes(folder))
 
 

@@ -13,10 +13,10 @@ from cost.usage import Assumptions, Usage, standing
 BOOTSTRAP = "CDK bootstrap bucket"
 
 NOT_COUNTED = (
-    "AWS's free tiers (most accounts pay less than this at low traffic), savings plans, tax",
-    "requests past the HTTP API, where there is one: all are taken to come through it",
-    "data sent to the internet, data in and out of the endpoint, the disk that SageMaker gives each instance",
-    "old versions of objects, access logs in S3, requests to keys, images in your own ECR",
+    "AWS's free tiers (most accounts pay less at low traffic), savings plans, tax",
+    "the lower price of requests that bypass the HTTP API, if there is one",
+    "data sent to the internet, data in and out of the endpoint, the storage volume of each endpoint instance",
+    "old versions of objects, access logs in S3, KMS requests, images in your own ECR",
     "scheduled scaling actions, a second fleet during blue/green deployments, training and tuning jobs",
 )
 """What the totals leave out."""
@@ -66,7 +66,7 @@ class Estimate:
 
     @property
     def per_million_requests(self) -> Total | None:
-        """What a million requests add to what stands, from the month at peak; None without requests."""
+        """The dollars that a million requests add to the fixed cost, from the month at peak; None without requests."""
         requests = self.assumptions.requests_peak
         if not requests:
             return None
@@ -92,7 +92,7 @@ def estimate(assembly: Assembly, prices: Prices, assumptions: Assumptions) -> Es
     Raises
     ------
     CostError
-        What a resource costs hangs on a value that only CloudFormation will know.
+        The cost of a resource depends on a value that only CloudFormation knows.
     """
     used: dict[tuple[str, str, str], Usage] = {}
 

@@ -56,12 +56,12 @@ def load_prices(path: Path = US_EAST_1) -> Prices:
     try:
         return _parse(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise CostError(f"{path}: cannot be read ({error.strerror}); name a price file") from error
+        raise CostError(f"{path}: cannot be read ({error.strerror}); pass a price file with --prices") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CostError(f"{path}: not TOML ({error}); start from a copy of {US_EAST_1.name}") from error
+        raise CostError(f"{path}: not valid TOML ({error}); start from a copy of {US_EAST_1.name}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         fault = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise CostError(f"{path}: {fault}; write it as {US_EAST_1.name} does") from error
+        raise CostError(f"{path}: {fault}; {US_EAST_1.name} shows the format") from error
 
 
 def _parse(content: dict[str, Any]) -> Prices:
@@ -74,7 +74,7 @@ def _parse(content: dict[str, Any]) -> Prices:
         prices[kind] = Price(float(usd), "hour", instance["source"])
     for key, price in prices.items():
         if price.source not in sources:
-            raise ValueError(f"the source {price.source!r} of {key} is not in the table source")
+            raise ValueError(f"{key} has the source {price.source!r}, which the table [source] lacks")
         if not 0 <= price.usd < float("inf"):
-            raise ValueError(f"{key} costs {price.usd}, which is not an amount of money")
+            raise ValueError(f"{key} has the price {price.usd}, which is not an amount of 0 or more")
     return Prices(content["region"], str(content["date"]), sources, prices)

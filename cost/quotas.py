@@ -59,7 +59,9 @@ def quotas(assembly: Assembly) -> list[Quota]:
     try:
         return [*_endpoints(assembly), *_notebooks(assembly), *_functions(assembly), *_instances(assembly)]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CostError(f"the quotas cannot be computed: {type(error).__name__}: {error}") from error
+        raise CostError(
+            f"the quotas cannot be computed ({type(error).__name__}: {error}); run `make synth` again"
+        ) from error
 
 
 def _endpoints(assembly: Assembly) -> Iterator[Quota]:
@@ -74,7 +76,7 @@ def _endpoints(assembly: Assembly) -> Iterator[Quota]:
                 else:
                     fleets[str(variant.get("InstanceType"))] += _most_instances(variant, stack)
     for kind, most in fleets.items():
-        reason = f"an update at maximum: {most} instances, and as many beside them"
+        reason = f"an update at maximum: {most} old instances and {most} new ones"
         yield Quota(_SAGEMAKER, f"{kind} for endpoint usage", FLEETS * most, reason)
     if serverless:
         name = "Maximum total concurrency that can be allocated across all serverless endpoints"
@@ -110,7 +112,7 @@ def _functions(assembly: Assembly) -> Iterator[Quota]:
     if taken:
         reason = (
             f"{taken} reserved or provisioned, and {UNRESERVED_CONCURRENCY} that must stay unreserved "
-            f"(new accounts have {NEW_ACCOUNT_CONCURRENCY})"
+            f"(a new account has {NEW_ACCOUNT_CONCURRENCY} in total)"
         )
         yield Quota(_LAMBDA, "Concurrent executions", taken + UNRESERVED_CONCURRENCY, reason)
 

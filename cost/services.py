@@ -70,7 +70,7 @@ def _log_group(resource: Resource, stack: Stack, assembly: Assembly, assumptions
 
 
 def _bucket(resource: Resource, stack: Stack, assembly: Assembly, assumptions: Assumptions) -> Iterator[Usage]:
-    yield standing("Buckets, kept by people", "s3_gb_month", assumptions.stored_gb)
+    yield standing("Buckets, stored objects", "s3_gb_month", assumptions.stored_gb)
 
 
 def _alarm(resource: Resource, stack: Stack, assembly: Assembly, assumptions: Assumptions) -> Iterator[Usage]:

@@ -43,8 +43,8 @@ def quotas_text(needed: Sequence[Quota]) -> str:
     return "\n".join(
         [
             "",
-            "Quotas that the account needs in this region (Service Quotas console), beside what else runs there. If a",
-            "maximum is lowered, or scaling switched off, the update still needs twice the maximum before.",
+            "Quotas that the stacks need in this region (Service Quotas console), on top of what else runs there.",
+            "An update that lowers a maximum, or turns scaling off, still needs twice the old maximum.",
             aligned([(f"  {service}", name, least.rjust(8), reason) for service, name, least, reason in rows], right=9),
             "",
         ]
@@ -133,23 +133,26 @@ def _number(value: float) -> str:
 
 def _columns(assumptions: Assumptions) -> list[str]:
     return [
-        "What the synthesised stacks cost in a month: with no request (at 0), with "
-        f"{assumptions.requests_typical:,.0f} (typical),",
-        f"and with {assumptions.requests_peak:,.0f} while every fleet is at its maximum (peak).",
+        "Cost of the synthesised stacks in a month: without requests (at 0), with "
+        f"{assumptions.requests_typical:,.0f} requests (typical),",
+        f"and with {assumptions.requests_peak:,.0f} requests while every fleet is at its maximum (peak).",
         "",
     ]
 
 
 def _per_million(priced: Estimate) -> list[str]:
     added = priced.per_million_requests
-    return [] if added is None else [f"A million requests add {total_text(added)} to what stands.", ""]
+    return [] if added is None else [f"A million requests add {total_text(added)} to the fixed cost.", ""]
 
 
 def _unknown(priced: Estimate) -> list[str]:
     missing = sorted({line.usage.price for line in priced.lines if None in line.costs})
     if not missing:
         return []
-    return [f"No price is known of {', '.join(missing)}: look it up and pass it in a price file (--prices FILE).", ""]
+    return [
+        f"The price file has no price for {', '.join(missing)}: look it up and pass a file with it (--prices FILE).",
+        "",
+    ]
 
 
 def _assumed(assumptions: Assumptions) -> list[str]:
@@ -158,7 +161,7 @@ def _assumed(assumptions: Assumptions) -> list[str]:
         for item in fields(assumptions)
     ]
     return [
-        f"Assumed (each is an option), in a month of {HOURS} hours; at 0 every fleet is at its minimum:",
+        f"Assumptions (each is an option), for a month of {HOURS} hours; at 0 requests every fleet is at its minimum:",
         aligned([(name, number.rjust(9), text) for name, number, text in rows], right=9),
         "",
         "Not counted:",
@@ -170,12 +173,12 @@ def _assumed(assumptions: Assumptions) -> list[str]:
 def _sources(priced: Estimate) -> list[str]:
     used = {line.price.source for line in priced.lines if line.price}
     rows = [
-        (f"  {source.page}", "AWS's own text" if source.provenance == "aws" else source.provenance)
+        (f"  {source.page}", "first-hand" if source.provenance == "aws" else source.provenance)
         for name, source in priced.prices.sources.items()
         if name in used
     ]
     heading = (
-        f"Prices: {priced.prices.region}, on demand, {priced.prices.date}; the price file says who read them.\n"
-        "Second-hand is somebody's copy of AWS's price: look at AWS's page before you rely on it."
+        f"Prices: {priced.prices.region}, on demand, {priced.prices.date}; the price file has the source of each.\n"
+        "A second-hand price was read from a copy of AWS's page: check the page before you rely on the price."
     )
     return [heading, *([aligned(list(dict.fromkeys(rows)), right=9)] if rows else [])]

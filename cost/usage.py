@@ -1,4 +1,4 @@
-"""How much of each priced thing a month uses, and what had to be assumed to say so."""
+"""How much of each priced thing a month uses, and the assumptions behind it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -17,23 +17,23 @@ def _assume(default: float, text: str) -> Any:
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What no template says. Each is an option of the command line and a line of its output."""
+    """Quantities that no template has. Each is an option of the command line and a line of its output."""
 
     requests_typical: float = _assume(100_000, "requests in a typical month, evenly spread")
     requests_peak: float = _assume(3_000_000, "requests in a month at peak, with every fleet at its maximum")
     function_ms: float = _assume(200, "milliseconds that the function runs for a request")
     model_ms: float = _assume(100, "milliseconds that a serverless endpoint runs for a request")
     photo_kb: float = _assume(200, "kilobytes of a photo")
-    log_kb: float = _assume(1, "kilobytes that the function logs for a request; the container as much again")
-    stored_gb: float = _assume(1, "gigabytes that people keep in each bucket (photos, models)")
-    notices: float = _assume(100, "alarm e-mails in a month; dead letters as many again, unless traffic is 0")
+    log_kb: float = _assume(1, "kilobytes that the function logs for a request; the container logs the same amount")
+    stored_gb: float = _assume(1, "gigabytes stored in each bucket (photos, models)")
+    notices: float = _assume(100, "alarm e-mails in a month; with traffic, the same number of dead letters")
     notebook_hours: float = _assume(40, "hours that a notebook runs in a typical month; at peak it never stops")
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
             if not 0 <= value < float("inf"):
-                raise CostError(f"--{item.name.replace('_', '-')} {value}: give a number that is 0 or more")
+                raise CostError(f"--{item.name.replace('_', '-')} {value}: use a number of 0 or more")
 
     @property
     def requests(self) -> tuple[float, float, float]:
@@ -46,7 +46,7 @@ class Usage:
     """Units of one priced thing in a month, at zero, typical and peak traffic.
 
     ``price`` is a key of the price file. ``detail`` says in words what the item is, where the quantity does not.
-    ``per_request`` tells what grows with each request from what stands.
+    ``per_request`` is true for usage that grows with each request.
     """
 
     item: str
@@ -113,4 +113,4 @@ def literal(value: Any, default: float | None = None) -> float:
     try:
         return float(value)
     except (TypeError, ValueError) as error:
-        raise CostError(f"{value!r} stands where the template needs a plain number") from error
+        raise CostError(f"the template has {value!r} instead of a number; write a number in the stack") from error

@@ -72,19 +72,23 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--state", type=Path, default=DEFAULT, help="directory for state and log (default: .local)")
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", parents=[shared], help="start it in the background, unless it is up")
+    up = commands.add_parser("up", parents=[shared], help="start the embedded AWS in the background, if it is not up")
     up.add_argument("--port", type=int, help=f"port (default: {daemon.DEFAULT_PORT}, or any free one)")
-    up.add_argument("--time-scale", type=_positive, default=1.0, help="scaling minutes per real minute (default: 1)")
+    up.add_argument(
+        "--time-scale",
+        type=_positive,
+        default=1.0,
+        help="minutes of autoscaling and deployment policies per real minute (default: 1)",
+    )
     up.add_argument(
         "--training-python",
         type=Path,
         default=os.environ.get("KENNEL_TRAINING_PYTHON") or TRAINING_PYTHON,
-        help="interpreter that training jobs run under, also $KENNEL_TRAINING_PYTHON "
-        "(default: .venv-training/bin/python)",
+        help="Python interpreter of training jobs (default: $KENNEL_TRAINING_PYTHON, or .venv-training/bin/python)",
     )
-    commands.add_parser("down", parents=[shared], help="stop it and everything that it started")
-    commands.add_parser("env", parents=[shared], help='print its environment: eval "$(./kennel local env)"')
-    commands.add_parser("status", parents=[shared], help="show what runs in it")
+    commands.add_parser("down", parents=[shared], help="stop the embedded AWS and everything that it started")
+    commands.add_parser("env", parents=[shared], help='print variables for your shell: eval "$(./kennel local env)"')
+    commands.add_parser("status", parents=[shared], help="list what runs in the embedded AWS")
     return parser
 
 

@@ -26,35 +26,35 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], Command]] = {
         ),
     ),
     "rollback": (
-        "deploy a previous artifact",
+        "deploy an earlier artifact",
         ("model", "manifest", "yes"),
         lambda account, environment, options: rollback(
             account, environment, model=options.model, manifest=options.manifest, yes=options.yes
         ),
     ),
     "sleep": (
-        "remove what bills by the hour; the bucket, the names and the model stay",
+        "remove what is billed by the hour; keep the bucket, the names and the model",
         ("manifest", "production", "yes"),
         lambda account, environment, options: sleep(
             account, environment, manifest=options.manifest, production=options.production, yes=options.yes
         ),
     ),
     "wake": (
-        "bring back what sleep removed",
+        "restore what sleep removed",
         ("production", "yes"),
         lambda account, environment, options: wake(
             account, environment, production=options.production, yes=options.yes
         ),
     ),
     "change-instance-type": (
-        "give a scaling endpoint the instance type of the settings",
+        "change an autoscaled endpoint to the instance type of the settings",
         ("manifest", "yes"),
         lambda account, environment, options: change_instance_type(
             account, environment, manifest=options.manifest, yes=options.yes
         ),
     ),
     "destroy": (
-        "delete all stacks, and what updates retained",
+        "delete all stacks, and the models and configurations that updates retained",
         ("production", "yes"),
         lambda account, environment, options: destroy(
             account, environment, production=options.production, yes=options.yes
@@ -71,30 +71,33 @@ def _parser() -> argparse.ArgumentParser:
     for name, (text, options, _) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         command.add_argument(
-            "--environment", required=True, metavar="NAME", help="a file of settings/, without its .toml"
+            "--environment", required=True, metavar="NAME", help="a file in settings/, without its .toml"
         )
         if "model" in options:
             command.add_argument(
                 "--model",
                 required=name == "rollback",
                 metavar="s3://BUCKET/KEY.tar.gz",
-                help="the artifact in S3; its manifest lies beside it"
-                + ("" if name == "rollback" else ". none: only the stacks that train a model"),
+                help="the artifact in S3, with its manifest beside it"
+                + ("" if name == "rollback" else "; or none, which deploys only the stacks that train a model"),
             )
         if "manifest" in options:
             command.add_argument(
-                "--manifest", type=Path, metavar="FILE", help="the model's manifest, if none lies beside the artifact"
+                "--manifest",
+                type=Path,
+                metavar="FILE",
+                help="the model's manifest, if the artifact has none beside it",
             )
         if "production" in options:
             command.add_argument(
-                "--production", action="store_true", help="do it to an environment with termination protection, too"
+                "--production", action="store_true", help="allow this for an environment with termination protection"
             )
-        command.add_argument("--yes", action="store_true", help="ask nothing")
+        command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; return the exit status (1: refused, or not as it should be)."""
+    """Run a command; return the exit status (1: the command was refused or failed)."""
     options = _parser().parse_args(arguments)
     try:
         environment = load_environment(options.environment)
@@ -106,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"kennel: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("kennel: interrupted; run the command again to see how far it is\n")
+        sys.stderr.write("kennel: interrupted. AWS may still be at work; run the command again to continue\n")
         return 130
     return 0
 

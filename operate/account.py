@@ -92,15 +92,15 @@ def connect(environment: Environment) -> Account:
             raise OperateError("no AWS region; set AWS_REGION")
         if bound_region is not None and region != bound_region:
             raise OperateError(
-                f"{environment.file} binds {environment.name} to region {bound_region}, and the region of your "
+                f"{environment.file} binds {environment.name} to region {bound_region}, but the region of your "
                 f"credentials is {region}: nothing was done; set AWS_REGION={bound_region}"
             )
         session = boto3.Session(region_name=region)
         caller = session.client("sts", config=_CONFIG).get_caller_identity()
     if bound_account is not None and caller["Account"] != bound_account:
         raise OperateError(
-            f"{environment.file} binds {environment.name} to account {bound_account}, and your credentials are of "
-            f"account {caller['Account']} ({caller['Arn']}): nothing was done; set AWS_PROFILE to one of account "
+            f"{environment.file} binds {environment.name} to account {bound_account}, but your credentials belong to "
+            f"account {caller['Account']} ({caller['Arn']}): nothing was done; set AWS_PROFILE to a profile of account "
             f"{bound_account}"
         )
     return Account(caller["Account"], region, session)
@@ -118,7 +118,7 @@ def message_of(error: ClientError) -> str:
 
 @contextlib.contextmanager
 def if_there(*codes: str) -> Iterator[None]:
-    """Pass over AWS's answer that there is no such thing, and over no other.
+    """Ignore AWS's answer that a thing does not exist, and no other error.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _is_missing(error: ClientError) -> bool:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Turn what AWS or the way there refuses into one line that says what to do.
+    """Turn errors of AWS, and of the way to AWS, into one line that says what to do.
 
     Raises
     ------
@@ -157,11 +157,11 @@ def explained() -> Iterator[None]:
     except ProfileNotFound as error:
         raise OperateError(f"{_line(error)}; set AWS_PROFILE to one that `aws configure list-profiles` shows") from None
     except EndpointConnectionError as error:
-        raise OperateError(f"{_line(error)}; is there a network, and is AWS_ENDPOINT_URL right if set?") from None
+        raise OperateError(f"{_line(error)}; check the network, and AWS_ENDPOINT_URL if it is set") from None
     except ClientError as error:
         if code_of(error) in ("ExpiredToken", "ExpiredTokenException", "RequestExpired"):
             raise OperateError(f"the AWS credentials have expired; sign in again ({_line(error)})") from None
-        raise OperateError(f"AWS refused: {_line(error)}") from None
+        raise OperateError(f"AWS refused the request: {_line(error)}") from None
     except BotoCoreError as error:
         raise OperateError(_line(error)) from None
 

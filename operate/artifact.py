@@ -19,6 +19,8 @@ ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key
 LARGEST_MANIFEST = 16_000_000
 """Bytes. A manifest has a few thousand; another file of that name is not read into memory."""
 
+MANIFEST_ADVICE = "pass the manifest that training wrote with the artifact: --manifest FILE (make: MANIFEST=FILE)"
+
 Manifest = dict[str, Any]
 
 
@@ -40,7 +42,7 @@ class Address:
         """
         match = ADDRESS.fullmatch(text)
         if match is None:
-            raise OperateError(f"--model {text}: not the address of an artifact: use s3://BUCKET/KEY.tar.gz")
+            raise OperateError(f"--model {text}: not an artifact's address: use s3://BUCKET/KEY.tar.gz")
         return cls(match["bucket"], match["key"])
 
     @property
@@ -63,7 +65,7 @@ def read_manifest(file: Path) -> Manifest:
     Raises
     ------
     OperateError
-        It cannot be read, or is none.
+        The file cannot be read, or is not a manifest.
     """
     try:
         return _parsed(file.read_bytes(), str(file))
@@ -77,14 +79,17 @@ def manifest_beside(account: Account, address: Address) -> Manifest | None:
     Raises
     ------
     OperateError
-        What lies there is not a manifest.
+        The file beside the artifact is not a manifest.
     """
     where = f"s3://{address.bucket}/{address.manifest}"
     # Without the right to list the bucket, S3 answers 403 for a key that is not there (API reference, GetObject).
     with if_there("NoSuchKey", "404", "AccessDenied", "403"):
         answer = account.s3.get_object(Bucket=address.bucket, Key=address.manifest)
         if answer["ContentLength"] > LARGEST_MANIFEST:
-            raise OperateError(f"{where}: {answer['ContentLength']:,} bytes, which no manifest has; give MANIFEST=FILE")
+            raise OperateError(
+                f"{where}: {answer['ContentLength']:,} bytes is too large for a manifest (limit {LARGEST_MANIFEST:,} "
+                f"bytes); {MANIFEST_ADVICE}"
+            )
         return _parsed(answer["Body"].read(), where)
     return None
 
@@ -96,7 +101,7 @@ def _parsed(data: bytes, where: str) -> Manifest:
         if not (re.fullmatch("[0-9a-f]{64}", file["sha256"]) and int(file["size"]) > 0):
             raise ValueError
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise OperateError(f"{where}: not a manifest of a model; give the one that training wrote beside it") from None
+        raise OperateError(f"{where}: not a manifest of an artifact; {MANIFEST_ADVICE}") from None
     return dict(manifest)
 
 
@@ -115,15 +120,17 @@ def prove_pair(account: Account, address: Address, manifest: Manifest) -> None:
         head = account.s3.head_object(Bucket=address.bucket, Key=address.key, ChecksumMode="ENABLED")
     except ClientError as error:
         if code_of(error) in ("404", "NoSuchKey", "NoSuchBucket"):
-            raise OperateError(f"{address}: there is no such artifact; is the address right?") from None
+            raise OperateError(f"{address}: the artifact does not exist; check the address") from None
         if code_of(error) in ("403", "AccessDenied"):
-            raise OperateError(f"{address}: your credentials may not read it, or it is not there") from None
+            raise OperateError(
+                f"{address}: the artifact does not exist, or your credentials cannot read it; check both"
+            ) from None
         raise
     size = int(manifest["artifact"]["size"])
     if head["ContentLength"] != size:
         raise OperateError(
-            f"{address}: {head['ContentLength']:,} bytes, and its manifest is of an artifact with {size:,} bytes: "
-            "the two do not belong together; give the right MANIFEST=FILE"
+            f"{address}: the artifact has {head['ContentLength']:,} bytes, but its manifest is that of an artifact "
+            f"with {size:,} bytes; {MANIFEST_ADVICE}"
         )
     stored = head.get("ChecksumSHA256", "")
     # A checksum of checksums of parts ends in the number of parts (S3 guide, "Checking object integrity").
@@ -137,8 +144,8 @@ def prove_pair(account: Account, address: Address, manifest: Manifest) -> None:
         found = digest.hexdigest()
     if found != expected:
         raise OperateError(
-            f"{address}: sha256 {found[:12]}... is not the {expected[:12]}... of its manifest: the two do not belong "
-            "together; give the right MANIFEST=FILE"
+            f"{address}: the artifact has sha256 {found[:12]}..., but its manifest is that of an artifact with "
+            f"{expected[:12]}...; {MANIFEST_ADVICE}"
         )
 
 
@@ -185,13 +192,13 @@ def found_manifest(account: Account, address: Address, given: Path | None) -> Ma
     Raises
     ------
     OperateError
-        There is none, or they do not belong together.
+        There is no manifest, or it is that of another artifact.
     """
     manifest = read_manifest(given) if given is not None else manifest_beside(account, address)
     if manifest is None:
         raise OperateError(
-            f"{address}: no manifest lies beside it (s3://{address.bucket}/{address.manifest}): give the one that "
-            "training wrote with it, with --manifest FILE (make: MANIFEST=FILE)"
+            f"{address}: the artifact has no manifest beside it (s3://{address.bucket}/{address.manifest}); "
+            f"{MANIFEST_ADVICE}"
         )
     prove_pair(account, address, manifest)
     return manifest

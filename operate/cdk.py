@@ -33,7 +33,7 @@ def synthesise(environment: Environment, context: Mapping[str, str | None]) -> N
         for word in ("-c", f"{name}={value}")
     ]
     if _run(["cdk", "synth", "--quiet", *words, "--output", ASSEMBLY]) != 0:
-        raise OperateError("the stacks were not synthesised, so nothing was deployed: see the line above")
+        raise OperateError("the stacks were not synthesised, so nothing was deployed; see the error above")
 
 
 def show_cost() -> None:

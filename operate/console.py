@@ -32,6 +32,6 @@ def confirm(question: str, *, yes: bool) -> None:
     try:
         answer = input(f"{question} (yes/no) ")
     except EOFError:
-        raise OperateError("nobody answered, so nothing was done: give --yes (make: YES=yes)") from None
+        raise OperateError("no answer was given, so nothing was done; confirm with --yes (make: YES=yes)") from None
     if answer.strip().lower() not in ("y", "yes"):
         raise OperateError("the answer was not yes, so nothing was done")

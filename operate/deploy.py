@@ -121,8 +121,8 @@ def roll_out(
     if not succeeded:
         now = live(account, environment)
         serving = f"{environment.endpoint} serves {now}" if now else f"there is no endpoint {environment.endpoint}"
-        raise OperateError(f"the deployment failed, see above; {serving}")
+        raise OperateError(f"the deployment failed; {serving}. See the error above")
     if context.get("model") == NO_MODEL:
-        say(f"The stacks of {environment.name} that train a model are deployed; there is no model in them.")
+        say(f"Deployed only the stacks of {environment.name} that train a model.")
         return
     say(verdict(account, environment))

@@ -1,4 +1,4 @@
-"""Delete an environment, with what updates retained of it."""
+"""Delete an environment, with the models and configurations that updates retained."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What an account has of an environment.
+    """The resources of an environment in an account.
 
     Attributes
     ----------
@@ -76,13 +76,13 @@ def destroy(account: Account, environment: Environment, *, production: bool, yes
         retained(account, environment),
     )
     if not (inventory.stacks or inventory.retained or inventory.has_log):
-        say(f"There is nothing of {environment.name} in {account}.")
+        say(f"{environment.name} has no resources in {account}.")
         return
     _announce(account, environment, inventory)
     confirm(f"Delete all of this in account {account.id}?", yes=yes)
     _delete(account, environment, inventory)
     _remove_retained(account, environment)
-    say(f"Nothing of {environment.name} is left in {account}" + _kept(inventory.buckets) + ".")
+    say(f"Destroyed {environment.name} in {account}{_kept(inventory.buckets)}.")
 
 
 def _announce(account: Account, environment: Environment, inventory: Inventory) -> None:
@@ -126,15 +126,17 @@ def _remove_retained(account: Account, environment: Environment) -> None:
     """
     failed = remove(account, retained(account, environment))
     for thing, reason in failed.items():
-        say(f"Left over: {thing.kind} {thing.name} ({reason})")
+        say(f"Not deleted: {thing.kind} {thing.name} ({reason})")
         say(f"  delete it with: {thing.command}")
     if failed:
-        raise OperateError(f"{len(failed)} of the models and configurations left over: the commands above delete them")
+        raise OperateError(
+            f"{len(failed)} of the models and endpoint configurations could not be deleted; run the commands above"
+        )
 
 
 def _kept(buckets: list[Bucket]) -> str:
     names = [bucket.name for bucket in buckets if bucket.kept]
-    return f" but {', '.join(names)}" if names else ""
+    return f"; kept {', '.join(names)}" if names else ""
 
 
 def _buckets(account: Account, environment: Environment, found: "list[StackTypeDef]") -> Iterator[Bucket]:

@@ -139,7 +139,8 @@ def load_environment(name: str, folder: Path | None = None) -> Environment:
     folder = folder or ROOT / "settings"
     if not NAME.fullmatch(name):
         raise OperateError(
-            f"--environment {name!r}: not the name of an environment: use that of a file of settings/, such as dev"
+            f"--environment {name!r}: not an environment's name: use the name of a file in settings/ without .toml, "
+            "such as dev"
         )
     path, shown = folder / f"{name}.toml", f"settings/{name}.toml"
     try:

@@ -2,7 +2,8 @@
 
 SageMaker refuses that while a variant is registered with Application Auto Scaling (SageMaker guide, "Update endpoints
 that use auto scaling"), and CloudFormation removes what scales only after it has updated the endpoint. So there are two
-deployments: one that removes the scaling, and one with the settings. How far it is can be seen on AWS alone.
+deployments: one that removes the scaling, and one with the settings. AWS alone
+shows which of the two is done.
 """
 
 from pathlib import Path
@@ -18,9 +19,9 @@ from operate.serving import Live, live
 
 
 def change_instance_type(account: Account, environment: Environment, *, manifest: Path | None, yes: bool) -> None:
-    """Bring the variants' instance types and names to those of the settings, with the model that serves.
+    """Change the variants' instance types and names to those of the settings, with the model that serves.
 
-    Interrupted, it resumes when it runs again.
+    After an interruption, running it again resumes.
 
     Parameters
     ----------
@@ -39,28 +40,29 @@ def change_instance_type(account: Account, environment: Environment, *, manifest
     now = live(account, environment)
     if now is None:
         raise OperateError(
-            f"there is no endpoint {environment.endpoint} in {account}: `make deploy` starts it with the settings' type"
+            f"there is no endpoint {environment.endpoint} in {account}: `make deploy ENVIRONMENT={environment.name}` "
+            "creates it with the instance type of the settings"
         )
     served = now.artifact(environment)
     if served is None:
-        raise OperateError(f"nobody can say which artifact {environment.endpoint} serves: deploy the environment first")
+        raise OperateError(f"the artifact that {environment.endpoint} serves is unknown: deploy the environment first")
     stack = environment.stack("Endpoint")
     before, after = _types(environment, now), environment.instance_types
     scaling = _scales(account, stack)
     if before == after and scaling == environment.scales:
-        say(f"{environment.endpoint} has the variants of {environment.file} already: {_shown(after)}.")
+        say(f"{environment.endpoint} already has the variants of {environment.file}: {_shown(after)}.")
         return
     address = Address.parse(served)
     say(f"{environment.endpoint}: {_shown(before)} -> {_shown(after)}")
     if before != after and scaling:
         confirm(
-            "The endpoint keeps its instances and does not scale until the new fleet serves. Go on?",
+            "The endpoint keeps its instances and does not scale until the new fleet serves. Continue?",
             yes=yes,
         )
         say("1 of 2: remove the scaling")
         stacks.edit(account, stack, stacks.without_scaling)
     else:
-        say("1 of 2: the scaling is removed already")
+        say("1 of 2: the scaling is already removed")
     say("2 of 2: deploy the settings")
     try:
         deploy_address(account, environment, address, manifest, stacks=[stack], yes=yes)
@@ -80,8 +82,8 @@ def _types(environment: Environment, now: Live) -> dict[str, str]:
     types = {served.variant: served.instance_type for served in now.served}
     if None in types.values() or not environment.instance_types:
         raise OperateError(
-            f"{environment.endpoint} or {environment.file} is serverless, and SageMaker cannot change that: destroy "
-            "the environment and deploy it"
+            f"{environment.endpoint} or {environment.file} is serverless, and SageMaker cannot change an endpoint from "
+            "or to serverless: destroy the environment and deploy it again"
         )
     return {name: kind for name, kind in types.items() if kind is not None}
 

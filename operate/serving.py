@@ -66,7 +66,7 @@ def live(account: Account, environment: Environment) -> Live | None:
     return Live(
         status=endpoint["EndpointStatus"],
         config=config,
-        failure=" ".join(endpoint.get("FailureReason", "").split()),
+        failure=" ".join(endpoint.get("FailureReason", "").split()).removesuffix("."),
         served=tuple(_served(account, config)),
     )
 
@@ -81,7 +81,7 @@ def _served(account: Account, config: str) -> Iterator[Served]:
     described: Any = {}
     with if_there():
         described = account.sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    # A configuration that somebody deleted: the endpoint serves on, and nobody can say what.
+    # If somebody deleted the configuration, the endpoint still serves, and what it serves is unknown.
     for variant in described.get("ProductionVariants", []):
         container: Any = {}
         with if_there():
@@ -105,20 +105,22 @@ def verdict(account: Account, environment: Environment) -> str:
     OperateError
         The endpoint serves another configuration than the stack's, or is not in service.
     """
-    now = live(account, environment)
+    now, stack = live(account, environment), environment.stack("Endpoint")
     if now is None:
-        raise OperateError(f"there is no endpoint {environment.endpoint} in {account}: look at the stack's events")
-    stack = environment.stack("Endpoint")
+        raise OperateError(
+            f"there is no endpoint {environment.endpoint} in {account}: see the events of the stack {stack}"
+        )
     declared = resources(account, stack, "AWS::SageMaker::EndpointConfig")
     # CloudFormation's physical id is an ARN; SageMaker writes the name in an ARN in lower case.
     if now.config.lower() not in {physical.rsplit("/", 1)[-1].lower() for physical in declared}:
-        reason = f" SageMaker's reason: {now.failure}" if now.failure else " SageMaker gives no reason."
+        reason = f"SageMaker's reason: {now.failure}." if now.failure else "SageMaker gives no reason."
         raise OperateError(
-            f"{environment.endpoint} serves {now} with configuration {now.config}, which is not the one of {stack}: "
-            f"SageMaker rolled the update back.{reason} See {RUNBOOK}"
+            f"{environment.endpoint} serves {now} with configuration {now.config}, not the one that {stack} declares: "
+            f"SageMaker rolled the update back. {reason} See {RUNBOOK}"
         )
     if now.status != "InService":
-        raise OperateError(f"{environment.endpoint} is {now.status}, with {now}. {now.failure}".rstrip())
+        failure = f" {now.failure}." if now.failure else ""
+        raise OperateError(f"{environment.endpoint} serves {now}, but is {now.status}.{failure} See {RUNBOOK}")
     return f"{environment.endpoint} serves {now}, as {stack} declares."
 
 

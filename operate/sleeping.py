@@ -1,4 +1,4 @@
-"""Remove what bills by the hour, and bring it back: the endpoint, provisioned concurrency, the workbench notebook.
+"""Remove what is billed by the hour, and restore it: the endpoint, provisioned concurrency, the workbench notebook.
 
 The bucket, the function with its URL, the HTTP API, the names, the alarms and the artifact stay. What waking needs is
 in the environment's bucket, so that any clone can wake what another put to sleep.
@@ -24,7 +24,7 @@ RECORD = "models/asleep.json"
 
 @dataclass(frozen=True)
 class Record:
-    """What slept.
+    """What waking an environment needs.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Record:
 def sleep(account: Account, environment: Environment, *, manifest: Path | None, production: bool, yes: bool) -> None:
     """Delete the endpoint's stack and provisioned concurrency, and stop the notebook.
 
-    Interrupted, it resumes when it runs again.
+    After an interruption, running it again resumes.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def wake(account: Account, environment: Environment, *, production: bool, yes: b
             say(f"{environment.name} is awake.")
             return
         raise OperateError(
-            f"{environment.name} was not put to sleep: `make deploy ENVIRONMENT={environment.name}` deploys it"
+            f"{environment.name} is not asleep and has no endpoint: deploy it with "
+            f"`make deploy ENVIRONMENT={environment.name}`"
         )
     original, copy = Address.parse(record.artifact), Address.parse(record.copy)
     manifest = found_manifest(account, copy, None)
@@ -139,7 +140,7 @@ def _asleep(account: Account, environment: Environment, given: Path | None) -> t
         earlier = _read(account, environment)
         if earlier is None:
             raise OperateError(
-                f"nobody can say which artifact {environment.endpoint} serves: deploy the environment first"
+                f"the artifact that {environment.endpoint} serves is unknown: deploy the environment first"
             )
         return earlier, found_manifest(account, Address.parse(earlier.copy), None)
     address = Address.parse(served)
@@ -226,6 +227,6 @@ def _read(account: Account, environment: Environment) -> Record | None:
         return Record(str(fields["artifact"]), str(fields["copy"]), bool(fields["notebook"]))
     except (ValueError, LookupError, TypeError):
         raise OperateError(
-            f"s3://{bucket}/{RECORD}: not the record of a sleeping environment: delete it, and deploy with "
-            "MODEL=s3://..."
+            f"s3://{bucket}/{RECORD}: not a valid record of a sleeping environment: delete this object, and deploy "
+            f"with `make deploy ENVIRONMENT={environment.name} MODEL=s3://...`"
         ) from None

@@ -65,9 +65,9 @@ def refuse_protected(account: Account, environment: Environment, *, production: 
         stack["StackName"] for stack in present(account, environment) if stack.get("EnableTerminationProtection")
     ]
     if environment.protected or deployed:
-        where = f"{environment.file} sets termination_protection" if environment.protected else f"{deployed[0]} has it"
+        where = environment.file if environment.protected else f"stack {deployed[0]}"
         raise OperateError(
-            f"{environment.name} has termination protection ({where}), so {verb} is refused: if you mean it, give "
+            f"{environment.name} has termination protection ({where}), so {verb} is refused; allow it with "
             "--production (make: PRODUCTION=yes)"
         )
 
@@ -91,8 +91,8 @@ def delete(account: Account, stacks: "Sequence[StackTypeDef]") -> None:
         left = settled(account, stack["StackId"])
         if left is not None:
             raise OperateError(
-                f"{stack['StackName']} is {left['StackStatus']}: {_reasons(account, stack['StackId'])}; mend that and "
-                "run the command again"
+                f"{stack['StackName']} is {left['StackStatus']}: {_reasons(account, stack['StackId'])}; fix the cause "
+                "and run the command again"
             )
 
 
@@ -143,7 +143,10 @@ def edit(account: Account, stack: str, change: Callable[[Resources], None]) -> b
         return False
     body = json.dumps(template, separators=(",", ":"))
     if len(body.encode()) > LARGEST_TEMPLATE:
-        raise OperateError(f"{stack}: its template has more than {LARGEST_TEMPLATE:,} bytes and cannot be edited")
+        raise OperateError(
+            f"{stack}: its template is larger than {LARGEST_TEMPLATE:,} bytes, the limit of an edit; turn off scaling, "
+            "provisioned concurrency and minutes_without_traffic in the settings, deploy, and run the command again"
+        )
     say(f"Updating    {stack}")
     account.cloudformation.update_stack(
         StackName=stack,
@@ -154,7 +157,7 @@ def edit(account: Account, stack: str, change: Callable[[Resources], None]) -> b
     after = settled(account, stack)
     if after is None or after["StackStatus"] != "UPDATE_COMPLETE":
         status = "gone" if after is None else after["StackStatus"]
-        raise OperateError(f"{stack} is {status}: {_reasons(account, stack)}")
+        raise OperateError(f"{stack} is {status}: {_reasons(account, stack)}; fix the cause and run the command again")
     return True
 
 
@@ -191,4 +194,4 @@ def _reasons(account: Account, stack: str) -> str:
         for event in reversed(events)
         if event.get("ResourceStatus", "").endswith("_FAILED") and event.get("ResourceStatusReason")
     ]
-    return "; ".join(dict.fromkeys(failed)) or "the stack's events say why"
+    return "; ".join(dict.fromkeys(failed)) or "see the stack's events for the reason"

@@ -14,27 +14,6 @@ from tests.test_rooms import ROOMS, ROOT, files
 LIMIT = 12
 
 EXCEPTIONS: dict[str, int] = {
-    # training/ is being rewritten.
-    "training.artifact.manifest.Manifest.parse": 13,
-    "training.commands.launch._check": 19,
-    "training.commands.tune.run": 14,
-    "training.data.division._splits": 14,
-    "training.data.division.divide": 14,
-    "training.data.hints.of_root": 17,
-    "training.data.layout._faults": 28,
-    "training.data.layout.explore": 23,
-    "training.data.location.folders": 27,
-    "training.data.s3._list": 20,
-    "training.data.survey.survey": 13,
-    "training.fit.options.plan": 27,
-    "training.fit.torchrun.group": 13,
-    "training.model.network._load": 19,
-    "training.model.recognition._as": 16,
-    "training.model.recognition.recognise_head": 20,
-    "training.pipeline.evaluate._photos": 17,
-    "training.pipeline.verify._check_card": 13,
-    "training.report.charts._curves": 16,
-    "training.report.confusion.heat_map": 15,
     # The tests of IAM are being cut.
     "tests.stacks.iam.policy_model._statement_words": 13,
     "tests.stacks.iam.policy_model.render": 13,

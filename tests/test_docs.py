@@ -82,6 +82,22 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
+def links(page: Path) -> set[Path]:
+    """Return the files of the project that a page links to."""
+    targets = re.findall(r"\]\(([^)\s#]+)", without_code(page))
+    return {(page.parent / target).resolve() for target in targets if not re.match(r"[a-z]+:", target)}
+
+
+@pytest.mark.parametrize("room", [*ORDER, "bench"])
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_every_room_has_its_page_to_which_the_first_pages_link(page: str, room: str) -> None:
+    assert ROOT / "docs" / f"{room}.md" in links(ROOT / page)
+
+
+def test_the_readme_links_to_every_page() -> None:
+    assert {page for page in PAGES if page.name != "README.md"} <= links(ROOT / "README.md") | {ROOT / "CHANGELOG.md"}
+
+
 def test_architecture_describes_every_folder_of_every_room() -> None:
     described = set(re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", (ROOT / "docs/architecture.md").read_text(), re.M))
     rows = {name.strip("`") for row in described for name in row.split(", ")}

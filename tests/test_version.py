@@ -39,7 +39,7 @@ except SystemExit:
 
 def test_a_copy_of_predict_alone_still_runs(tmp_path: Path) -> None:
     (tmp_path / "predict.py").write_bytes((ROOT / "predict.py").read_bytes())
-    assert printed("predict.py", "--version", folder=tmp_path) == "kennel of an unknown version\n"
+    assert printed("predict.py", "--version", folder=tmp_path) == "kennel (unknown version)\n"
 
 
 def test_the_projects_metadata_take_the_version_from_the_file() -> None:

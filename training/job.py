@@ -17,11 +17,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import boto3
-
 from training.__main__ import main
+from training.common.aws import Aws
+from training.common.s3 import split
 from training.launch.logs import BEGIN
-from training.launch.places import split
 from training.launch.remote.delivery import deliver
 
 
@@ -60,14 +59,13 @@ def run(environment: dict[str, str]) -> int:
         status = main(["fit"], environment)
     if status == 0 and first and not trial:
         made, runs, models = (environment[each] for each in ("SM_MODEL_DIR", "KENNEL_RUNS", "KENNEL_MODELS"))
-        deliver(Path(made), name, runs, models, ["report.html"])  # the weights are in SageMaker's own archive
+        deliver(Aws(), Path(made), name, runs, models, ["report.html"])  # the weights are in SageMaker's own archive
     return status
 
 
 def _read(uri: str) -> str:
-    bucket, key = split(uri)
-    body: bytes = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    return body.decode()
+    address = split(uri)
+    return Aws().bucket(address.bucket).read(address.key).decode()
 
 
 def _cache() -> Path:

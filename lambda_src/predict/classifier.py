@@ -88,7 +88,7 @@ class Classifier(NamedTuple):
         Raises
         ------
         Problem
-            Whatever stands in the way, with its status.
+            A step failed; the problem has the status.
         """
         with record.timed("total"):
             request = read_event(event, self.max_image_bytes)

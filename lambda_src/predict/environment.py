@@ -38,7 +38,7 @@ class Environment(NamedTuple):
             For a variable that is missing or not a number above zero; Lambda then logs it as an init error.
         """
         if not variables.get("ENDPOINT_NAME"):
-            raise RuntimeError("ENDPOINT_NAME is not set: name the SageMaker endpoint to ask.")
+            raise RuntimeError("ENDPOINT_NAME is not set: set it to the name of the SageMaker endpoint.")
         defaults: dict[str, Any] = cls._field_defaults
         return cls(
             variables["ENDPOINT_NAME"],

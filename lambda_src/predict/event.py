@@ -107,7 +107,7 @@ def _declares_photo(event: Mapping[str, object]) -> bool:
 
 
 def _photo(content: bytes, max_bytes: int, *, expected: bool = True) -> Photo | None:
-    """Return the photo that ``content`` is; None if it is none and ``expected`` is false."""
+    """Return ``content`` as a photo; None if it is not a photo and ``expected`` is false."""
     kind = media_type(content)
     if kind is None and not expected:
         return None
@@ -127,7 +127,7 @@ def _parse_json(body: bytes) -> Mapping[str, object]:
 
 
 def _read_content(content: Mapping[str, object], max_bytes: int, default_top_k: int | None = None) -> Request:
-    """Read the JSON form. Unknown keys are passed over: events often carry more than one reader's matters."""
+    """Read the JSON form. Unknown keys are ignored: an event may have keys for other readers."""
     image, url = content.get("image"), content.get("url")
     top_k = _top_k(content.get("top_k")) or default_top_k
     if (image is None) == (url is None):

@@ -142,7 +142,7 @@ class ApplicationAutoScaling(JsonService):
         kind = self._require(key)
         if request.get("PolicyType") != "TargetTrackingScaling" or metric not in kind.metrics:
             metrics = " or ".join(kind.metrics)
-            raise validation_error(f"The embedded AWS knows TargetTrackingScaling on {metrics} only.")
+            raise validation_error(f"The embedded AWS simulates TargetTrackingScaling on {metrics} only.")
         before = self.policies.get((key, name))
         shown = {
             **request,

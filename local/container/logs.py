@@ -100,7 +100,7 @@ class ContainerLogs:
             while lines := stream.tail.read():
                 self._put(source, stream, lines)
         except (*CALL_FAILED_AS_ROLE, OSError) as error:
-            log.warning("the log %s stays in %s: %s", source.log_stream, source.log, error)
+            log.warning("the log %s was not shipped and stays in %s: %s", source.log_stream, source.log, error)
             del self._streams[source]
 
     def _put(self, source: LogSource, stream: _Stream, lines: list[str]) -> None:

@@ -195,7 +195,10 @@ class Ec2Instances:
     async def _describe_spot_requests(self, request: _Request) -> Response:
         """Answer with all requests, or those that are named; filters are refused."""
         if ec2._parse_filters(request.parameters):
-            raise ServiceError("InvalidParameterValue", "The embedded AWS filters no spot requests.")
+            raise ServiceError(
+                "InvalidParameterValue",
+                "The embedded AWS does not simulate filters of spot requests; name their ids.",
+            )
         ids = ec2._parse_member_list(request.parameters, "SpotInstanceRequestId")
         spot_requests = [
             spot_request for spot_request in self._spot_requests.values() if spot_request.id in ids or not ids

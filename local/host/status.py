@@ -11,6 +11,13 @@ NEWEST = 5
 """Jobs that are shown of each kind."""
 
 
+UNITS = {
+    "SageMakerVariantInvocationsPerInstance": "invocations per instance and minute",
+    "SageMakerVariantConcurrentRequestsPerModelHighResolution": "concurrent requests per instance (recorded only)",
+}
+"""What the target of a scaling policy counts, by the name of its predefined metric."""
+
+
 def report(running: Running) -> str:
     """Return a table of what runs in the embedded AWS, read through its APIs."""
     uptime = int(time.time() - running.started)
@@ -41,7 +48,7 @@ def _artifacts(sagemaker: Any, config_name: str) -> list[str]:
         models = [variant["ModelName"] for variant in config["ProductionVariants"]]
         containers = [sagemaker.describe_model(ModelName=name)["PrimaryContainer"] for name in models]
     except sagemaker.exceptions.ClientError:
-        return ["artifact    of a model that has been deleted"]
+        return ["artifact    unknown: the model or its endpoint configuration was deleted"]
     return [f"artifact    {container.get('ModelDataUrl', 'none')}" for container in containers]
 
 
@@ -54,7 +61,8 @@ def _scaling(scaling: Any, endpoint: str) -> list[str]:
         policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker", ResourceId=target["ResourceId"])
         for policy in policies["ScalingPolicies"]:
             config = policy["TargetTrackingScalingPolicyConfiguration"]
-            lines.append(f"            {config['TargetValue']:g} invocations per instance and minute")
+            metric = config.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType", "a custom metric")
+            lines.append(f"            target: {config['TargetValue']:g} {UNITS.get(metric, metric)}")
     return lines
 
 

@@ -84,5 +84,5 @@ def _may_publish(target: str, service: str, source: str) -> bool:
     context.run(iam_evaluator._request_origin.set, ("127.0.0.1", True))
     if context.run(sns.topic_policy_allows, target, service, source, ACCOUNT):
         return True
-    log.warning("%s does not let %s publish for %s", target, service, source)
+    log.warning("the policy of %s does not let %s publish for %s", target, service, source)
     return False

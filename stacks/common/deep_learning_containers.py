@@ -79,7 +79,7 @@ def _account(stack: Stack, way_out: str) -> str:
     region = bound or os.environ.get("CDK_DEFAULT_REGION")
     if region and region not in ACCOUNTS:
         raise ConfigurationError(
-            f"{stack.stack_name}: Kennel knows no account of AWS's Deep Learning Containers in the region "
+            f"{stack.stack_name}: Kennel knows no repository of AWS's Deep Learning Containers in region "
             f"{shown(region)}: {way_out}, or deploy to another region"
         )
     if bound:

@@ -14,9 +14,9 @@ from stacks.settings.errors import ConfigurationError
 
 MANIFEST = Path("build/model.json")
 SCHEMA = 1
-"""Of the manifests that are read; which version of Kennel wrote one does not matter."""
+"""The schema of the manifests that Kennel reads; the version that wrote a manifest does not matter."""
 TRAIN = "run `./kennel fit --data DIR` to make one"
-NO_MODEL = f"{TRAIN}; `-c model=none` deploys the stacks that train one on AWS"
+NO_MODEL = f"{TRAIN}, or deploy only the stacks that train one on AWS with `-c model=none`"
 NAMED_BY_HASH = re.compile(r"(?:.*/)?(?P<sha256>[0-9a-f]{64})\.tar\.gz")
 """The key of an artifact that the CDK or `./kennel launch` uploaded."""
 S3_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>\S+\.tar\.gz)")
@@ -42,14 +42,14 @@ class _Metrics(_Fields):
 
 
 class _Head(_Fields):
-    """What every manifest has, of whatever schema."""
+    """The fields that manifests of all schemas have."""
 
     schema_: int = Field(alias="schema")
     versions: Any = None
 
     @property
     def kennel(self) -> str | None:
-        """Which version of Kennel wrote it; None if that is not told."""
+        """The version of Kennel that wrote the manifest; None if the manifest does not say."""
         return self.versions.get("kennel") if isinstance(self.versions, dict) else None
 
 
@@ -72,7 +72,7 @@ def locate(url: str) -> Location:
     Raises
     ------
     ConfigurationError
-        It is none.
+        The text is not an address.
     """
     match = S3_URI.fullmatch(url)
     if not match:
@@ -124,8 +124,8 @@ def load_artifact(given: Path | None = None, *, minimum_accuracy: float, locatio
     fields = _read(manifest)
     if fields.metrics.test is None:
         raise ConfigurationError(
-            f"{shown(manifest)}: the model's accuracy on a test split is not known: pack it again with "
-            "`./kennel package --from FILE --data DIR`, which measures it"
+            f"{shown(manifest)}: the model's test accuracy is unknown: measure it with "
+            "`./kennel package --from FILE --data DIR`"
         )
     accuracy = fields.metrics.test.accuracy
     if accuracy < minimum_accuracy:
@@ -145,13 +145,13 @@ def load_artifact(given: Path | None = None, *, minimum_accuracy: float, locatio
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise ConfigurationError(f"{shown(path)}: {named} is not there; {TRAIN}") from None
+        raise ConfigurationError(f"{shown(path)}: {named} does not exist; {TRAIN}") from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{shown(path)}: {named} cannot be read: {_reason(error)}") from None
     if digest != fields.artifact.sha256:
         raise ConfigurationError(
             f"{shown(path)}: sha256 {digest[:12]}... is not the {fields.artifact.sha256[:12]}... of {shown(manifest)}: "
-            f"the two do not belong together; {TRAIN}"
+            "use the manifest that was written with this artifact, or make both again with `./kennel fit --data DIR`"
         )
     return Artifact(digest, path=path, manifest=manifest)
 
@@ -168,9 +168,9 @@ def _refuse_another(key: str, declared: _File, given: Path | None, location: str
     elsewhere = declared.location.startswith("s3://") and declared.location != location
     if named or elsewhere or (given is None and declared.location != location):
         raise ConfigurationError(
-            f"{shown(MANIFEST if given is None else given)}: it is of the artifact {declared.sha256[:12]}..., which is "
-            f"not known to be the one at {shown(location)}: `make rollback ENVIRONMENT=... MODEL=s3://...` takes "
-            "the manifest that lies beside an artifact"
+            f"{shown(MANIFEST if given is None else given)}: it describes the artifact {declared.sha256[:12]}..., "
+            f"which may not be the one at {shown(location)}: use `make rollback ENVIRONMENT=... MODEL=s3://...`, which "
+            "reads the manifest beside the artifact"
         )
 
 
@@ -186,13 +186,12 @@ def _read(manifest: Path) -> _Manifest:
         if head.schema_ != SCHEMA:
             writer = f"Kennel {shown(head.kennel)}" if head.kennel else "an unknown version of Kennel"
             raise ConfigurationError(
-                f"{shown(manifest)}: it has schema {shown(head.schema_)} of {writer}; this is Kennel {VERSION}, which "
-                f"reads schema {SCHEMA}: use the version that wrote it, or {TRAIN} with this version"
+                f"{shown(manifest)}: {writer} wrote it with schema {shown(head.schema_)}, but Kennel {VERSION} reads "
+                f"schema {SCHEMA}: use the version that wrote it, or {TRAIN} with this version"
             )
         return _Manifest.model_validate_json(data)
     except ValidationError as error:
-        fault = f"not a manifest of this version: {describe(error)}; {TRAIN}"
-        raise ConfigurationError(f"{shown(manifest)}: {fault}") from None
+        raise ConfigurationError(f"{shown(manifest)}: not a valid manifest: {describe(error)}; {TRAIN}") from None
 
 
 def _reason(error: OSError | ValueError) -> str:

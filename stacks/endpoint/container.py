@@ -43,7 +43,7 @@ def _ray(stack: Stack, tag: str) -> Container:
     repository = aws_repository(
         stack,
         RAY_REPOSITORY,
-        way_out='set endpoint.container = "image", or to the URI of an image in your own Amazon ECR',
+        way_out='set endpoint.container to "image", or to the URI of an image in your own Amazon ECR',
     )
     separator = "@" if tag.startswith("sha256:") else ":"
     return Container(f"{repository.uri}{separator}{tag}", repository.arn)

@@ -1,4 +1,4 @@
-"""The alarms that take an update of the endpoint back."""
+"""The alarms that roll an update of the endpoint back."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -76,13 +76,13 @@ class Guardrails(Construct):
                 # Also 4XX, broken connections, malformed answers and time-outs: a model that refuses every photo.
                 self._metric("InvocationModelErrors", SHARE),
                 limits.model_error_percentage / 100,
-                f"more than {limits.model_error_percentage:g} % of invocations end in anything but a 2XX",
+                f"more than {limits.model_error_percentage:g} % of invocations do not end in a 2XX",
             ),
             self._alarm(
                 "Latency",
                 self._metric("ModelLatency", "p99"),
                 limits.latency_p99_milliseconds * MICROSECONDS_PER_MILLISECOND,
-                f"one invocation in a hundred takes the model more than {limits.latency_p99_milliseconds} ms",
+                f"the p99 latency of the model is above {limits.latency_p99_milliseconds} ms",
             ),
         ]
 
@@ -100,8 +100,8 @@ class Guardrails(Construct):
             self,
             f"{construct_id}{self._identity}",
             alarm_name=f"{self._name}-{construct_id}-{self._identity}",
-            alarm_description=f"The fleet of the newest configuration: {says}. If an update is in progress, SageMaker "
-            f"rolls it back. Runbook: {self._runbook}",
+            alarm_description=f"In the fleet of the newest configuration, {says}. If an update is in progress, "
+            f"SageMaker rolls it back. Runbook: {self._runbook}",
             metric=metric,
             threshold=threshold,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,

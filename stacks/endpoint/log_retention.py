@@ -1,4 +1,4 @@
-"""What keeps the endpoint's log group, which SageMaker makes, under our retention and key."""
+"""The schedules that give the endpoint's log group, which SageMaker creates, our retention and key."""
 
 import json
 
@@ -17,7 +17,7 @@ class LogRetention(Construct):
 
     The group is SageMaker's: a container's first line makes it, without a retention, and it outlives the stack. So the
     stack cannot declare it: CloudFormation refuses to create a group that exists, and does not apply a template's
-    properties to a resource that it imports. A schedule finds the group whoever made it, calls CloudWatch Logs without
+    properties to a resource that it imports. A schedule works whoever created the group, calls CloudWatch Logs without
     a function, and its role may do that to this group only.
 
     Parameters

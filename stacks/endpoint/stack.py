@@ -97,7 +97,7 @@ class EndpointStack(Stack):
             settings=settings,
             variant=variant,
             artifact=_artifact(settings, variant, artifact),
-            # It is the environment's artifact of before; a variant's own has a manifest of its own.
+            # `live` is the environment's earlier artifact; a variant with its own manifest has its own model.
             live=live if variant.manifest is None else None,
         )
 

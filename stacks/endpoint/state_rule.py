@@ -9,8 +9,8 @@ from stacks.common import names
 from stacks.settings import Settings
 
 ORDINARY = ["CREATING", "UPDATING", "SYSTEM_UPDATING", "IN_SERVICE", "DELETING"]
-"""States that need nobody. The others are excluded from, not listed in, the pattern: AWS documents no spelling of them
-(SageMaker guide, "Events that Amazon SageMaker AI sends to Amazon EventBridge", shows two)."""
+"""States that need no action. The pattern excludes these and does not list the others: AWS documents no spelling of
+them (SageMaker guide, "Events that Amazon SageMaker AI sends to Amazon EventBridge", shows two)."""
 
 
 class StateRule(Construct):

@@ -1,7 +1,7 @@
 """The alarms that tell people, each with its section of the runbook.
 
 They watch everything that answers, for as long as it does. The guardrails, part of the EndpointStack, watch the new
-fleet of an update and take it back without asking anybody.
+fleet of an update and roll it back without asking anybody.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,18 +38,18 @@ HTTP_API = (HTTP_API_ERRORS, HTTP_API_REFUSALS, HTTP_API_LATENCY) = (
 
 @dataclass(frozen=True)
 class Watch:
-    """A condition worth waking somebody for.
+    """A condition that needs a person.
 
     Attributes
     ----------
     runbook
-        The anchor of its section in ``docs/runbook.md``; with the variant, where one is given, the alarm's name.
+        The anchor of its section in ``docs/runbook.md``. The alarm's name is the anchor and the variant, if any.
     summary
-        What is wrong, in a sentence without its full stop.
+        A sentence that says what is wrong, without its full stop.
     points, of
         How many of the last periods must breach.
     silence
-        What a period without data means; nothing to worry about, unless told otherwise.
+        What a period without data means; by default, that nothing is wrong.
     """
 
     runbook: str
@@ -64,7 +64,7 @@ class Watch:
 
 
 class Alarms(Construct):
-    """An alarm for each condition; all of them say so to one topic when they begin and when they end."""
+    """An alarm for each condition. Each notifies one topic when it begins and when it ends."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, settings: Settings, watches: Iterable[Watch], topic: sns.ITopic
@@ -93,7 +93,7 @@ class Alarms(Construct):
 
 
 def watches(settings: Settings, variants: Sequence[VariantMetrics], function: FunctionMetrics) -> Iterator[Watch]:
-    """Yield what is worth knowing of the endpoint and the function.
+    """Yield the conditions of the endpoint and the function.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def _of_variant(settings: Settings, metrics: VariantMetrics, variant: str) -> It
     )
     yield Watch(
         "endpoint-latency",
-        f"One request in a hundred waits more than {limits.endpoint_latency_p99_milliseconds} ms for the model",
+        f"The p99 latency of the model is above {limits.endpoint_latency_p99_milliseconds} ms",
         metrics.request("ModelLatency", "p99", FIVE_MINUTES),
         ABOVE,
         limits.endpoint_latency_p99_milliseconds * 1000,  # microseconds
@@ -135,7 +135,8 @@ def _of_variant(settings: Settings, metrics: VariantMetrics, variant: str) -> It
     if limits.minutes_at_maximum and can_scale:
         yield Watch(
             "endpoint-at-maximum",
-            f"All {scaling.maximum_instances} instances that scaling may start are in use",
+            f"All {scaling.maximum_instances} instances that scaling allows have been in use for "
+            f"{limits.minutes_at_maximum} minutes",
             metrics.instances(FIVE_MINUTES),
             ABOVE,
             # The count is a quotient of sums over a window in which it may change; half an instance of tolerance.
@@ -165,26 +166,26 @@ def _of_function(settings: Settings, metrics: FunctionMetrics) -> Iterator[Watch
     limits, api = settings.monitoring, settings.api
     yield _count(
         "function-errors",
-        "Crashes and timeouts of the function",
+        f"The function had {limits.function_errors} or more crashes and timeouts in five minutes",
         metrics.of_function("Errors", "Sum", FIVE_MINUTES),
         limits.function_errors,
     )
     yield _count(
         "function-throttles",
-        "Invocations that Lambda refused for want of concurrency",
+        f"Lambda throttled {limits.function_throttles} or more invocations in five minutes",
         metrics.of_function("Throttles", "Sum", FIVE_MINUTES),
         limits.function_throttles,
     )
     yield _count(
         "failed-events",
-        "Failed asynchronous invocations in the queue",
+        "Asynchronous invocations have failed and are in the failure queue",
         queue_depth(failure_queue_name(settings.environment)),
         1,
     )
     slow = round(limits.function_duration_percentage / 100 * api.timeout_seconds * 1000)
     yield Watch(
         "function-near-timeout",
-        f"One invocation in a hundred takes more than {slow} ms of its {api.timeout_seconds} s",
+        f"The p99 duration of the function is above {slow} ms, and its timeout is {api.timeout_seconds} s",
         metrics.of_function("Duration", "p99", MINUTE),
         ABOVE,
         slow,
@@ -194,37 +195,37 @@ def _of_function(settings: Settings, metrics: FunctionMetrics) -> Iterator[Watch
     if api.provisioned_concurrency:
         yield _count(
             "function-spillover",
-            "Invocations that found no provisioned environment",
+            f"{limits.function_spillovers} or more invocations found no provisioned environment in five minutes",
             metrics.of_alias("ProvisionedConcurrencySpilloverInvocations", "Sum", FIVE_MINUTES),
             limits.function_spillovers,
         )
     if api.function_url:
         yield _count(
             "url-errors",
-            "Requests that the function's URL answered with 5xx",
+            f"The function URL answered {limits.url_errors} or more requests with 5xx in five minutes",
             metrics.of_alias("Url5xxCount", "Sum", FIVE_MINUTES),
             limits.url_errors,
         )
 
 
 def http_api_watches(settings: Settings, api_id: str) -> Iterator[Watch]:
-    """Yield what is worth knowing of the HTTP API, whose metrics only its stack can name: they go by its id."""
+    """Yield the conditions of the HTTP API. Only its stack can name its metrics, which have its id as a dimension."""
     limits = settings.monitoring
     yield _count(
         HTTP_API_ERRORS,
-        "Requests that the HTTP API answered with 5xx",
+        f"The HTTP API answered {limits.http_api_errors} or more requests with 5xx in five minutes",
         http_api_metric(api_id, "5xx", "Sum", FIVE_MINUTES),
         limits.http_api_errors,
     )
     yield _count(
         HTTP_API_REFUSALS,
-        "Requests that the HTTP API answered with 4xx",
+        f"The HTTP API answered {limits.http_api_refusals} or more requests with 4xx in five minutes",
         http_api_metric(api_id, "4xx", "Sum", FIVE_MINUTES),
         limits.http_api_refusals,
     )
     yield Watch(
         HTTP_API_LATENCY,
-        f"One request in a hundred waits more than {limits.http_api_latency_p99_milliseconds} ms for the HTTP API",
+        f"The p99 latency of the HTTP API is above {limits.http_api_latency_p99_milliseconds} ms",
         http_api_metric(api_id, "Latency", "p99", FIVE_MINUTES),
         ABOVE,
         limits.http_api_latency_p99_milliseconds,
@@ -234,5 +235,4 @@ def http_api_watches(settings: Settings, api_id: str) -> Iterator[Watch]:
 
 
 def _count(runbook: str, summary: str, metric: cloudwatch.IMetric, threshold: int) -> Watch:
-    text = f"{summary} in five minutes: {threshold} or more"
-    return Watch(runbook, text, metric, AT_LEAST, threshold, points=1, of=1)
+    return Watch(runbook, summary, metric, AT_LEAST, threshold, points=1, of=1)

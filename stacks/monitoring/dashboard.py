@@ -20,12 +20,16 @@ from stacks.settings import Settings
 
 WIDTH, HEIGHT = 24, 6
 PERCENTILES = ("p50", "p90", "p99")
-HTTP_API_TITLES = ("HTTP API: 5xx (five minutes)", "HTTP API: 4xx (five minutes)", "HTTP API: latency, p99 (ms)")
+HTTP_API_TITLES = (
+    "HTTP API: 5xx (per five minutes)",
+    "HTTP API: 4xx (per five minutes)",
+    "HTTP API: latency, p99 (ms)",
+)
 Metrics = Sequence[cloudwatch.IMetric]
 
 
 class Dashboard(Construct):
-    """A row for each question: is it wrong, who is hurt, where is the time, is there room, what does it cost."""
+    """The rows show alarms, errors, latency, capacity and cost."""
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class Dashboard(Construct):
     def _traffic(self) -> cloudwatch.GraphWidget:
         function = self._function
         return _graph(
-            "Traffic (requests a minute)",
+            "Traffic (requests per minute)",
             [function.of_function("Invocations", "Sum", label="function")]
             + [v.request("Invocations", "Sum", label=f"endpoint {v.variant_name}") for v in self._variants],
         )
@@ -76,7 +80,7 @@ class Dashboard(Construct):
     def _errors(self) -> cloudwatch.GraphWidget:
         function = self._function
         return _graph(
-            "Errors (a minute)",
+            "Errors (per minute)",
             [
                 function.of_function("Errors", "Sum", label="function crashes and timeouts"),
                 function.of_alias("Url5xxCount", "Sum", label="URL 5xx"),
@@ -95,7 +99,7 @@ class Dashboard(Construct):
 
     def _refusals(self) -> cloudwatch.GraphWidget:
         return _graph(
-            "Refused and failed (a minute)",
+            "Throttled (per minute) and failed (in the queue)",
             [self._function.of_function("Throttles", "Sum", label="function throttles")],
             right=[queue_depth(failure_queue_name(self._settings.environment))],
         )
@@ -129,7 +133,7 @@ class Dashboard(Construct):
         scaling, scales = self._settings.endpoint.scaling, self._settings.endpoint.scales
         limits: dict[str, float] = {"minimum": scaling.minimum_instances, "maximum": scaling.maximum_instances}
         instances = _graph(
-            "Instances in use (no traffic: no data)",
+            "Instances in use (no data without traffic)",
             [v.instances() for v in self._variants],
             lines=limits if scales else {},
         )
@@ -138,17 +142,17 @@ class Dashboard(Construct):
         else:
             name, statistic, target = "InvocationsPerInstance", "Sum", scaling.invocations_per_instance
         load = _graph(
-            f"What scaling follows: {name}",
+            f"Scaling metric: {name}",
             [v.request(name, statistic, label=v.variant_name) for v in self._variants],
             lines={"scaling target": target} if target and scales else {},
         )
         hosts = _graph(
-            "Instances (percent; 100 for each processor)",
+            "Utilization of instances (percent; 100 for each vCPU)",
             [
                 v.host(name, "Average", label=f"{v.variant_name} {label}")
                 for v in self._variants
                 for name, label in (
-                    ("CPUUtilization", "processor"),
+                    ("CPUUtilization", "CPU"),
                     ("MemoryUtilization", "memory"),
                     ("DiskUtilization", "disk"),
                 )
@@ -160,7 +164,7 @@ class Dashboard(Construct):
         (variant,) = self._variants
         return [
             _graph(
-                "Cold starts: time to set the model up (ms)",
+                "Cold starts: model setup time (ms)",
                 [variant.milliseconds("ModelSetupTime", p, p) for p in PERCENTILES],
             ),
             _graph(
@@ -171,7 +175,7 @@ class Dashboard(Construct):
                 ],
             ),
             _graph(
-                "Spill-over of the endpoint (a minute)",
+                "Spill-over of the endpoint (per minute)",
                 [variant.request("ServerlessProvisionedConcurrencySpilloverInvocations", "Sum", label="spill-over")],
             ),
         ]
@@ -190,12 +194,12 @@ class Dashboard(Construct):
     def _provisioned(self) -> cloudwatch.GraphWidget:
         return _graph(
             "Provisioned concurrency in use (0-1)",
-            [self._function.of_alias("ProvisionedConcurrencyUtilization", "Maximum", label="utilisation")],
+            [self._function.of_alias("ProvisionedConcurrencyUtilization", "Maximum", label="utilization")],
         )
 
     def _spillover(self) -> cloudwatch.GraphWidget:
         return _graph(
-            "Spill-over: invocations without a provisioned environment (a minute)",
+            "Spill-over: invocations without a provisioned environment (per minute)",
             [self._function.of_alias("ProvisionedConcurrencySpilloverInvocations", "Sum", label="spill-over")],
         )
 
@@ -218,9 +222,9 @@ class Dashboard(Construct):
     def _instance_hours(self) -> cloudwatch.GraphWidget:
         minimum = self._settings.endpoint.scaling.minimum_instances
         return _graph(
-            "Cost: instances, hour by hour (at least the minimum is paid)",
+            "Cost: instances per hour (at least the minimum is billed)",
             [v.instances(Duration.hours(1)) for v in self._variants],
-            lines={"paid without traffic": minimum},
+            lines={"billed without traffic": minimum},
         )
 
     def _use(self) -> list[cloudwatch.IWidget]:
@@ -229,16 +233,16 @@ class Dashboard(Construct):
             expression=f"duration / 1000 * {gigabytes:g}",
             using_metrics={"duration": self._function.of_function("Duration", "Sum", FIVE_MINUTES)},
             period=FIVE_MINUTES,
-            label="GB-seconds (five minutes)",
+            label="GB-seconds (per five minutes)",
         )
         return [
             _graph(
                 "Cost: function",
                 [seconds],
-                right=[self._function.of_function("Invocations", "Sum", FIVE_MINUTES, "requests (five minutes)")],
+                right=[self._function.of_function("Invocations", "Sum", FIVE_MINUTES, "requests (per five minutes)")],
             ),
             _graph(
-                "Cost: bytes of log (five minutes)",
+                "Cost: log bytes (per five minutes)",
                 [
                     log_bytes(f"/aws/lambda/{self._settings.function_name}"),
                     log_bytes(f"/aws/sagemaker/Endpoints/{self._settings.endpoint_name}"),

@@ -49,8 +49,8 @@ class MonitoringStack(Stack):
     def _topic(self, settings: Settings) -> sns.Topic:
         """Make the topic, and subscribe people to it.
 
-        SNS encrypts what it keeps in any case. A key of one's own is a setting; the AWS-managed key
-        ``alias/aws/sns`` is none, because its policy cannot let CloudWatch in, and the alarms would be lost
+        SNS encrypts messages in any case. A customer-managed key is a setting. The AWS-managed key
+        ``alias/aws/sns`` is not an option: its policy cannot admit CloudWatch, and the alarms would be lost
         silently (SNS guide, "Enable compatibility between event sources from AWS services and encrypted topics").
         """
         key = settings.monitoring.topic_kms_key_arn

@@ -71,8 +71,8 @@ def load_settings(environment: str, folder: Path = Path("settings")) -> Settings
     """
     if not ENVIRONMENT.fullmatch(environment):
         raise ConfigurationError(
-            f"-c environment={shown(environment)}: not the name of an environment: use 2 to 27 lower-case letters, "
-            "digits and hyphens, a letter first and no hyphen last"
+            f"-c environment={shown(environment)}: not an environment's name: use 2 to 27 lower-case letters, digits "
+            "and hyphens; begin with a letter, and do not end with a hyphen"
         )
     path = folder / f"{environment}.toml"
     try:

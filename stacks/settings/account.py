@@ -55,7 +55,7 @@ class AccountSettings(Section):
         if value is not None and not POLICY.fullmatch(value):
             raise ValueError(
                 'use the ARN of a managed policy ("arn:aws:iam::123456789012:policy/NAME"), '
-                "or the NAME of one in the account that is deployed to"
+                "or the NAME of one in the account that you deploy to"
             )
         return value
 
@@ -67,7 +67,7 @@ class AccountSettings(Section):
                 raise ValueError(f"Kennel sets the tag {key} itself: choose another key")
             if not TAG_KEY.fullmatch(key) or not TAG_VALUE.fullmatch(text):
                 raise ValueError(
-                    f'the tag {key} = "{text}" is refused by AWS: a key has 1-128 and a value at most 256 letters, '
-                    "digits, spaces and _ . : / = + - @, and no key begins with aws:"
+                    f'AWS refuses the tag {key} = "{text}": use at most 128 characters in a key and 256 in a value '
+                    "(letters, digits, spaces and _ . : / = + - @), and no key that begins with aws:"
                 )
         return value

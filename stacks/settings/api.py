@@ -29,7 +29,7 @@ class ConcurrencyScalingSettings(Section):
 
 
 class AsynchronousSettings(Section):
-    """What becomes of asynchronous invocations: age (seconds), retries, and days that failed ones are kept.
+    """Asynchronous invocations: their maximum age (seconds), their retries, and the days that failed ones are kept.
 
     Bounds: Lambda API reference, PutFunctionEventInvokeConfig; SQS API reference, MessageRetentionPeriod.
     """
@@ -58,7 +58,9 @@ class HttpApiSettings(Section):
     def _origins_are_named(cls, value: list[str]) -> list[str]:
         for origin in value:
             if not ORIGIN.fullmatch(origin):
-                raise ValueError(f'{origin!r}: name each origin as "https://HOST" in lower case, without * or a path')
+                raise ValueError(
+                    f'{origin!r} is not an origin: write it as "https://HOST" in lower case, without * or a path'
+                )
         return value
 
     @model_validator(mode="after")
@@ -70,13 +72,13 @@ class HttpApiSettings(Section):
                 )
         elif self.jwt_issuer is None or not ISSUER.fullmatch(self.jwt_issuer):
             raise ValueError(
-                f'authorizer = "jwt" needs jwt_issuer = "https://..." (it is {self.jwt_issuer!r}): '
-                "the `iss` of the tokens, from your identity provider"
+                f'authorizer = "jwt" needs jwt_issuer (it is {self.jwt_issuer!r}): set it to the `iss` claim of your '
+                'tokens, such as "https://issuer.example.com"'
             )
         elif not self.jwt_audience:
             raise ValueError(
-                'authorizer = "jwt" needs jwt_audience = ["..."] (it is empty): without it tokens that were issued '
-                "for other services would be let in"
+                'authorizer = "jwt" needs jwt_audience (it is empty): list the `aud` claims of your tokens, so that '
+                "the API refuses tokens that were issued for other services"
             )
         return self
 
@@ -106,27 +108,27 @@ class ApiSettings(Section):
         reserved, provisioned = self.reserved_concurrency, self.provisioned_concurrency
         if reserved is not None and provisioned > reserved:
             raise ValueError(
-                f"provisioned_concurrency = {provisioned} is above reserved_concurrency = {reserved}: Lambda refuses "
-                "that; lower the one, raise the other, or leave reserved_concurrency out, as new accounts must (their "
-                "limit is 10, and 100 have to stay unreserved)"
+                f"provisioned_concurrency = {provisioned} is above reserved_concurrency = {reserved}, which Lambda "
+                "refuses: lower provisioned_concurrency, or raise or remove reserved_concurrency (a new account can "
+                "reserve none: its limit is 10, and 100 must stay unreserved)"
             )
         if self.scaling is None:
             return self
         maximum = self.scaling.maximum_provisioned_concurrency
         if provisioned < 1:
             raise ValueError(
-                f"provisioned_concurrency = {provisioned} cannot be scaled: set it to 1 or more (it is where "
-                "scaling starts), or remove the table api.scaling"
+                f"provisioned_concurrency = {provisioned} cannot be scaled: set it to 1 or more, where "
+                "scaling starts, or remove the table api.scaling"
             )
         if maximum < provisioned:
             raise ValueError(
                 f"scaling.maximum_provisioned_concurrency = {maximum} is below provisioned_concurrency = "
-                f"{provisioned}: lower the one or raise the other"
+                f"{provisioned}: lower provisioned_concurrency or raise scaling.maximum_provisioned_concurrency"
             )
         if reserved is not None and maximum > reserved:
             raise ValueError(
                 f"scaling.maximum_provisioned_concurrency = {maximum} is above reserved_concurrency = {reserved}: "
-                "Lambda would refuse to scale that far; lower the one or raise the other"
+                "lower scaling.maximum_provisioned_concurrency or raise reserved_concurrency"
             )
         return self
 
@@ -141,6 +143,6 @@ class ApiSettings(Section):
         if self.http_api is not None and self.timeout_seconds > HTTP_API_TIMEOUT_SECONDS:
             raise ValueError(
                 f"timeout_seconds = {self.timeout_seconds} is above {HTTP_API_TIMEOUT_SECONDS}, the longest that an "
-                "HTTP API waits: lower it, or remove the table api.http_api"
+                f"HTTP API waits: set it to {HTTP_API_TIMEOUT_SECONDS} or less, or remove the table api.http_api"
             )
         return self

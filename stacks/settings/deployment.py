@@ -65,15 +65,16 @@ class DeploymentSettings(Section):
         shift = self.shift(smallest_fleet)
         if shift != "ALL_AT_ONCE" and self.step_percentage * smallest_fleet < 100:
             raise ValueError(
-                f"deployment.traffic = {self.traffic!r} moves {self.step_percentage} % of as few as {smallest_fleet} "
-                "instances, which is less than one: " + self._way_out(smallest_fleet)
+                f"deployment.traffic = {self.traffic!r} moves {self.step_percentage} % of the instances at a time, "
+                f"which is less than one instance of {smallest_fleet}: " + self._way_out(smallest_fleet)
             )
         steps = {"ALL_AT_ONCE": 0, "CANARY": 1, "LINEAR": math.ceil(100 / self.step_percentage) - 1}[shift]
         needed = start_seconds + (steps + 1) * self.bake_seconds
         if self.maximum_duration_seconds < needed:
             raise ValueError(
-                f"deployment.maximum_duration_seconds = {self.maximum_duration_seconds} is less than the endpoint's "
-                f"two timeouts and {steps + 1} x bake_seconds: set it to {needed} or more"
+                f"deployment.maximum_duration_seconds = {self.maximum_duration_seconds} is less than "
+                f"download_timeout_seconds + startup_timeout_seconds + {steps + 1} x deployment.bake_seconds: set it "
+                f"to {needed} or more"
             )
 
     def _way_out(self, smallest_fleet: int) -> str:
@@ -83,7 +84,7 @@ class DeploymentSettings(Section):
 
 
 class GuardrailSettings(Section):
-    """What the new fleet may do at most, before SageMaker takes the update back; percentages of its invocations."""
+    """The limits of a new fleet, as percentages of its invocations; above one, SageMaker rolls the update back."""
 
     server_error_percentage: float = Field(gt=0, lt=100)
     # Counts refused photos (4XX) and time-outs too, so it lies well above what users' bad photos alone can cause.
@@ -96,6 +97,7 @@ class GuardrailSettings(Section):
         if self.model_error_percentage < self.server_error_percentage:
             raise ValueError(
                 f"model_error_percentage = {self.model_error_percentage} is below server_error_percentage = "
-                f"{self.server_error_percentage}, and every server error is a model error: raise it"
+                f"{self.server_error_percentage}, but model errors include all server errors: raise "
+                "model_error_percentage"
             )
         return self

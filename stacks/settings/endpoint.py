@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from stacks.settings.deployment import DeploymentSettings, GuardrailSettings
 from stacks.settings.instances import InstanceType, architecture_of
 from stacks.settings.scaling import ScalingSettings
-from stacks.settings.section import Section
+from stacks.settings.section import Section, repeated
 from stacks.settings.variants import (
     RELEASED_RAY_TAG,
     ContainerName,
@@ -19,7 +19,7 @@ from stacks.settings.variants import (
 )
 
 VARIANT = "AllTraffic"
-"""The only variant where none is named. It never changes: a new name would be a removal, which scaling blocks."""
+"""The only variant if the settings name none. A new name would remove the variant, which scaling blocks."""
 
 MOST_VARIANTS = 3
 """Ten alarms at most guard an update (SageMaker API reference, AutoRollbackConfig), and each variant has three."""
@@ -33,8 +33,8 @@ class EndpointSettings(Section):
 
     routing says which instance of a variant gets a request. SageMaker's own default is a random one, which can queue a
     request behind another while an instance is idle; the instance with the fewest requests in hand is never slower and
-    costs nothing (SageMaker API reference, ProductionVariantRoutingConfig). capture has no default: whoever switches it
-    on decides whether the callers' photos are kept.
+    costs nothing (SageMaker API reference, ProductionVariantRoutingConfig). capture has no default: the person who
+    switches it on decides whether the callers' photos are kept.
 
     With ``[endpoint.serverless]`` there are no instances: instance_type, the timeouts, routing, scaling, deployment and
     guardrails are not used. An endpoint with instances cannot become a serverless one (SageMaker guide, "Deploy
@@ -105,14 +105,14 @@ class EndpointSettings(Section):
     @model_validator(mode="after")
     def _variants_fit_together(self) -> Self:
         names = [variant.name for variant in self.all_variants]
-        if len(set(names)) < len(names):
-            raise ValueError(f"variants: {', '.join(names)} has a name twice: give each variant one of its own")
+        if (name := repeated(names)) is not None:
+            raise ValueError(f'variants: the name "{name}" is used twice: give each variant a unique name')
         if not any(variant.weight for variant in self.production_variants):
-            raise ValueError("variants: the weights add up to 0, so that nothing would answer: raise one")
+            raise ValueError("variants: all weights are 0, so no variant gets requests: raise one")
         if self.shadow and len(names) > 2:
             raise ValueError(
-                f'shadow "{self.shadow.name}" needs exactly one production variant beside it, and there are '
-                f"{len(names) - 1}: remove [endpoint.shadow] or [[endpoint.variants]]"
+                f'shadow "{self.shadow.name}" needs exactly one production variant, but there are {len(names) - 1}: '
+                "remove [endpoint.shadow], or all but one of [[endpoint.variants]]"
             )
         return self
 
@@ -132,22 +132,22 @@ class EndpointSettings(Section):
         if self.serverless is None:
             return self
         faults = {
-            f"network_isolation = {self.network_isolation}: set it to false": self.network_isolation,
+            "network_isolation = true: set it to false": self.network_isolation,
             f"capture_percentage = {self.capture_percentage}: set it to 0": self.capture_percentage > 0,
-            f"{len(self.variants)} production variants: leave one": len(self.variants) > 1,
+            f"{len(self.variants)} production variants: keep one": len(self.variants) > 1,
             "a shadow variant: remove [endpoint.shadow]": self.shadow is not None,
             f'deployment.traffic = "{self.deployment.traffic}": set it to "auto"': self.deployment.traffic != "auto",
             "scheduled scaling: remove [[endpoint.scaling.schedule]]": bool(self.scaling.schedule),
         }
         if found := [text for text, is_found in faults.items() if is_found]:
-            raise ValueError(f"serverless inference does not offer {'; nor '.join(found)}")
+            raise ValueError("; ".join(f"serverless inference does not support {text}" for text in found))
         return self
 
     @model_validator(mode="after")
     def _capture_says_what_it_keeps(self) -> Self:
         if self.capture_percentage > 0 and self.capture is None:
             raise ValueError(
-                f"capture_percentage = {self.capture_percentage} keeps requests, and capture is not set: set it to "
+                f"capture_percentage = {self.capture_percentage} stores requests, but capture is not set: set it to "
                 '"answers" (labels and probabilities) or to "photos_and_answers" (the callers\' photos too)'
             )
         return self

@@ -30,15 +30,16 @@ def _can_scale_and_serve(value: str) -> str:
     if not match:
         raise ValueError('use a SageMaker instance type such as "ml.c7i.large"')
     if match["family"] == "t":
-        raise ValueError("burstable instances cannot autoscale (SageMaker guide): use ml.c7i.large or the like")
+        # The SageMaker guide says so.
+        raise ValueError("burstable instances cannot autoscale: use an instance type such as ml.c7i.large")
     if match["family"] not in ("c", "m", "r"):
         # A GPU would need InferenceAmiVersion, and would then be paid for without being used.
         raise ValueError("the artifact's ONNX Runtime is a CPU build: use a CPU instance such as ml.c7i.large")
     if value not in CPU_INSTANCES:
         series = f"{match['family']}{match['generation']}{match['options']}"
         sizes = [name for name in sorted(CPU_INSTANCES) if name.split(".")[1] == series]
-        known = ", ".join(sizes) if sizes else "ml.c7i.large or the like"
-        raise ValueError(f"SageMaker hosting has no such instance: use {known}")
+        known = f"one of {', '.join(sizes)}" if sizes else "another, such as ml.c7i.large"
+        raise ValueError(f"SageMaker hosting has no such instance type: use {known}")
     return value
 
 

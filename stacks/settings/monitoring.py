@@ -1,16 +1,16 @@
-"""``[monitoring]``: who is told of what, and when."""
+"""``[monitoring]``: dashboard, alarms, their recipients, and the budget."""
 
 import re
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from stacks.settings.section import PRINTABLE, Section
+from stacks.settings.section import PRINTABLE, Section, repeated
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[\w-]+", re.ASCII)
 MOST_EMAILS = 100
-"""Each is a resource of the stack, and people beyond so many are better told by a mailing list."""
+"""Each is a resource of the stack. More people are better notified by a mailing list."""
 MINUTES = 5
 """The alarms on silence and on a full fleet count whole periods of this length."""
 
@@ -54,9 +54,9 @@ class MonitoringSettings(Section):
     def _emails_are_addresses(cls, value: list[str]) -> list[str]:
         for email in value:
             if not EMAIL.fullmatch(email):
-                raise ValueError(f'"{email}" is not an e-mail address')
-        if len(set(value)) < len(value):
-            raise ValueError("an address is there twice: SNS takes one subscription of each")
+                raise ValueError(f'"{email}" is not an e-mail address: use one such as "on-call@example.com"')
+        if (twice := repeated(value)) is not None:
+            raise ValueError(f'"{twice}" is listed twice, and SNS takes one subscription of an address: remove one')
         return value
 
     @field_validator("topic_kms_key_arn")
@@ -65,12 +65,12 @@ class MonitoringSettings(Section):
         if value is not None and not KEY.fullmatch(value):
             raise ValueError(
                 'use the ARN of a customer-managed key ("arn:aws:kms:REGION:ACCOUNT:key/ID"): '
-                "CloudWatch may not use the AWS-managed key alias/aws/sns"
+                "CloudWatch cannot use the AWS-managed key alias/aws/sns"
             )
         return value
 
     @model_validator(mode="after")
     def _percentages_differ(self) -> Self:
-        if len(set(self.budget_percentages)) < len(self.budget_percentages):
-            raise ValueError(f"budget_percentages = {self.budget_percentages} has one twice: name each once")
+        if (share := repeated(self.budget_percentages)) is not None:
+            raise ValueError(f"budget_percentages = {self.budget_percentages} lists {share} twice: remove one")
         return self

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from stacks.settings.instances import MOST_INSTANCES
-from stacks.settings.section import Section
+from stacks.settings.section import Section, repeated
 
 # Target tracking reads one-minute metrics, so a shorter cooldown never binds.
 Cooldown = Annotated[int, Field(ge=60, le=3600)]
@@ -50,9 +50,10 @@ class ScheduledAction(Section):
             wild = ("*", "?") if name in ("days", "weekdays") else ("*",)
             for part in re.split(r"[,/#-]", field):
                 if part not in (*wild, *words) and not (part.isascii() and part.isdigit() and low <= int(part) <= high):
-                    raise ValueError(f"{name} are {low} to {high}, and {part!r} is none")
+                    allowed = ", ".join((*wild, *words))
+                    raise ValueError(f"the field {name} has {part!r}: use {low} to {high}, or {allowed}")
         if (fields[2] == "?") == (fields[4] == "?"):
-            raise ValueError("put ? in one of the days (third field) and the weekdays (fifth field), not in both")
+            raise ValueError("put ? in either days (the third field) or weekdays (the fifth), and a value in the other")
         return value
 
     @model_validator(mode="after")
@@ -99,13 +100,14 @@ class ScalingSettings(Section):
     @model_validator(mode="after")
     def _actions_have_names_of_their_own(self) -> Self:
         names = [action.name for action in self.schedule]
-        if len(set(names)) < len(names):
-            raise ValueError(f"schedule: {', '.join(names)} has a name twice: give each action one of its own")
+        if (name := repeated(names)) is not None:
+            raise ValueError(f'schedule: the name "{name}" is used twice: give each action a unique name')
         return self
 
 
 def _require_range(minimum: int, maximum: int) -> None:
     if minimum > maximum:
         raise ValueError(
-            f"minimum_instances = {minimum} is above maximum_instances = {maximum}: lower the one or raise the other"
+            f"minimum_instances = {minimum} is above maximum_instances = {maximum}: lower minimum_instances or raise "
+            "maximum_instances"
         )

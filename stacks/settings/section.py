@@ -1,13 +1,16 @@
 """What every table of a settings file has in common."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
 
 
 def _is_printable(value: str) -> str:
     if not value.isprintable():
-        raise ValueError("it holds a line break or another character that cannot be printed: remove it")
+        raise ValueError("the value has an unprintable character, such as a line break: remove it")
     return value
 
 
@@ -29,11 +32,18 @@ LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 
 
 def _retention_exists(days: int) -> int:
     if days not in LOG_RETENTION_DAYS:
-        raise ValueError(f"CloudWatch Logs keeps logs for one of {', '.join(map(str, LOG_RETENTION_DAYS))} days")
+        raise ValueError(
+            f"CloudWatch Logs has no such retention period: use one of {', '.join(map(str, LOG_RETENTION_DAYS))} days"
+        )
     return days
 
 
 LogRetentionDays = Annotated[int, AfterValidator(_retention_exists)]
+
+
+def repeated(values: Sequence[T]) -> T | None:
+    """Return the first value that occurs more than once; None if there is none."""
+    return next((value for value in values if values.count(value) > 1), None)
 
 
 class Section(BaseModel):

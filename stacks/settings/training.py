@@ -75,11 +75,12 @@ class InstanceSettings(Section):
         if not match:
             raise ValueError(f'type = "{self.type}" is not an EC2 instance type: use one such as "g4dn.xlarge"')
         if match["options"].startswith("g"):
-            raise ValueError(f'type = "{self.type}" is Graviton, and the image is x86-64: use g4dn.xlarge or the like')
+            raise ValueError(f'type = "{self.type}" is Graviton, and the image is x86-64: use one such as g4dn.xlarge')
         if "deeplearning" in self.image_parameter and match["family"] not in DLAMI_FAMILIES:
             raise ValueError(
-                f'type = "{self.type}" is not among the families that the Deep Learning AMI supports: use one of '
-                f"{', '.join(sorted(DLAMI_FAMILIES))}, or an image under /aws/service/ami-amazon-linux-latest/"
+                f'type = "{self.type}" is not in a family that the Deep Learning AMI supports: use one of '
+                f"{', '.join(sorted(DLAMI_FAMILIES))}, or set image_parameter to an image under "
+                "/aws/service/ami-amazon-linux-latest/"
             )
         return self
 

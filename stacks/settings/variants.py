@@ -34,8 +34,8 @@ def _released_tag(value: str) -> str:
     if not RAY_TAG.fullmatch(value):
         raise ValueError(
             "use the tag of a release of AWS's Ray Serve container for SageMaker and CPUs, such as "
-            f'"{RELEASED_RAY_TAG}", or a digest "sha256:..."; tags without a minor version, such as '
-            '"serve-ml-sagemaker-cpu-v1", move from one version of Ray to the next'
+            f'"{RELEASED_RAY_TAG}", or a digest "sha256:..."; a tag without a minor version, such as '
+            '"serve-ml-sagemaker-cpu-v1", does not pin the version of Ray'
         )
     return value
 
@@ -114,6 +114,7 @@ class ServerlessSettings(Section):
         if self.provisioned_concurrency > self.maximum_concurrency:
             raise ValueError(
                 f"provisioned_concurrency = {self.provisioned_concurrency} is above "
-                f"maximum_concurrency = {self.maximum_concurrency}: lower the one or raise the other"
+                f"maximum_concurrency = {self.maximum_concurrency}: lower provisioned_concurrency or raise "
+                "maximum_concurrency"
             )
         return self

@@ -184,7 +184,7 @@ def test_captured_requests_cost_by_their_sampling_and_the_days_they_are_kept() -
     result = costs(priced(content, replace(ASSUMPTIONS, photo_kb=150)))
     assert result["Captured requests, written"] == (0.0, 0.5, 5.0)  # 1e5 x 5e-6
     assert result["Captured requests, kept"] == (0.0, 0.8, 8.0)  # 1e5 x 200 kB x 2 months = 40 GB-months
-    assert result["Buckets, kept by people"] == (0.02, 0.02, 0.02)
+    assert result["Buckets, stored objects"] == (0.02, 0.02, 0.02)
 
 
 FUNCTION = ("AWS::Lambda::Function", {"MemorySize": 512, "Architectures": ["arm64"]})
@@ -289,7 +289,7 @@ def test_an_instance_type_without_a_price_is_unknown_and_the_total_is_at_least(
     printed = capsys.readouterr().out
     assert "price unknown" in printed
     assert "at least" in printed
-    assert "No price is known of ml.new.large" in printed
+    assert "The price file has no price for ml.new.large: look it up" in printed
 
 
 def test_a_resource_type_that_nobody_priced_is_unknown_not_free() -> None:
@@ -321,8 +321,8 @@ def test_the_output_begins_with_what_its_columns_mean(tmp_path: Path, capsys: py
     folder = write_assembly(tmp_path / "cdk.out", endpoint())
     assert main([str(folder), "--requests-typical", "2000", "--requests-peak", "50000"]) == 0
     above, _, _ = capsys.readouterr().out.partition("US dollars a month")
-    assert "with 2,000 (typical)" in above
-    assert "with 50,000 while every fleet is at its maximum (peak)" in above
+    assert "with 2,000 requests (typical)" in above
+    assert "with 50,000 requests while every fleet is at its maximum (peak)" in above
 
 
 def test_the_output_says_what_was_assumed_and_where_the_prices_come_from(
@@ -337,10 +337,10 @@ def test_the_output_says_what_was_assumed_and_where_the_prices_come_from(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere: no synthesised stacks; make them with `make synth`"),
+        (["nowhere"], "nowhere: no synthesised stacks; run `make synth`"),
         (["--diff", "nowhere", "nowhere"], "nowhere: no synthesised stacks"),
-        (["--requests-typical", "-1"], "--requests-typical -1.0: give a number that is 0 or more"),
-        (["--photo-kb", "inf"], "--photo-kb inf: give a number that is 0 or more"),
+        (["--requests-typical", "-1"], "--requests-typical -1.0: use a number of 0 or more"),
+        (["--photo-kb", "inf"], "--photo-kb inf: use a number of 0 or more"),
         (["--prices", "nowhere.toml"], "nowhere.toml: cannot be read"),
     ],
 )
@@ -383,10 +383,14 @@ def test_a_value_that_only_cloudformation_knows_is_one_line(
     ("old", "new", "message"),
     [
         ('region = "us-east-1"', "", "'region' is missing"),
-        ('region = "us-east-1"', "region = ", "not TOML"),
-        ('source = "kms" }', 'source = "hearsay" }', "'hearsay' of kms_key is not in the table source"),
-        ("usd = 3.00", "usd = -3.00", "dashboard costs -3.0"),
-        ('provenance = "aws"', 'origin = "aws"', "write it as prices-us-east-1.toml does"),
+        ('region = "us-east-1"', "region = ", "not valid TOML"),
+        (
+            'source = "kms" }',
+            'source = "hearsay" }',
+            "kms_key has the source 'hearsay', which the table [source] lacks",
+        ),
+        ("usd = 3.00", "usd = -3.00", "dashboard has the price -3.0"),
+        ('provenance = "aws"', 'origin = "aws"', "prices-us-east-1.toml shows the format"),
     ],
 )
 def test_a_price_file_with_a_fault_is_refused(

@@ -116,5 +116,5 @@ def test_stacks_that_need_no_quota_print_none(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_quota_that_only_cloudformation_knows_is_refused() -> None:
-    with pytest.raises(CostError, match="stands where the template needs a plain number"):
+    with pytest.raises(CostError, match="instead of a number; write a number in the stack"):
         needed(function(reserved={"Ref": "Reserved"}))  # type: ignore[arg-type]

@@ -161,7 +161,7 @@ def test_the_instance_type_of_a_scaling_endpoint_is_changed_and_resumes(
     resource = f"endpoint/kennel-{NAME}/variant/AllTraffic"
     assert resource not in [t["ResourceId"] for t in targets(ServiceNamespace="sagemaker")["ScalableTargets"]]
     printed = operate(environment, "change-instance-type")
-    assert "1 of 2: the scaling is removed already" in printed
+    assert "1 of 2: the scaling is already removed" in printed
     assert instances(environment) == "ml.c7i.xlarge"
     assert serves(environment) == second.sha256
     assert resource in [t["ResourceId"] for t in targets(ServiceNamespace="sagemaker")["ScalableTargets"]]
@@ -293,7 +293,7 @@ def test_destroy_asks_and_deletes_what_updates_retained_and_nothing_of_others(en
     assert "the answer was not yes, so nothing was done" in asked.stderr
     assert len(environment.remaining()) == 5
     printed = operate(environment, "destroy")
-    assert printed.splitlines()[-1] == f"Nothing of {NAME} is left in account {ACCOUNT}, region {REGION}."
+    assert printed.splitlines()[-1] == f"Destroyed {NAME} in account {ACCOUNT}, region {REGION}."
     assert environment.remaining() == []
     models = [item["ModelName"] for item in sagemaker.list_models()["Models"]]
     sagemaker.delete_model(ModelName="of-another")
@@ -303,4 +303,4 @@ def test_destroy_asks_and_deletes_what_updates_retained_and_nothing_of_others(en
     assert config["model"] not in models
     assert retained(account(environment), load_environment(NAME, environment.project / "settings")) == []
     assert BUCKET not in [bucket["Name"] for bucket in environment.aws.s3.list_buckets()["Buckets"]]
-    assert f"There is nothing of {NAME}" in operate(environment, "destroy")
+    assert f"{NAME} has no resources" in operate(environment, "destroy")

@@ -58,8 +58,8 @@ def test_credentials_of_another_account_are_refused() -> None:
     with pytest.raises(OperateError) as caught:
         connect(bound(id="123456789012"))
     assert str(caught.value) == (
-        "settings/dev.toml binds dev to account 123456789012, and your credentials are of account 210987654321 "
-        f"({ARN}): nothing was done; set AWS_PROFILE to one of account 123456789012"
+        "settings/dev.toml binds dev to account 123456789012, but your credentials belong to account 210987654321 "
+        f"({ARN}): nothing was done; set AWS_PROFILE to a profile of account 123456789012"
     )
 
 
@@ -104,7 +104,7 @@ def test_a_binding_of_another_form_is_refused(account: dict[str, Any], says: str
     [
         (NoCredentialsError(), "no usable AWS credentials"),
         (error("ExpiredToken", "The token is old"), "the AWS credentials have expired; sign in again"),
-        (error("AccessDenied", "not authorized"), "AWS refused: .*not authorized"),
+        (error("AccessDenied", "not authorized"), "AWS refused the request: .*not authorized"),
     ],
 )
 def test_what_aws_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch, problem: Exception, says: str) -> None:
@@ -128,9 +128,9 @@ def test_every_command_refuses_other_credentials_before_it_begins(
     ("name", "says"),
     [
         ("nothing", r"settings/nothing\.toml: no such settings file \(there are: dev, local, prod\)"),
-        ("../dev", "not the name of an environment"),
-        ("", "not the name of an environment"),
-        ("dev\n", "not the name of an environment"),
+        ("../dev", "not an environment's name"),
+        ("", "not an environment's name"),
+        ("dev\n", "not an environment's name"),
     ],
 )
 def test_an_environment_without_settings_is_refused(name: str, says: str) -> None:

@@ -34,7 +34,7 @@ def test_the_manifest_lies_beside_the_artifact() -> None:
 
 def test_an_artifact_without_one_takes_a_given_manifest(tmp_path: Path) -> None:
     s3 = FakeS3(bucket())
-    with pytest.raises(OperateError, match=r"no manifest lies beside it .*: give .* \(make: MANIFEST=FILE\)"):
+    with pytest.raises(OperateError, match=r"has no manifest beside it .*; pass .* \(make: MANIFEST=FILE\)"):
         found_manifest(account(s3=s3), PLACE, None)
     (tmp_path / "model.json").write_bytes(manifest())
     assert found_manifest(account(s3=s3), PLACE, tmp_path / "model.json")["artifact"]["sha256"] == SHA256
@@ -46,26 +46,26 @@ def test_a_pair_that_does_not_belong_together_is_refused(hashed: bool, given: bo
     other = manifest(sha256=hashlib.sha256(b"another").hexdigest())
     (tmp_path / "model.json").write_bytes(other)
     s3 = FakeS3(bucket(manifest() if given else other), hashed=hashed)
-    with pytest.raises(OperateError, match="the two do not belong together"):
+    with pytest.raises(OperateError, match=r"but its manifest is that of an artifact with .*; pass the manifest"):
         found_manifest(account(s3=s3), PLACE, tmp_path / "model.json" if given else None)
     assert (PLACE.key in s3.read) is not hashed, "S3's own checksum makes a download needless"
 
 
 def test_an_artifact_of_another_size_is_refused_without_a_download() -> None:
     s3 = FakeS3(bucket(manifest(size=7)))
-    with pytest.raises(OperateError, match="20 bytes, and its manifest is of an artifact with 7 bytes"):
+    with pytest.raises(OperateError, match="20 bytes, but its manifest is that of an artifact with 7 bytes"):
         found_manifest(account(s3=s3), PLACE, None)
     assert PLACE.key not in s3.read
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff", manifest(sha256="x"), manifest(size="many")])
 def test_what_is_no_manifest_is_refused_in_one_line(data: bytes) -> None:
-    with pytest.raises(OperateError, match="not a manifest of a model"):
+    with pytest.raises(OperateError, match="not a manifest of an artifact; pass"):
         found_manifest(account(s3=FakeS3(bucket(data))), PLACE, None)
 
 
 def test_an_address_without_an_artifact_is_refused() -> None:
-    with pytest.raises(OperateError, match="there is no such artifact"):
+    with pytest.raises(OperateError, match="the artifact does not exist"):
         found_manifest(account(s3=FakeS3(bucket(manifest(), archive=None))), PLACE, None)
 
 

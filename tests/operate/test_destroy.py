@@ -65,7 +65,9 @@ def test_what_cannot_be_deleted_is_listed_with_the_command_that_does_it(capsys: 
     sagemaker, cloudformation = world()
     sagemaker.models["Refused"] = {}
     sagemaker.tags["refused"] = OURS
-    with pytest.raises(OperateError, match="1 of the models and configurations left over: the commands above"):
+    with pytest.raises(
+        OperateError, match="1 of the models and endpoint configurations could not be deleted; run the commands above"
+    ):
         destroy(account(sagemaker=sagemaker, cloudformation=cloudformation), DEV, production=False, yes=True)
     assert "aws sagemaker delete-model --model-name Refused" in capsys.readouterr().out
     assert "Model-Old" in sagemaker.deleted
@@ -83,4 +85,4 @@ def test_without_a_yes_nothing_is_deleted(answer: str, monkeypatch: pytest.Monke
 
 def test_where_nothing_is_there_nothing_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     destroy(account(), DEV, production=False, yes=False)
-    assert "There is nothing of dev in account 123456789012" in capsys.readouterr().out
+    assert "dev has no resources in account 123456789012" in capsys.readouterr().out

@@ -34,22 +34,22 @@ def test_a_rollback_without_a_reason_is_noticed_although_the_endpoint_is_in_serv
     with pytest.raises(OperateError) as caught:
         verdict(account(sagemaker=sagemaker, cloudformation=cloudformation), DEV)
     assert str(caught.value).startswith(
-        f"kennel-dev serves abababababab ({ADDRESS}) with configuration Config-New, which is not the one of "
-        "KennelEndpoint-dev: SageMaker rolled the update back. SageMaker gives no reason. See docs/runbook.md"
+        f"kennel-dev serves abababababab ({ADDRESS}) with configuration Config-New, not the one that "
+        "KennelEndpoint-dev declares: SageMaker rolled the update back. SageMaker gives no reason. See docs/runbook.md"
     )
 
 
 def test_a_rollback_with_a_reason_shows_it() -> None:
     sagemaker, cloudformation = world(declared="Config-Newer")
     sagemaker.endpoints["kennel-dev"]["FailureReason"] = "alarm(s)\nin state ALARM"
-    with pytest.raises(OperateError, match=r"SageMaker's reason: alarm\(s\) in state ALARM See"):
+    with pytest.raises(OperateError, match=r"SageMaker's reason: alarm\(s\) in state ALARM\. See"):
         verdict(account(sagemaker=sagemaker, cloudformation=cloudformation), DEV)
 
 
 def test_an_endpoint_that_failed_is_no_success() -> None:
     sagemaker, cloudformation = world()
     sagemaker.endpoints["kennel-dev"]["EndpointStatus"] = "Failed"
-    with pytest.raises(OperateError, match=r"^kennel-dev is Failed"):
+    with pytest.raises(OperateError, match=r"^kennel-dev serves .*, but is Failed\."):
         verdict(account(sagemaker=sagemaker, cloudformation=cloudformation), DEV)
 
 

@@ -28,7 +28,7 @@ def test_a_protected_environment_is_refused_unless_the_caller_insists(by_setting
     cloudformation.add("KennelApi-dev", protected=not by_settings)
     environment = PROTECTED if by_settings else DEV
     there = account(cloudformation=cloudformation)
-    with pytest.raises(OperateError, match=r"so sleeping is refused: .* --production \(make: PRODUCTION=yes\)"):
+    with pytest.raises(OperateError, match=r"so sleeping is refused; .* --production \(make: PRODUCTION=yes\)"):
         stacks.refuse_protected(there, environment, production=False, verb="sleeping")
     stacks.refuse_protected(there, environment, production=True, verb="sleeping")
     cloudformation.stacks["KennelApi-dev"]["EnableTerminationProtection"] = False

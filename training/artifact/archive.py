@@ -59,7 +59,13 @@ def write_archive(path: Path, onnx: bytes, card: dict[str, object], wheels: Sequ
 
 
 def member(name: str, size: int) -> tarfile.TarInfo:
-    """Return what the archive says of a file: nothing of when and by whom it was written."""
+    """Return what the archive says of a file: nothing of when and by whom it was written.
+
+    Parameters
+    ----------
+    name, size
+        Of the file in the archive: a relative path, and bytes.
+    """
     about = tarfile.TarInfo(name)
     about.size, about.mode = size, 0o644
     return about
@@ -70,6 +76,13 @@ def unpack(archive: Path, folder: Path) -> dict[str, File]:
 
     The headers are read here and not by ``tarfile``, which follows whatever a header says: here each must be, byte for
     byte, the one that Kennel writes for a file of that name and size. So there are no links, devices, times or owners.
+
+    Parameters
+    ----------
+    archive
+        A ``model.tar.gz`` of unknown origin.
+    folder
+        An empty folder.
 
     Raises
     ------

@@ -4,12 +4,18 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training.artifact.archive import MOST_BYTES
 from training.artifact.manifest import Manifest
 from training.common.errors import TrainingError
 
-ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>\S+\.tar\.gz)")
+if TYPE_CHECKING:
+    from training.common.s3 import Bucket
+
+KEY = re.compile(r"\S+\.tar\.gz")
+"""Of an artifact in S3."""
+
 MOST_MANIFEST_BYTES = 64 * 1024**2
 
 
@@ -57,37 +63,51 @@ def find(location: str, work: Path) -> Artifact:
 
 
 def _names(archive: str) -> tuple[str, str]:
-    """Return what a manifest beside an archive may be called: ``launch`` names both after the archive's hash."""
-    return f"{archive.removesuffix('.tar.gz')}.json", "model.json"
+    """Return what a manifest beside an archive may be called: ``launch`` names both after the archive's hash.
+
+    Parameters
+    ----------
+    archive
+        Its name, or its key in S3.
+    """
+    folder, slash, name = archive.rpartition("/")
+    return f"{folder}{slash}{name.removesuffix('.tar.gz')}.json", f"{folder}{slash}model.json"
 
 
-def _download(address: str, work: Path) -> Artifact:
-    match = ADDRESS.fullmatch(address)
-    if not match:
-        raise TrainingError(f"{address} is not an artifact's address; use s3://BUCKET/KEY.tar.gz")
-    from training.common.aws import Aws, explained  # boto3, which nothing else here needs
+def _download(location: str, work: Path) -> Artifact:
+    from training.common.aws import Aws  # boto3, which nothing else here needs
+    from training.common.aws_errors import explained
+    from training.common.s3 import parse
 
-    s3, bucket, key = Aws().s3, match["bucket"], match["key"]
+    address = parse(location)
+    if not address or not KEY.fullmatch(address.key):
+        raise TrainingError(f"{location} is not an artifact's address; use s3://BUCKET/KEY.tar.gz")
     archive = work / "model.tar.gz"
     with explained():
-        try:
-            answer = s3.get_object(Bucket=bucket, Key=key)
-        except s3.exceptions.NoSuchKey:
-            raise TrainingError(f"{address}: there is no such object") from None
-        if answer["ContentLength"] > min(MOST_BYTES, shutil.disk_usage(work).free):
-            raise TrainingError(
-                f"{address} has {answer['ContentLength'] / 1e9:.1f} GB, which is no artifact or no room"
-            )
-        with archive.open("wb") as file:
-            for block in answer["Body"].iter_chunks(1 << 20):
-                file.write(block)
-        folder, slash, name = key.rpartition("/")
-        for beside in (f"{folder}{slash}{each}" for each in _names(name)):
-            try:
-                found = s3.get_object(Bucket=bucket, Key=beside)
-            except s3.exceptions.ClientError:  # without the right to list, what is missing is denied
-                continue
-            source = f"s3://{bucket}/{beside}"
-            manifest = Manifest.parse(found["Body"].read(MOST_MANIFEST_BYTES), source)
-            return Artifact(archive, manifest, source)
+        bucket = Aws().bucket(address.bucket)
+        _download_archive(bucket, address.key, archive)
+        for name in _names(address.key):
+            if (content := _manifest_content(bucket, name)) is not None:
+                source = bucket.uri(name)
+                return Artifact(archive, Manifest.parse(content, source), source)
     return Artifact(archive, None, None)
+
+
+def _download_archive(bucket: "Bucket", key: str, path: Path) -> None:
+    from training.common.s3 import save
+
+    try:
+        answer = bucket.open(key)
+    except bucket.client.exceptions.NoSuchKey:
+        raise TrainingError(f"{bucket.uri(key)}: there is no such object") from None
+    size = answer["ContentLength"]
+    if size > min(MOST_BYTES, shutil.disk_usage(path.parent).free):
+        raise TrainingError(f"{bucket.uri(key)} has {size / 1e9:.1f} GB, which is no artifact or no room")
+    save(answer["Body"], path)
+
+
+def _manifest_content(bucket: "Bucket", key: str) -> bytes | None:
+    try:
+        return bucket.open(key)["Body"].read(MOST_MANIFEST_BYTES)
+    except bucket.client.exceptions.ClientError:  # without the right to list, what is missing is denied
+        return None

@@ -100,30 +100,42 @@ class Manifest:
 
     @classmethod
     def parse(cls, content: bytes, source: str) -> "Manifest":
-        """Read a manifest from its bytes; an error names ``source``."""
+        """Read a manifest from its bytes; an error names ``source``.
+
+        Parameters
+        ----------
+        content
+            JSON in UTF-8.
+        source
+            What errors call it.
+        """
         try:
-            known = json.loads(content)
-            check_schema(known["schema"], source, _kennel(known))
-            about = known.pop("artifact")
-            archive = Archive(str(about["location"]), str(about["sha256"]), int(about["size"]))
+            members = json.loads(content)
+            check_schema(members["schema"], source, _kennel(members))
+            artifact = members.pop("artifact")
+            archive = Archive(str(artifact["location"]), str(artifact["sha256"]), int(artifact["size"]))
             if not re.fullmatch("[0-9a-f]{64}", archive.sha256):
                 raise ValueError(f"artifact.sha256 is {archive.sha256!r}")
-            classes = [{key: str(each[key]) for key in ("name", "label")} for each in known.pop("classes")]
-            parts = [dict(known.pop(name)) for name in ("model", "input", "metrics")]
-            del known["schema"]
-            manifest = cls(archive, parts[0], parts[1], classes, parts[2], known)
-            if manifest.accuracy is not None and not 0 <= manifest.accuracy <= 1:
-                raise ValueError(f"metrics.test.accuracy is {manifest.accuracy}")
-            value = manifest.temperature
-            if not (value is None or (isinstance(value, int | float) and 0 < value < math.inf)):
-                raise ValueError(f"model.temperature is {value!r}")
-            if not isinstance(manifest.weights_sha256, str | None):
-                raise ValueError("weights.sha256 is no text")
+            classes = [{key: str(entry[key]) for key in ("name", "label")} for entry in members.pop("classes")]
+            model, input_rule, metrics = (dict(members.pop(name)) for name in ("model", "input", "metrics"))
+            del members["schema"]
+            manifest = cls(archive, model, input_rule, classes, metrics, members)
+            manifest._check()
         except KeyError as error:
             raise TrainingError(f"{source} is not a manifest of this version: {error} is missing") from error
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise TrainingError(f"{source} is not a manifest of this version: {error}") from error
         return manifest
+
+    def _check(self) -> None:
+        """Raise an error unless each property has a value that it may have."""
+        if self.accuracy is not None and not 0 <= self.accuracy <= 1:
+            raise ValueError(f"metrics.test.accuracy is {self.accuracy}")
+        value = self.temperature
+        if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+            raise ValueError(f"model.temperature is {value!r}")
+        if not isinstance(self.weights_sha256, str | None):
+            raise ValueError("weights.sha256 is no text")
 
 
 def check_schema(schema: object, source: str, kennel: str | None) -> None:
@@ -151,5 +163,5 @@ def check_schema(schema: object, source: str, kennel: str | None) -> None:
 def _kennel(manifest: Mapping[str, Any]) -> str | None:
     """Return which version of Kennel wrote a manifest, of whatever schema it is."""
     versions = manifest.get("versions")
-    found = versions.get("kennel") if isinstance(versions, dict) else None
-    return f"{found!s:.40}" if found else None
+    version = versions.get("kennel") if isinstance(versions, dict) else None
+    return f"{version!s:.40}" if version else None

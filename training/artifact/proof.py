@@ -69,7 +69,7 @@ def prove(archive: Path, photos: Sequence[Path], expected: NDArray[np.float32]) 
     """
     with tempfile.TemporaryDirectory() as folder:
         unpack(archive, Path(folder))
-        labels = [each["label"] for each in json.loads(Path(folder, CARD).read_bytes())["classes"]]
+        labels = [entry["label"] for entry in json.loads(Path(folder, CARD).read_bytes())["classes"]]
         try:
             answers = ask(Path(folder), photos)
         except NoAnswer as error:
@@ -119,7 +119,15 @@ def ask(folder: Path, photos: Sequence[Path], seconds: float | None = None) -> l
 
 
 def write_stand_ins(folder: Path, side: int) -> list[Path]:
-    """Write ``COUNT`` PNG files, the same ones each time, whose shorter side has ``side`` pixels or twice as many."""
+    """Write ``COUNT`` PNG files, the same ones each time, whose shorter side has ``side`` pixels or twice as many.
+
+    Parameters
+    ----------
+    folder
+        Is made.
+    side
+        Pixels, that of the shorter side of the model's input before the crop.
+    """
     folder.mkdir()
     chance = np.random.default_rng(0)
     paths = []

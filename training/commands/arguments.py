@@ -21,16 +21,20 @@ class Parser(argparse.ArgumentParser):
 
         argparse leaves it to the parser of all commands.
         """
-        found, unknown = super().parse_known_args(args, namespace)
+        options, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown)}")
-        return found, unknown
+        return options, unknown
 
     def _meant(self, unknown: Sequence[str]) -> str:
         """Return the options that may have been meant."""
-        ours = {_plain(each): each for action in self._actions for each in action.option_strings if each[:2] == "--"}
-        typed = [each.partition("=")[0] for each in unknown if each.startswith("-")]
-        near = [match for each in typed for match in difflib.get_close_matches(_plain(each), ours, n=1, cutoff=0.75)]
+        ours = {
+            _plain(option): option for action in self._actions for option in action.option_strings if option[:2] == "--"
+        }
+        typed = [argument.partition("=")[0] for argument in unknown if argument.startswith("-")]
+        near = [
+            match for option in typed for match in difflib.get_close_matches(_plain(option), ours, n=1, cutoff=0.75)
+        ]
         return f"; did you mean {' '.join(ours[match] for match in near)}?" if near else ""
 
 
@@ -39,7 +43,13 @@ def _plain(option: str) -> str:
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Return a converter to whole numbers within bounds, both included."""
+    """Return a converter to whole numbers within bounds, both included.
+
+    Parameters
+    ----------
+    least, most
+        Bounds; None for no upper one.
+    """
 
     def convert(text: str) -> int:
         try:
@@ -55,7 +65,15 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def number(above: float, below: float, *, or_zero: bool = False) -> Callable[[str], float]:
-    """Return a converter to numbers between bounds, neither included, but for zero where that is allowed."""
+    """Return a converter to numbers between bounds, neither included, but for zero where that is allowed.
+
+    Parameters
+    ----------
+    above, below
+        Bounds.
+    or_zero
+        Whether 0 is allowed too.
+    """
 
     def convert(text: str) -> float:
         try:

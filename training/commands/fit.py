@@ -207,16 +207,15 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     with group(environment):
         check_weights(options.weights, options.weights_key)
         splits = folders(options.data, environment, division(options), test=not options.no_test)
-        from training.fit.learning import try_out
         from training.fit.options import Options
-        from training.pipeline.fit import fit  # PyTorch takes seconds to import; mistakes above should not
+        from training.pipeline.fit import fit, run_trial  # PyTorch takes seconds to import; mistakes above should not
 
         if options.resume is None:
             options.resume = options.checkpoints is not None and "SM_MODEL_DIR" in environment
-        chosen = {name: value for name, value in vars(options).items() if name not in ("command", "data", "run")}
-        asked = Options(folders=splits, **chosen)
+        values = {name: value for name, value in vars(options).items() if name not in ("command", "data", "run")}
+        fit_options = Options(folders=splits, **values)
         if environment.get("KENNEL_TRIAL"):
-            try_out(asked)
+            run_trial(fit_options)
         else:
-            fit(asked, json.loads(environment.get("KENNEL_ABOUT", "{}")))
+            fit(fit_options, json.loads(environment.get("KENNEL_ABOUT", "{}")))
     return 0

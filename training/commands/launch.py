@@ -25,7 +25,7 @@ from training.model.first_look import check_weights
 
 if TYPE_CHECKING:
     from training.common.aws import Aws
-    from training.launch.order import Order
+    from training.launch.job_spec import JobSpec
     from training.launch.run import Run
     from training.launch.site import Site
     from training.tuning.space import Range
@@ -93,117 +93,133 @@ def add(commands: Any, environment: Mapping[str, str]) -> None:
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """Start, follow or stop a run; return 0 when there is a model, or nothing to wait for."""
-    from training.common.aws import Aws, explained
-    from training.common.console import say  # what follows takes boto3 and more
-    from training.launch.state import find
+    from training.common.aws import Aws  # boto3, and more below
+    from training.launch.state import find_run
 
     aws = Aws()
     if options.stop is not None:
-        site, found = find(aws, options.stop, options.environment, options.out)
-        with explained():
-            if found.stop():
-                say("Stopping", f"{found.name}; `--attach {found.name}` shows its end")
-            else:
-                say("Ended", f"{found.name}: there is nothing to stop")
+        _, launched = find_run(aws, options.stop, options.environment, options.out)
+        _stop(launched)
         return 0
     if options.attach is not None:
-        site, found = find(aws, options.attach, options.environment, options.out)
+        site, launched = find_run(aws, options.attach, options.environment, options.out)
+        return _follow(aws, site, launched, options.out)
+    site, launched = _start(aws, options)
+    if not options.detach:
+        return _follow(aws, site, launched, options.out)
+    from training.common.console import say
+
+    say("", f"follow it with `{COMMAND} --attach {launched.name}`")
+    _remind(launched)
+    return 0
+
+
+def _stop(run: "Run") -> None:
+    from training.common.aws_errors import explained
+    from training.common.console import say
+
+    with explained():
+        stopping = run.stop()
+    if stopping:
+        say("Stopping", f"{run.name}; `--attach {run.name}` shows its end")
     else:
-        site, found = _start(aws, options)
-        if options.detach:
-            say("", f"follow it with `{COMMAND} --attach {found.name}`")
-            _remind(found)
-            return 0
-    return _follow(aws, site, found, options.out)
+        say("Ended", f"{run.name}: there is nothing to stop")
 
 
 def _start(aws: "Aws", options: argparse.Namespace) -> tuple["Site", "Run"]:
-    from training.common.aws import explained
+    from training.common.aws_errors import explained
     from training.common.console import say
     from training.launch.ec2 import Instance
-    from training.launch.order import SAGEMAKER_TYPE
+    from training.launch.job_spec import SAGEMAKER_TYPE
     from training.launch.sagemaker import TrainingJob, TuningJob
     from training.launch.site import find_site
-    from training.launch.state import Started, remember
+    from training.launch.state import LaunchedRun, remember
 
     check_weights(_given(options.weights), _given(options.weights_key))
     _check(options)
     space = _space(options)
     site = find_site(aws, options.environment)
-    order = _order(aws, site, options, space)
+    spec = _job_spec(aws, site, options, space)
     with explained():
-        found: Run
+        run: Run
         if options.on == "ec2":
-            found = Instance.start(aws, order)
+            run = Instance.start(aws, spec)
         else:
-            found = (TuningJob if order.trials else TrainingJob).start(aws, order)
-    where = "an EC2 instance" if options.on == "ec2" else f"{order.instances} x {order.instance_type or SAGEMAKER_TYPE}"
-    say("Launched", f"{order.name} on {where}{' spot' if order.spot else ''} in {site.region}")
-    if order.trials:
-        at_a_time = min(order.parallel, order.trials)
-        say(
-            "", f"{order.trials} trials, {at_a_time} at a time; then one more job fits the best settings and tests once"
-        )
+            run = (TuningJob if spec.trials else TrainingJob).start(aws, spec)
+    where = "an EC2 instance" if options.on == "ec2" else f"{spec.instances} x {spec.instance_type or SAGEMAKER_TYPE}"
+    say("Launched", f"{spec.name} on {where}{' spot' if spec.spot else ''} in {site.region}")
+    if spec.trials:
+        at_a_time = min(spec.parallel, spec.trials)
+        say("", f"{spec.trials} trials, {at_a_time} at a time; then one more job fits the best settings and tests once")
     try:
-        remember(options.out, Started(order.name, found.kind, site.environment))
+        remember(options.out, LaunchedRun(spec.name, run.kind, site.environment))
     except (TrainingError, OSError) as error:  # it runs all the same: whoever reads this must get its name
-        raise TrainingError(f"{error}; {order.name} was started: `--attach {order.name}`, or `--stop`") from error
-    return site, found
+        raise TrainingError(f"{error}; {spec.name} was started: `--attach {spec.name}`, or `--stop`") from error
+    return site, run
 
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse what could only fail on AWS, after minutes and for money."""
-    if options.data is None:
-        raise TrainingError("--data DIR or s3://... is needed; `./kennel sample data/digits` writes photos")
-    if options.on == "ec2" and options.instances > 1:
-        raise TrainingError("--on ec2 trains on one instance, with all its GPUs; --on sagemaker takes several")
-    if options.on == "ec2" and options.tune:
-        raise TrainingError("--tune is a SageMaker tuning job: leave out --on ec2")
-    if options.resume and options.tune:
-        raise TrainingError("--resume goes on with one training: leave out --tune")
-    if options.space and not options.tune:
-        raise TrainingError("--space is what --tune tries: give --tune N too")
-    if not _writable(options.out):
-        raise TrainingError(f"--out {options.out} cannot be written; give another folder")
-    kind = options.instance_type
-    if kind and kind.startswith("ml.") != (options.on == "sagemaker"):
-        better = kind.removeprefix("ml.") if options.on == "ec2" else f"ml.{kind}"
-        raise TrainingError(f"--instance-type {kind}: on {options.on} it is {better}")
-    asked = {
-        name: value.value if isinstance(value, Default) else value
-        for name, value in vars(options).items()
-        if name in _names()
-    }
-    if _is_file(asked["weights"]) and not Path(asked["weights"]).is_file():
-        raise TrainingError(f"--weights {asked['weights']}: there is no such file")
-    from training.fit.options import Options, plan
-
-    plan(Options(folders={}, out=options.out, **asked))
+    on_ec2, tuning = options.on == "ec2", bool(options.tune)
+    refusals = (
+        (options.data is None, "--data DIR or s3://... is needed; `./kennel sample data/digits` writes photos"),
+        (
+            on_ec2 and options.instances > 1,
+            "--on ec2 trains on one instance, with all its GPUs; --on sagemaker takes several",
+        ),
+        (on_ec2 and tuning, "--tune is a SageMaker tuning job: leave out --on ec2"),
+        (options.resume and tuning, "--resume goes on with one training: leave out --tune"),
+        (options.space and not tuning, "--space is what --tune tries: give --tune N too"),
+        (not _writable(options.out), f"--out {options.out} cannot be written; give another folder"),
+    )
+    for refused, message in refusals:
+        if refused:
+            raise TrainingError(message)
+    _check_instance_type(options.instance_type, options.on)
+    _check_fit(options)
 
 
-def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "Order":
-    from training.common.aws import explained
-    from training.launch.order import Order, new_name
+def _check_instance_type(name: str | None, service: str) -> None:
+    if name and name.startswith("ml.") != (service == "sagemaker"):
+        better = name.removeprefix("ml.") if service == "ec2" else f"ml.{name}"
+        raise TrainingError(f"--instance-type {name}: on {service} it is {better}")
+
+
+def _check_fit(options: argparse.Namespace) -> None:
+    """Refuse what ``fit`` itself would refuse there."""
+    values = {name: _given(value) for name, value in vars(options).items() if name in _names()}
+    if _is_file(values["weights"]) and not Path(values["weights"]).is_file():
+        raise TrainingError(f"--weights {values['weights']}: there is no such file")
+    from training.fit.options import Options, configure
+
+    configure(Options(folders={}, out=options.out, **values))
+
+
+def _job_spec(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping[str, "Range"]) -> "JobSpec":
+    from training.common.aws_errors import explained
+    from training.launch.job_spec import JobSpec, new_name
     from training.launch.photos import check_checkpoints, locate
     from training.launch.places import WEIGHTS
     from training.launch.source import upload_file, upload_source
 
     if options.resume:
         check_checkpoints(aws, site, options.resume)
-    chosen = _chosen(options)
+    fit_options = _fit_options(options)
     splits = (
-        None if "split" in chosen else tuple(each for each in SPLITS if each != "test" or not _given(options.no_test))
+        None
+        if "split" in fit_options
+        else tuple(split for split in SPLITS if split != "test" or not _given(options.no_test))
     )
     photos, weights = locate(aws, site, options.data, splits), None
-    if _is_file(chosen.get("weights", "")):
+    if _is_file(fit_options.get("weights", "")):
         with explained():
-            weights = site.uri(upload_file(aws.s3, site.bucket, WEIGHTS, Path(chosen.pop("weights"))))
-    return Order(
+            weights = site.uri(upload_file(aws.bucket(site.bucket), WEIGHTS, Path(fit_options.pop("weights"))))
+    return JobSpec(
         new_name(site.environment),
         site,
         photos,
         upload_source(aws, site),
-        options=chosen,
+        options=fit_options,
         instance_type=options.instance_type,
         instances=options.instances,
         spot=options.spot,
@@ -218,32 +234,32 @@ def _order(aws: "Aws", site: "Site", options: argparse.Namespace, space: Mapping
     )
 
 
-def _follow(aws: "Aws", site: "Site", found: "Run", out: Path) -> int:
-    from training.common.aws import explained
+def _follow(aws: "Aws", site: "Site", launched: "Run", out: Path) -> int:
+    from training.common.aws_errors import explained
     from training.common.console import say
-    from training.launch.follow import bring_home, follow
+    from training.launch.follow import download_result, follow
 
-    run = found
+    run = launched
     try:
         while True:
-            look = follow(aws, run)
+            status = follow(aws, run)
             with explained():
-                after = run.after() if look.state == "completed" else None
-            if after is None:
+                next_run = run.next_run() if status.state == "completed" else None
+            if next_run is None:
                 break
-            run = after
-        if look.state == "completed":
-            bring_home(aws, site, run, out)
+            run = next_run
+        if status.state == "completed":
+            download_result(aws, site, run, out)
             return 0
     except KeyboardInterrupt:
-        say("Detached", f"{run.name} goes on: `{COMMAND} --attach {found.name}` follows it, `--stop` ends it")
+        say("Detached", f"{run.name} goes on: `{COMMAND} --attach {launched.name}` follows it, `--stop` ends it")
         _remind(run)
         return 130
     except (TrainingError, OSError) as error:
-        raise TrainingError(f"{error}; {run.name} is still there: `{COMMAND} --attach {found.name}`") from error
-    again = "" if run is found else "; with the settings above, `launch` without --tune tries once more"
-    if look.state == "failed":
-        raise TrainingError(f"{run.name} failed: {look.reason or look.detail}{again}")
+        raise TrainingError(f"{error}; {run.name} is still there: `{COMMAND} --attach {launched.name}`") from error
+    again = "" if run is launched else "; with the settings above, `launch` without --tune tries once more"
+    if status.state == "failed":
+        raise TrainingError(f"{run.name} failed: {status.reason or status.detail}{again}")
     say("Stopped", f"{run.name}; there is no model of it{again}")
     return 1
 
@@ -262,10 +278,10 @@ def _space(options: argparse.Namespace) -> dict[str, "Range"]:
         return {}
     from training.tuning.space import SEARCH
 
-    return left_open(options.space or SEARCH, [name.replace("-", "_") for name in _chosen(options)])
+    return left_open(options.space or SEARCH, [name.replace("-", "_") for name in _fit_options(options)])
 
 
-def _chosen(options: argparse.Namespace) -> dict[str, str]:
+def _fit_options(options: argparse.Namespace) -> dict[str, str]:
     """Return the options of ``fit`` that were given, as a job's hyperparameters."""
     given = {name: value for name, value in vars(options).items() if not isinstance(value, Default)}
     return {name.replace("_", "-"): str(given[name]) for name in sorted(_names() & given.keys())}
@@ -281,7 +297,7 @@ def _names() -> set[str]:
 
 def _writable(folder: Path) -> bool:
     """Return whether a folder can be written, or made."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 

@@ -10,7 +10,7 @@ from training.common.errors import TrainingError
 from training.data.location import add_data, folders
 from training.model.first_look import refuse_strangers
 
-NOT_OF_THE_WISH = {"command", "data", "run", "split", "seed"}
+OF_THE_COMMAND = {"command", "data", "run", "split", "seed"}
 
 
 def add(commands: Any, environment: Mapping[str, str]) -> None:
@@ -71,8 +71,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     splits = folders(options.data, environment, division(options)) if options.data is not None else None
     if splits is not None and "test" not in splits:
         raise TrainingError(f"--split {options.split} leaves no test split, which `package` measures the model on")
-    from training.pipeline.package import Wish, package  # PyTorch takes seconds to import
+    from training.pipeline.package import PackageOptions, package  # PyTorch takes seconds to import
 
-    chosen = {name: value for name, value in vars(options).items() if name not in NOT_OF_THE_WISH}
-    package(Wish(folders=splits, **chosen))
+    chosen = {name: value for name, value in vars(options).items() if name not in OF_THE_COMMAND}
+    package(PackageOptions(folders=splits, **chosen))
     return 0

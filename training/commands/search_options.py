@@ -98,16 +98,16 @@ def left_open(file: Path, given: Collection[str]) -> dict[str, Range]:
         The file names what is no option to try, or a value that ``fit`` would refuse.
     """
     space = read_space(file)
-    known = {name for name in vars(fit_parser().parse_args([])) if name != "run"} - NOT_TRIED
-    for name, each in space.items():
-        if name.replace("-", "_") not in known or "_" in name:
+    searchable = {name for name in vars(fit_parser().parse_args([])) if name != "run"} - NOT_TRIED
+    for name, values in space.items():
+        if name.replace("-", "_") not in searchable or "_" in name:
             raise TrainingError(f"{file}: [{name}] is no option of `fit` that can be tried")
-        for value in (each.low, each.high) if isinstance(each, Numbers) else each.values:
+        for value in (values.low, values.high) if isinstance(values, Numbers) else values.values:
             try:
                 typed(name, value)
             except TrainingError as error:
                 raise TrainingError(f"{file}: [{name}] {str(error).partition(' (see')[0]}") from None
-    left = {name: each for name, each in space.items() if name.replace("-", "_") not in given}
+    left = {name: values for name, values in space.items() if name.replace("-", "_") not in given}
     if not left:
         raise TrainingError(f"the command line decides all that {file} would try: leave out some of it")
     return left

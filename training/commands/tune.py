@@ -78,25 +78,27 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     given = {name: value for name, value in vars(options).items() if name not in OWN and not isinstance(value, Default)}
     space = left_open(options.space or SEARCH, given)
     base = {name: value.value if isinstance(value, Default) else value for name, value in vars(options).items()}
-    asked = None if base["split"] is None else Division(base["split"], base["seed"])
     check_weights(base["weights"], base["weights_key"])
-    splits = folders(base["data"], environment, asked, test=not base["no_test"])
+    splits = folders(base["data"], environment, _division(base), test=not base["no_test"])
     keep_memory()
     from training.fit.options import Options  # PyTorch takes seconds to import
     from training.tuning.request import Request
     from training.tuning.search import tune
 
-    known = {name: value for name, value in base.items() if name not in OWN - {"out"}}
     request = Request(
-        Options(folders=splits, **known),
-        space,
-        {name: str(value) for name, value in sorted(given.items()) if name != "features"},
-        typed,
-        options.trials,
-        options.parallel,
-        options.study or options.out / "study.jsonl",
-        options.pruning,
-        options.timeout_minutes,
+        base=Options(folders=splits, **{name: base[name] for name in base.keys() - (OWN - {"out"})}),
+        space=space,
+        given={name: str(value) for name, value in sorted(given.items()) if name != "features"},
+        typed=typed,
+        trials=options.trials,
+        parallel=options.parallel,
+        study=options.study or options.out / "study.jsonl",
+        pruning=options.pruning,
+        minutes=options.timeout_minutes,
     )
     tune(request)
     return 0
+
+
+def _division(base: Mapping[str, Any]) -> Division | None:
+    return None if base["split"] is None else Division(base["split"], base["seed"])

@@ -25,7 +25,15 @@ def warn(text: str) -> None:
 
 
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:
-    """Go through items with a progress bar, which a terminal alone shows, and which leaves nothing behind."""
+    """Go through items with a progress bar, which a terminal alone shows, and which leaves nothing behind.
+
+    Parameters
+    ----------
+    title
+        Of the bar.
+    total
+        How many items there are.
+    """
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(),

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from training.common.errors import TrainingError
 
+UNUSED = 30 * 86400
+"""Seconds after which what nobody asked for may leave the cache, when something new comes."""
+
 
 def sha256(path: Path) -> str:
     """Return the hex digest of a file."""
@@ -48,6 +51,11 @@ def alone(root: Path) -> Iterator[None]:
 @contextmanager
 def workspace(beside: Path) -> Iterator[Path]:
     """Lend an empty folder on the same file system as ``beside``, and remove it afterwards.
+
+    Parameters
+    ----------
+    beside
+        What will be written; the folder is in the same one, and named after it.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from training.common.console import console, say
 from training.common.files import publish, workspace
 from training.data.findings import ERROR, NOTE, SHOWN, WARNING, Finding
 from training.data.layout import Photos, explore
-from training.data.survey import Look, examine, fingerprint, look_at, usual_side
+from training.data.survey import PhotoRecord, examine, fingerprint, scan, usual_side
 
 COLOURS = {ERROR: "red", WARNING: "yellow", NOTE: "default"}
 
@@ -22,13 +22,13 @@ class Report:
     """All that there is to say of a data set."""
 
     photos: Photos
-    looks: list[Look]
+    records: list[PhotoRecord]
     findings: list[Finding]
 
     @property
     def errors(self) -> int:
         """Return how many findings would falsify a result."""
-        return sum(each.severity == ERROR for each in self.findings)
+        return sum(finding.severity == ERROR for finding in self.findings)
 
 
 def check(folders: dict[str, Path], size: int | None) -> Report:
@@ -40,8 +40,8 @@ def check(folders: dict[str, Path], size: int | None) -> Report:
         Pixels of each side of the model's input; None if it is to follow the photos, as without weights.
     """
     photos, faults = explore(folders)
-    looks = look_at(photos)
-    return Report(photos, looks, faults + examine(photos, looks, size or min(224, usual_side(looks))))
+    records = scan(photos)
+    return Report(photos, records, faults + examine(photos, records, size or min(224, usual_side(records))))
 
 
 def show(report: Report) -> None:
@@ -51,7 +51,7 @@ def show(report: Report) -> None:
         table.add_column(title, justify="right")
     for split, photos in report.photos.splits.items():
         counts = Counter(photo.target for photo in photos).values()
-        sides = sorted(min(each.size) for each in report.looks if each.split == split and not each.problem)
+        sides = sorted(min(record.size) for record in report.records if record.split == split and not record.problem)
         table.add_row(
             split,
             str(len(photos)),
@@ -73,7 +73,7 @@ def show(report: Report) -> None:
         if finding.count > SHOWN:
             console.print(Text(f"         and {finding.count - SHOWN} more"))
     console.print()
-    say("Photos", f"fingerprint {fingerprint(report.looks)[:16]}; {_verdict(report)}")
+    say("Photos", f"fingerprint {fingerprint(report.records)[:16]}; {_verdict(report)}")
 
 
 def write(report: Report, file: Path) -> None:
@@ -81,12 +81,12 @@ def write(report: Report, file: Path) -> None:
     photos = report.photos
     content = {
         "schema": 1,
-        "fingerprint": fingerprint(report.looks),
+        "fingerprint": fingerprint(report.records),
         "images": {
-            split: {name: sum(photo.target == i for photo in each) for i, name in enumerate(photos.classes)}
-            for split, each in photos.splits.items()
+            split: {name: sum(photo.target == i for photo in members) for i, name in enumerate(photos.classes)}
+            for split, members in photos.splits.items()
         },
-        "findings": [asdict(each) for each in report.findings],
+        "findings": [asdict(finding) for finding in report.findings],
     }
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     with workspace(file.absolute()) as made:
@@ -95,6 +95,6 @@ def write(report: Report, file: Path) -> None:
 
 
 def _verdict(report: Report) -> str:
-    counts = Counter(each.severity for each in report.findings)
+    counts = Counter(finding.severity for finding in report.findings)
     words = [f"{counts[s]} {s}{'s' if counts[s] > 1 else ''}" for s in (ERROR, WARNING, NOTE) if counts[s]]
     return ", ".join(words) or "nothing to object to"

@@ -77,6 +77,11 @@ def names_of_map(content: Mapping[Any, Any]) -> ClassNames:
     texts: 1, 10, 100, 2. So is the ``cat_to_name.json`` of the flowers that many courses use, with keys from 1 to 102:
     https://github.com/udacity/pytorch_challenge. Up to nine classes, both readings are the same.
 
+    Parameters
+    ----------
+    content
+        Keys and values that are texts or numbers.
+
     Raises
     ------
     UnreadableMapError
@@ -87,15 +92,15 @@ def names_of_map(content: Mapping[Any, Any]) -> ClassNames:
         return _by_index(_numbered(content), "numbers")
     if not all(isinstance(value, str) for value in content.values()):
         raise ValueError("neither its keys nor its values are all names")
-    known = {canonical(key): str(name) for key, name in content.items()}
-    if _are_outputs(known):
-        return replace(_by_index({int(key): name for key, name in known.items()}, "keys"), by_key=known)
-    folders = sorted(known)
+    names = {canonical(key): str(name) for key, name in content.items()}
+    if _are_outputs(names):
+        return replace(_by_index({int(key): name for key, name in names.items()}, "keys"), by_key=names)
+    folders = sorted(names)
     order = ", ".join(folders[:3])
     return ClassNames(
-        [known[each] for each in folders],
+        [names[folder] for folder in folders],
         f"its keys are taken as folders, in the order in which ImageFolder sorts them: {order} ...",
-        known,
+        names,
     )
 
 
@@ -147,7 +152,7 @@ def _are_outputs(keys: Collection[str]) -> bool:
 def _by_index(indices: dict[int, str], what: str) -> ClassNames:
     first, count = min(indices, default=0), len(indices)
     if first not in (0, 1) or max(indices, default=-1) != first + count - 1:
-        lacks = next(each for each in range(count + 2) if each not in indices and (each or first > 1))
+        lacks = next(index for index in range(count + 2) if index not in indices and (index or first > 1))
         raise UnreadableMapError(
             f"its {what} lack {lacks}, and end with {max(indices)}; number the {count} classes from 0 to {count - 1}"
         )
@@ -172,24 +177,32 @@ def _to_names(content: Mapping[str, Any]) -> bool:
 
 
 def check_labels(names: list[str], source: str) -> None:
-    """Raise a TrainingError unless every class has a label of its own."""
-    seen = [appearance(name) for name in names]
-    for name, each in zip(names, seen, strict=True):
+    """Raise a TrainingError unless every class has a label of its own.
+
+    Parameters
+    ----------
+    names
+        As folders have them, in the order of the model's output.
+    source
+        What errors call their origin.
+    """
+    labels = [appearance(name) for name in names]
+    for name, seen in zip(names, labels, strict=True):
         if not label(name).strip():
             raise TrainingError(f"{source} has a class without a name")
-        if seen.count(each) > 1:
-            raise TrainingError(f"{source} has several classes with the label {each!r}")
+        if labels.count(seen) > 1:
+            raise TrainingError(f"{source} has several classes with the label {seen!r}")
 
 
 def _folders(path: Path) -> list[str]:
     folder = path / "train" if (path / "train").is_dir() else path
-    found, faults = explore({"train": folder})
-    if found.classes:
-        barren = [each for each in faults if each.kind == "class without photos"]
+    photos, faults = explore({"train": folder})
+    if photos.classes:
+        barren = [fault for fault in faults if fault.kind == "class without photos"]
         if barren:
             raise TrainingError(barren[0].text)
-        return list(found.classes)
-    return sorted(canonical(each.name) for each in folder.iterdir() if each.is_dir() and not hidden(each.name))
+        return list(photos.classes)
+    return sorted(canonical(entry.name) for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name))
 
 
 def _file(path: Path) -> ClassNames:
@@ -198,9 +211,9 @@ def _file(path: Path) -> ClassNames:
         return ClassNames([line.strip() for line in text.splitlines() if line.strip()])
     content: Any = json.loads(text)
     if isinstance(content, dict) and isinstance(content.get("classes"), list):
-        content = [each["name"] for each in content["classes"]]
+        content = [entry["name"] for entry in content["classes"]]
     if isinstance(content, dict):
         return names_of_map(content)
-    if not all(isinstance(each, str) for each in content):
+    if not all(isinstance(name, str) for name in content):
         raise ValueError("a name is not a text")
     return ClassNames(list(content))

@@ -17,17 +17,13 @@ from pathlib import Path
 
 from training.common.console import say
 from training.common.errors import TrainingError
-from training.common.files import alone, cache_folder, workspace
+from training.common.files import UNUSED, alone, cache_folder, workspace
 from training.data.duplicates import alike_groups
 from training.data.hints import split_called
 from training.data.labels import visible
 from training.data.layout import Photos, explore
-from training.data.names import SPLITS
 from training.data.shares import Division, Shares
-from training.data.survey import Look, look_at
-
-UNUSED = 30 * 86400
-"""Seconds after which a division that nobody asked for is removed, when another one is made."""
+from training.data.survey import PhotoRecord, scan
 
 
 def divide(root: Path, division: Division) -> dict[str, Path]:
@@ -35,62 +31,84 @@ def divide(root: Path, division: Division) -> dict[str, Path]:
 
     They lie in the cache, and are made anew when a photo comes, goes or changes.
 
+    Parameters
+    ----------
+    root
+        Holds a folder for every class, and no splits.
+
     Raises
     ------
     TrainingError
         The folder is divided already, is none of classes, or a class has too few photos.
     """
-    if split := next((each.name for each in sorted(root.iterdir()) if each.is_dir() and split_called(each.name)), None):
-        raise TrainingError(f"{root} is divided already: it has {split}; leave out --split")
-    photos, faults = explore({"train": root})
-    if faults:
-        raise TrainingError(faults[0].text)
-    names = [split for split, share in zip(SPLITS, division.shares, strict=True) if share]
+    photos = _undivided(root)
     files = [photo.path for photo in photos.splits["train"]]
     cache = cache_folder() / "splits"
     folder = cache / _key(root, files, division)
     with alone(cache):
         if not folder.is_dir():
-            looks = look_at(photos)
-            _link(folder, root, files, _splits(photos, looks, division))
+            records = scan(photos)
+            _link(folder, root, files, _splits(photos, records, division))
             _forget_unused(cache)
         os.utime(folder)
-    counts = {split: sum(len(found) for _, _, found in os.walk(folder / split)) for split in names}
-    said = ", ".join(f"{count} {split}" for split, count in counts.items())
-    say("Split", f"{division.shares} with seed {division.seed}: {said}; in {folder}")
-    return {split: folder / split for split in names}
+    folders = {split: folder / split for split in division.shares.splits}
+    counts = ", ".join(f"{_count_files(path)} {split}" for split, path in folders.items())
+    say("Split", f"{division.shares} with seed {division.seed}: {counts}; in {folder}")
+    return folders
 
 
-def _splits(photos: Photos, looks: Sequence[Look], division: Division) -> list[str]:
+def _undivided(root: Path) -> Photos:
+    """Return the photos of a folder of classes, all in ``train``."""
+    for folder in sorted(root.iterdir()):
+        if folder.is_dir() and split_called(folder.name):
+            raise TrainingError(f"{root} is divided already: it has {folder.name}; leave out --split")
+    photos, faults = explore({"train": root})
+    if faults:
+        raise TrainingError(faults[0].text)
+    return photos
+
+
+def _count_files(folder: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def _splits(photos: Photos, records: Sequence[PhotoRecord], division: Division) -> list[str]:
     """Return the split of each photo."""
-    groups = alike_groups(looks)
-    # The member with the smallest hash decides, so that large groups go to each split as often as small ones.
-    leaders: dict[int, str] = {}
-    for look, group in zip(looks, groups, strict=True):
-        leaders[group] = min(leaders.get(group, "~"), look.sha256 or f"unread {look.name}")
-    places = {group: _place(leader, division.seed) for group, leader in leaders.items()}
-    chosen = {group: _split_at(place, division.shares) for group, place in places.items()}
-    wanted = [split for split, share in zip(SPLITS, division.shares, strict=True) if share]
+    groups = alike_groups(records)
+    places = {group: _place(leader, division.seed) for group, leader in _leaders(records, groups).items()}
+    assigned = {group: _split_at(place, division.shares) for group, place in places.items()}
+    splits = division.shares.splits
     for target, name in enumerate(photos.classes):
-        own = {group for look, group in zip(looks, groups, strict=True) if look.target == target}
-        if len(own) < len(wanted):
+        own = {group for record, group in zip(records, groups, strict=True) if record.target == target}
+        if len(own) < len(splits):
             raise TrainingError(
                 f"{visible(name)} has {len(own)} photo{'s' if len(own) > 1 else ''} that do not look alike, too few "
-                f"for {len(wanted)} splits; add photos, or move the class away"
+                f"for {len(splits)} splits; add photos, or move the class away"
             )
-        for split in wanted:
-            _lend(split, own, places, chosen)
-    return [chosen[group] for group in groups]
+        for split in splits:
+            _lend(split, own, places, assigned)
+    return [assigned[group] for group in groups]
 
 
-def _lend(split: str, own: set[int], places: dict[int, float], chosen: dict[int, str]) -> None:
+def _leaders(records: Sequence[PhotoRecord], groups: Sequence[int]) -> dict[int, str]:
+    """Return for each group the smallest hash of its photos, which decides its split.
+
+    So large groups go to each split as often as small ones.
+    """
+    leaders: dict[int, str] = {}
+    for record, group in zip(records, groups, strict=True):
+        leaders[group] = min(leaders.get(group, "~"), record.sha256 or f"unread {record.name}")
+    return leaders
+
+
+def _lend(split: str, own: set[int], places: dict[int, float], assigned: dict[int, str]) -> None:
     """Give a class's photo to a split that has none of it: the one nearest to it, from the split that has the most."""
     by_split: dict[str, list[int]] = {}
     for group in sorted(own, key=places.__getitem__):
-        by_split.setdefault(chosen[group], []).append(group)
+        by_split.setdefault(assigned[group], []).append(group)
     if split not in by_split:
         most = max(by_split.values(), key=len)
-        chosen[most[-1] if split == "train" else most[0]] = split
+        assigned[most[-1] if split == "train" else most[0]] = split
 
 
 def _place(leader: str, seed: int) -> float:
@@ -128,6 +146,6 @@ def _link(folder: Path, root: Path, files: Sequence[Path], splits: Sequence[str]
 
 
 def _forget_unused(cache: Path) -> None:
-    for each in cache.iterdir():
-        if each.is_dir() and each.stat().st_mtime < time.time() - UNUSED:
-            shutil.rmtree(each, ignore_errors=True)
+    for folder in cache.iterdir():
+        if folder.is_dir() and folder.stat().st_mtime < time.time() - UNUSED:
+            shutil.rmtree(folder, ignore_errors=True)

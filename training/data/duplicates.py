@@ -21,7 +21,7 @@ MAX_PAIRS = 5_000_000_000
 
 
 class Photo(Protocol):
-    """What is to be known of a photo, see ``survey.Look``."""
+    """What is to be known of a photo, see ``survey.PhotoRecord``."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -36,31 +36,42 @@ class Photo(Protocol):
 
 
 def copies(photos: Sequence[Photo]) -> list[Finding]:
-    """Find photos whose pixels are the same: in two splits, under two classes, or twice where they belong."""
+    """Find photos whose pixels are the same: in two splits, under two classes, or twice where they belong.
+
+    Parameters
+    ----------
+    photos
+        Readable ones: their ``pixels`` are compared.
+    """
     by_pixels: dict[str, list[Photo]] = {}
     for photo in photos:
         by_pixels.setdefault(photo.pixels, []).append(photo)
     leaks, contradictions, repetitions = [], [], []
     for same in by_pixels.values():
-        names = tuple(each.name for each in same)
-        if len({each.split for each in same}) > 1:
+        names = tuple(photo.name for photo in same)
+        if len({photo.split for photo in same}) > 1:
             leaks.append(names)
-        elif len({each.target for each in same}) > 1:
+        elif len({photo.target for photo in same}) > 1:
             contradictions.append(names)
         elif len(same) > 1:
             repetitions.append(names)
-    found = (
+    kinds = (
         (ERROR, "leak", "the same photo in two splits, so what is measured is memory; keep one copy", leaks),
         (ERROR, "contradiction", "the same photo under two classes; keep the copy that is right", contradictions),
         (WARNING, "repetition", "the same photo twice in a split, where it counts double", repetitions),
     )
-    return [Finding(severity, kind, text, tuple(groups)) for severity, kind, text, groups in found if groups]
+    return [Finding(severity, kind, text, tuple(groups)) for severity, kind, text, groups in kinds if groups]
 
 
 def look_alikes(photos: Sequence[Photo]) -> list[Finding]:
     """Find photos that look the same as one of an earlier split although their pixels differ.
 
     Each is told once for each of those splits, with the photo that is nearest: blank ones would all be alike.
+
+    Parameters
+    ----------
+    photos
+        Readable ones of all splits, in the order of the splits: their ``thumbnail`` is compared.
     """
     splits: dict[str, list[Photo]] = {}
     for photo in photos:
@@ -119,7 +130,7 @@ def _alike(rows: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _thumbnails(photos: Sequence[Photo]) -> np.ndarray:
-    return np.frombuffer(b"".join(each.thumbnail for each in photos), np.uint8).reshape(len(photos), -1)
+    return np.frombuffer(b"".join(photo.thumbnail for photo in photos), np.uint8).reshape(len(photos), -1)
 
 
 def _nearest(one: np.ndarray, other: np.ndarray) -> list[tuple[int, int]]:
@@ -130,10 +141,10 @@ def _nearest(one: np.ndarray, other: np.ndarray) -> list[tuple[int, int]]:
     limit = ALIKE**2 * THUMBNAIL**2
     right = other.astype(np.float32)
     squares = (right**2).sum(1)
-    found = []
+    pairs = []
     for start in range(0, len(one), 256):
         left = one[start : start + 256]
         nearest = (squares - 2 * left.astype(np.float32) @ right.T).argmin(1)  # but for what a row's own square adds
         differences = ((left.astype(int) - other[nearest]) ** 2).sum(1)
-        found += [(int(start + i), int(nearest[i])) for i in np.flatnonzero(differences <= limit)]
-    return found
+        pairs += [(int(start + i), int(nearest[i])) for i in np.flatnonzero(differences <= limit)]
+    return pairs

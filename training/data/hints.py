@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from training.data.names import SPLITS, hidden, litter, named_as_photo
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    from training.common.s3 import Bucket
 
 OTHER_NAMES = {
     "train": ("training", "train_set", "training_set"),
@@ -70,9 +70,9 @@ class Folder:
         folders, files = list[str](), list[str]()
         try:
             with os.scandir(self.path) as entries:
-                for each in entries:
-                    if not hidden(each.name) and not litter(each.name):
-                        (folders if Path(each).is_dir() else files).append(each.name)
+                for entry in entries:
+                    if not hidden(entry.name) and not litter(entry.name):
+                        (folders if Path(entry).is_dir() else files).append(entry.name)
         except OSError:  # what cannot be looked into gives no hint
             return [], []
         return sorted(folders), sorted(files)
@@ -82,13 +82,12 @@ class Folder:
 class Prefix:
     """A place in S3; ``key`` is empty or ends with a slash."""
 
-    client: "S3Client"
-    bucket: str
+    bucket: "Bucket"
     key: str
 
     def __str__(self) -> str:
         """Return its address."""
-        return f"s3://{self.bucket}/{self.key}".rstrip("/")
+        return self.bucket.uri(self.key).rstrip("/")
 
     @property
     def name(self) -> str:
@@ -99,19 +98,19 @@ class Prefix:
     def parent(self) -> "Prefix":
         """What holds it."""
         above = PurePosixPath(self.key).parent.as_posix()
-        return Prefix(self.client, self.bucket, "" if above == "." else f"{above}/")
+        return Prefix(self.bucket, "" if above == "." else f"{above}/")
 
     def child(self, name: str) -> "Prefix":
         """Return one of its folders."""
-        return Prefix(self.client, self.bucket, f"{self.key}{name}/")
+        return Prefix(self.bucket, f"{self.key}{name}/")
 
     def inside(self) -> tuple[list[str], list[str]]:
         """Return the names of the first thousand folders and files in it, without hidden ones."""
-        found = self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.key, Delimiter="/")
-        folders = [each["Prefix"].removeprefix(self.key).rstrip("/") for each in found.get("CommonPrefixes", [])]
-        files = [each["Key"].removeprefix(self.key) for each in found.get("Contents", [])]
+        listing = self.bucket.client.list_objects_v2(Bucket=self.bucket.name, Prefix=self.key, Delimiter="/")
+        folders = [folder["Prefix"].removeprefix(self.key).rstrip("/") for folder in listing.get("CommonPrefixes", [])]
+        files = [file["Key"].removeprefix(self.key) for file in listing.get("Contents", [])]
         visible = [
-            [each for each in names if each and not hidden(each) and not litter(each)] for names in (folders, files)
+            [name for name in names if name and not hidden(name) and not litter(name)] for names in (folders, files)
         ]
         return visible[0], visible[1]
 
@@ -122,47 +121,68 @@ def split_called(name: str) -> str | None:
     return next((split for split in SPLITS if plain == split or plain in OTHER_NAMES[split]), None)
 
 
-def of_missing_split(root: Place, split: str) -> str:
+def missing_split_hint(root: Place, split: str) -> str:
     """Return what to do about one split that is missing where others are; empty if there is nothing to say."""
     folders, files = root.inside()
-    if other := next((each for each in folders if each != split and split_called(each) == split), None):
+    if other := next((name for name in folders if name != split and split_called(name) == split), None):
         return f"rename {root.child(other)} to {split}"
-    if packed := next((each for each in _archives(files) if split_called(each.partition(".")[0]) == split), None):
+    if packed := next((name for name in _archives(files) if split_called(name.partition(".")[0]) == split), None):
         return _unpack(root, packed)
     return ""
 
 
-def of_empty_split(place: Place) -> str:
+def empty_split_hint(place: Place) -> str:
     """Return what to do about a split without photos; empty if there is nothing to say."""
     folders, files = place.inside()
-    if archives := _archives(files):
-        return _unpack(place, archives[0])
-    if not folders and (photos := [each for each in files if named_as_photo(each)]):
-        return f"its {len(photos)} photos lie in no folder; put those of each class into a folder of its own"
-    return ""
+    return _packed(place, folders, files) or _loose_photos(place, folders, files)
 
 
-def of_root(root: Place) -> str:
+def root_hint(root: Place) -> str:
     """Return what to do about a place that has none of the splits; empty if there is nothing to say."""
     folders, files = root.inside()
     if any(map(split_called, folders)):
-        return "; ".join(filter(None, (of_missing_split(root, split) for split in SPLITS)))
-    for each in folders:
-        if any(split_called(below) for below in root.child(each).inside()[0]):
-            return f"they lie one folder deeper; give --data {root.child(each)}"
-    if archives := _archives(files):
-        return _unpack(root, archives[0])
-    if folders and (split := split_called(root.name)):
-        return f"it is itself the split {split}; give --data {root.parent}, which holds all splits"
-    if len(classes := [each for each in folders if _holds_photos(root.child(each))]) > 1:
-        shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
-        return (
-            f"it holds folders of classes ({shown}) that are not divided; "
-            f"`./kennel fit --data {root} --split 0.8,0.1,0.1` divides them"
-        )
-    if not folders and (photos := [each for each in files if named_as_photo(each)]):
-        return f"its {len(photos)} photos lie in no folder; put those of each class into a folder of its own"
+        return "; ".join(filter(None, (missing_split_hint(root, split) for split in SPLITS)))
+    layouts = (_one_folder_deeper, _packed, _single_split, _undivided_classes, _loose_photos)
+    return next(filter(None, (hint(root, folders, files) for hint in layouts)), "")
+
+
+def _one_folder_deeper(root: Place, folders: list[str], files: list[str]) -> str:
+    for name in folders:
+        if any(map(split_called, root.child(name).inside()[0])):
+            return f"they lie one folder deeper; give --data {root.child(name)}"
     return ""
+
+
+def _packed(place: Place, folders: list[str], files: list[str]) -> str:
+    archives = _archives(files)
+    return _unpack(place, archives[0]) if archives else ""
+
+
+def _single_split(root: Place, folders: list[str], files: list[str]) -> str:
+    split = split_called(root.name)
+    return (
+        f"it is itself the split {split}; give --data {root.parent}, which holds all splits"
+        if folders and split
+        else ""
+    )
+
+
+def _undivided_classes(root: Place, folders: list[str], files: list[str]) -> str:
+    classes = [name for name in folders if _holds_photos(root.child(name))]
+    if len(classes) < 2:
+        return ""
+    shown = ", ".join(classes[:3]) + (", ..." if len(classes) > 3 else "")
+    return (
+        f"it holds folders of classes ({shown}) that are not divided; "
+        f"`./kennel fit --data {root} --split 0.8,0.1,0.1` divides them"
+    )
+
+
+def _loose_photos(place: Place, folders: list[str], files: list[str]) -> str:
+    photos = [name for name in files if named_as_photo(name)]
+    if folders or not photos:
+        return ""
+    return f"its {len(photos)} photos lie in no folder; put those of each class into a folder of its own"
 
 
 def is_archive(name: str) -> bool:
@@ -171,7 +191,7 @@ def is_archive(name: str) -> bool:
 
 
 def _archives(files: list[str]) -> list[str]:
-    return [each for each in files if is_archive(each)]
+    return [name for name in files if is_archive(name)]
 
 
 def _unpack(place: Place, name: str) -> str:
@@ -181,5 +201,5 @@ def _unpack(place: Place, name: str) -> str:
 def _holds_photos(place: Place) -> bool:
     folders, files = place.inside()
     return any(map(named_as_photo, files)) or any(
-        named_as_photo(file) for each in folders[:3] for file in place.child(each).inside()[1]
+        named_as_photo(file) for folder in folders[:3] for file in place.child(folder).inside()[1]
     )

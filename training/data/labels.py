@@ -28,7 +28,7 @@ def canonical(name: str) -> str:
 
 def appearance(name: str) -> str:
     """Return what is the same for names that nobody can tell apart: spaces and invisible characters do not count."""
-    seen = "".join(each for each in canonical(label(name)) if unicodedata.category(each) != "Cf")
+    seen = "".join(letter for letter in canonical(label(name)) if unicodedata.category(letter) != "Cf")
     return " ".join(seen.split())
 
 
@@ -40,8 +40,8 @@ def visible(name: str) -> str:
     """
     decomposed = canonical(name) != name
 
-    def shows(each: str) -> bool:
-        return each == " " or (each.isprintable() and not (decomposed and unicodedata.combining(each)))
+    def shows(letter: str) -> bool:
+        return letter == " " or (letter.isprintable() and not (decomposed and unicodedata.combining(letter)))
 
-    shown = "".join(each if shows(each) else each.encode("unicode_escape").decode() for each in name)
+    shown = "".join(letter if shows(letter) else letter.encode("unicode_escape").decode() for letter in name)
     return f"'{shown}'" if shown != name or " ".join(name.split()) != name else name

@@ -2,18 +2,18 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from training.common.errors import TrainingError
 from training.data.findings import ERROR, Finding
-from training.data.hints import Folder, is_archive, of_empty_split, of_missing_split, of_root
+from training.data.hints import Folder, empty_split_hint, is_archive, missing_split_hint, root_hint
 from training.data.labels import appearance, canonical, visible
 from training.data.names import EXTENSIONS, SPLITS, hidden, litter, named_as_photo
 from training.serving.photo_pixels import SIGNATURES
 
-__all__ = ["EXTENSIONS", "SPLITS", "Photo", "Photos", "barren", "explore", "find", "is_photo"]
+__all__ = ["EXTENSIONS", "SPLITS", "Photo", "Photos", "class_without_photos", "explore", "find", "is_photo"]
 
 SIGNATURE_BYTES = 16
 """Enough of a file for serving's signatures."""
@@ -48,9 +48,14 @@ class Photos:
         """Return a photo's name within the data set, the same wherever that lies: ``train/class/file.jpg``.
 
         What cannot be printed in a line is escaped: file systems take names with line breaks, or in another encoding.
+
+        Parameters
+        ----------
+        path
+            Of the photo, below the folder of ``split``.
         """
         name = f"{split}/{path.relative_to(self.folders[split]).as_posix()}"
-        return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
+        return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
 
 
 def find(folders: dict[str, Path]) -> Photos:
@@ -74,47 +79,79 @@ def find(folders: dict[str, Path]) -> Photos:
 
 
 def explore(folders: dict[str, Path]) -> tuple[Photos, list[Finding]]:
-    """List the photos of each split, and what is wrong with the folders; every finding is an error."""
-    found: dict[str, dict[str, list[Path]]] = {}
-    ignored: list[Path] = []
-    faults: list[Finding] = []
-    for split, folder in folders.items():
-        found[split] = {}
-        written: dict[str, str] = {}
-        for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if each.is_dir() and not hidden(each.name):
-                files, circles = _files(each, frozenset({_identity(folder)}))
-                photos = [path for path in files if is_photo(path)]
-                if photos:
-                    name = canonical(each.name)
-                    if name in written:
-                        faults.append(_same(folder, written[name], each.name))
-                    written[name] = each.name
-                    found[split].setdefault(name, []).extend(photos)
-                elif shown := [path for path in files if not hidden(path.name)]:
-                    faults.append(barren(str(each), [path.name for path in shown]))
-                faults += [_circle(path) for path in circles]
-                chosen = set(photos)
-                ignored += [path for path in files if path not in chosen] if files else [each]
-            elif not each.is_dir() and not litter(each.name):
-                ignored.append(each)
-    names = sorted(set().union(*found.values()))
-    return (
-        Photos(
-            tuple(names),
-            {
-                split: [Photo(path, target) for target, name in enumerate(names) for path in by_class.get(name, [])]
-                for split, by_class in found.items()
-            },
-            folders,
-            tuple(ignored),
-        ),
-        faults + _faults(folders, found, names),
+    """List the photos of each split, and what is wrong with the folders; every finding is an error.
+
+    Parameters
+    ----------
+    folders
+        For each split the folder that holds its classes, as in ``find``.
+    """
+    contents = {split: _SplitFolder(folder) for split, folder in folders.items()}
+    classes = sorted({name for content in contents.values() for name in content.photos})
+    photos = Photos(
+        tuple(classes),
+        {
+            split: [Photo(path, target) for target, name in enumerate(classes) for path in content.photos.get(name, ())]
+            for split, content in contents.items()
+        },
+        folders,
+        tuple(path for content in contents.values() for path in content.ignored),
     )
+    findings = [finding for content in contents.values() for finding in content.findings]
+    return photos, findings + _findings_across(contents, classes)
 
 
-def barren(folder: str, files: Sequence[str]) -> Finding:
-    """Return what is wrong with a class's folder whose ``files`` are no photos: the class would be left out unseen."""
+class _SplitFolder:
+    """What lies in the folder of one split.
+
+    Attributes
+    ----------
+    photos
+        Files by the canonical name of their class.
+    ignored, findings
+        See ``Photos`` and ``explore``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.photos: dict[str, list[Path]] = {}
+        self.ignored: list[Path] = []
+        self.findings: list[Finding] = []
+        self._spellings: dict[str, str] = {}
+        for entry in sorted(path.iterdir()) if path.is_dir() else ():
+            if entry.is_dir() and not hidden(entry.name):
+                self._add_class(entry)
+            elif not entry.is_dir() and not litter(entry.name):
+                self.ignored.append(entry)
+
+    def _add_class(self, folder: Path) -> None:
+        files, circles = _files(folder, frozenset({_identity(self.path)}))
+        photos = [path for path in files if is_photo(path)]
+        if photos:
+            self._add_photos(folder.name, photos)
+        elif shown := [path.name for path in files if not hidden(path.name)]:
+            self.findings.append(class_without_photos(str(folder), shown))
+        self.findings += map(_circle, circles)
+        self.ignored += sorted(set(files) - set(photos)) if files else [folder]
+
+    def _add_photos(self, spelling: str, photos: list[Path]) -> None:
+        name = canonical(spelling)
+        if name in self._spellings:
+            self.findings.append(_same(self.path, self._spellings[name], spelling))
+        self._spellings[name] = spelling
+        self.photos.setdefault(name, []).extend(photos)
+
+
+def class_without_photos(folder: str, files: Sequence[str]) -> Finding:
+    """Return what is wrong with a class's folder whose ``files`` are no photos: the class would be left out unseen.
+
+    Parameters
+    ----------
+    folder
+        A path or an address in S3, as the user knows it.
+    files
+        Names of the files in it.
+    """
     endings = sorted({PurePath(name).suffix.lower() or "no ending" for name in files})
     count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
     remedy = "unpack it" if any(map(is_archive, files)) else "convert them, or move the folder away"
@@ -133,55 +170,89 @@ def _circle(link: Path) -> Finding:
     return Finding(ERROR, "circular link", f"{link} leads to a folder that holds it; remove the link")
 
 
-def _faults(folders: dict[str, Path], found: dict[str, dict[str, list[Path]]], names: list[str]) -> list[Finding]:
-    if not any(folder.is_dir() for folder in folders.values()):
-        root = next(iter(folders.values())).parent
-        if hint := of_root(Folder(root)):
-            text = f"{root} has no {_either(folders)} in it: {hint}"
-            return [Finding(ERROR, "missing split", text)]
-    faults = []
-    for split, folder in folders.items():
-        if not folder.is_dir():
-            text = f"{folder} is missing: photos lie in DIR/{{train,valid,test}}/CLASS/"
-            hint = of_missing_split(Folder(folder.parent), split)
-            if split == "test" and len(folders) > 1 and not hint:
-                hint = "add --no-test to train without measuring the model"
-            faults.append(Finding(ERROR, "missing split", f"{text}; {hint}" if hint else text))
-        elif not found[split]:
-            text = f"{folder} holds no photos: JPEG, PNG and WebP files in a folder for each class count"
-            hint = of_empty_split(Folder(folder))
-            faults.append(Finding(ERROR, "empty split", f"{text}; {hint}" if hint else text))
-        elif missing := [name for name in names if name not in found[split]]:
-            like = {appearance(name): name for name in found[split]}
-            if twin := next((name for name in missing if appearance(name) in like), None):
-                text = (
-                    f"{folder} has {visible(like[appearance(twin)])} where another split has {visible(twin)}: "
-                    "the names only look the same; rename a folder"
-                )
-            else:
-                text = (
-                    f"{folder} has no photos of {_some([visible(name) for name in missing])}, which another split has: "
-                    f"every class needs photos in {_and(folders)}"
-                )
-            faults.append(Finding(ERROR, "missing class", text))
-    if len(names) == 1:
-        text = f"{next(iter(folders.values()))} has one class, {names[0]}: there is nothing to tell apart"
-        inside = Folder(next(iter(folders.values())) / names[0]).inside()[0]
-        if len(inside) > 1:
-            text += f"; if its folders ({_some(inside)}) are the classes, move them up by one folder in every split"
-        faults.append(Finding(ERROR, "one class", text))
-    for name in names:
-        if any(unicodedata.category(each) in ("Cc", "Cs") for each in name):  # control characters; bytes not in UTF-8
+def _findings_across(splits: Mapping[str, _SplitFolder], classes: Sequence[str]) -> list[Finding]:
+    """Return what is wrong with the splits and classes taken together.
+
+    Parameters
+    ----------
+    classes
+        Canonical names, those of all splits.
+    """
+    first = next(iter(splits.values())).path
+    if not any(content.path.is_dir() for content in splits.values()) and (hint := root_hint(Folder(first.parent))):
+        return [Finding(ERROR, "missing split", f"{first.parent} has no {_either(splits)} in it: {hint}")]
+    return [
+        *_unusable_splits(splits, classes),
+        *_only_class(first, classes),
+        *_unprintable_classes(classes),
+        *_same_labels(classes),
+    ]
+
+
+def _unusable_splits(splits: Mapping[str, _SplitFolder], classes: Sequence[str]) -> Iterator[Finding]:
+    for split, content in splits.items():
+        if not content.path.is_dir():
+            yield _missing_split(split, content.path, is_only=len(splits) == 1)
+        elif not content.photos:
+            yield _empty_split(content.path)
+        elif missing := [name for name in classes if name not in content.photos]:
+            yield _missing_class(content, missing, splits)
+
+
+def _missing_split(split: str, folder: Path, *, is_only: bool) -> Finding:
+    text = f"{folder} is missing: photos lie in DIR/{{train,valid,test}}/CLASS/"
+    hint = missing_split_hint(Folder(folder.parent), split)
+    if split == "test" and not is_only and not hint:
+        hint = "add --no-test to train without measuring the model"
+    return Finding(ERROR, "missing split", f"{text}; {hint}" if hint else text)
+
+
+def _empty_split(folder: Path) -> Finding:
+    text = f"{folder} holds no photos: JPEG, PNG and WebP files in a folder for each class count"
+    hint = empty_split_hint(Folder(folder))
+    return Finding(ERROR, "empty split", f"{text}; {hint}" if hint else text)
+
+
+def _missing_class(content: _SplitFolder, missing: Sequence[str], splits: Iterable[str]) -> Finding:
+    by_appearance = {appearance(name): name for name in content.photos}
+    if twin := next((name for name in missing if appearance(name) in by_appearance), None):
+        text = (
+            f"{content.path} has {visible(by_appearance[appearance(twin)])} where another split has {visible(twin)}: "
+            "the names only look the same; rename a folder"
+        )
+    else:
+        text = (
+            f"{content.path} has no photos of {_some([visible(name) for name in missing])}, which another split has: "
+            f"every class needs photos in {_and(splits)}"
+        )
+    return Finding(ERROR, "missing class", text)
+
+
+def _only_class(split: Path, classes: Sequence[str]) -> Iterator[Finding]:
+    if len(classes) != 1:
+        return
+    text = f"{split} has one class, {classes[0]}: there is nothing to tell apart"
+    inside = Folder(split / classes[0]).inside()[0]
+    if len(inside) > 1:
+        text += f"; if its folders ({_some(inside)}) are the classes, move them up by one folder in every split"
+    yield Finding(ERROR, "one class", text)
+
+
+def _unprintable_classes(classes: Sequence[str]) -> Iterator[Finding]:
+    for name in classes:
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):  # control characters; bytes not UTF-8
             text = f"a class is called {name!r}, which not everything can print; rename its folders"
-            faults.append(Finding(ERROR, "unprintable class", text))
+            yield Finding(ERROR, "unprintable class", text)
+
+
+def _same_labels(classes: Sequence[str]) -> Iterator[Finding]:
     by_label: dict[str, list[str]] = {}
-    for name in names:
+    for name in classes:
         by_label.setdefault(appearance(name), []).append(name)
-    for shown, same in by_label.items():
-        if len(same) > 1:
-            text = f"several classes have the label {shown!r}; rename a folder such as {visible(same[0])}"
-            faults.append(Finding(ERROR, "same label", text))
-    return faults
+    for shown, names in by_label.items():
+        if len(names) > 1:
+            text = f"several classes have the label {shown!r}; rename a folder such as {visible(names[0])}"
+            yield Finding(ERROR, "same label", text)
 
 
 def _files(folder: Path, above: frozenset[tuple[int, int]]) -> tuple[list[Path], list[Path]]:
@@ -197,14 +268,14 @@ def _files(folder: Path, above: frozenset[tuple[int, int]]) -> tuple[list[Path],
         return [], [folder]
     files, circles = list[Path](), list[Path]()
     with os.scandir(folder) as entries:
-        for each in entries:
-            if Path(each).is_dir() if each.is_symlink() else each.is_dir():  # a link may lead to itself
-                if not hidden(each.name):
-                    inside = _files(Path(each), above | {here})
+        for entry in entries:
+            if Path(entry).is_dir() if entry.is_symlink() else entry.is_dir():  # a link may lead to itself
+                if not hidden(entry.name):
+                    inside = _files(Path(entry), above | {here})
                     files += inside[0]
                     circles += inside[1]
-            elif not litter(each.name):
-                files.append(Path(each))
+            elif not litter(entry.name):
+                files.append(Path(entry))
     return sorted(files), sorted(circles)
 
 

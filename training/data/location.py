@@ -1,7 +1,7 @@
 """Where the photos lie: a folder, a prefix in S3, or the channels of a SageMaker job."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from training.common.errors import TrainingError
@@ -33,6 +33,8 @@ def folders(
 
     Parameters
     ----------
+    data
+        A folder or an ``s3://`` address; None for the channels of ``environment``.
     division
         How the photos are to be divided, which then lie in folders of classes alone.
     test
@@ -47,39 +49,59 @@ def folders(
         from training.data.s3 import fetch  # boto3, which nothing else here needs
 
         return _within(fetch(data, None if division else _names(test)), division, test)
-    channels = {
-        name.removeprefix("SM_CHANNEL_"): Path(path)
-        for name, path in environment.items()
-        if name.startswith("SM_CHANNEL_")
-    }
     if data is None:
-        splits = {
-            split: next((channels[name] for name in CHANNELS[split] if name in channels), None)
-            for split in _names(test)
-        }
-        if any(splits.values()):
-            if missing := [split for split, path in splits.items() if path is None]:
-                if missing == ["test"]:
-                    raise TrainingError("the channel test is missing; no-test=true trains without measuring the model")
-                raise TrainingError(f"the channel {missing[0]} is missing: train, valid and test are needed")
-            if division:
-                raise TrainingError("--split divides the photos of one channel; these channels are divided already")
-            return {split: path for split, path in splits.items() if path is not None}
-        data = next((channels[name] for name in WHOLE_DATA_CHANNELS if name in channels), None)
-    if data is None and channels:
+        channels = _channels(environment)
+        if splits := _split_channels(channels, _names(test), division):
+            return splits
+        data = _whole_data_channel(channels)
+    return _within(_checked(Path(data)), division, test)
+
+
+def _channels(environment: Mapping[str, str]) -> dict[str, Path]:
+    """Return the folders of a SageMaker job's channels, by their names in upper case."""
+    prefix = "SM_CHANNEL_"
+    return {name.removeprefix(prefix): Path(path) for name, path in environment.items() if name.startswith(prefix)}
+
+
+def _split_channels(
+    channels: Mapping[str, Path], splits: Sequence[str], division: Division | None
+) -> dict[str, Path] | None:
+    """Return the folder of each split that has a channel of its own; None if none has."""
+    names = {split: next((name for name in CHANNELS[split] if name in channels), None) for split in splits}
+    found = {split: channels[name] for split, name in names.items() if name}
+    if not found:
+        return None
+    missing = [split for split in splits if split not in found]
+    if missing == ["test"]:
+        raise TrainingError("the channel test is missing; no-test=true trains without measuring the model")
+    if missing:
+        raise TrainingError(f"the channel {missing[0]} is missing: train, valid and test are needed")
+    if division:
+        raise TrainingError("--split divides the photos of one channel; these channels are divided already")
+    return found
+
+
+def _whole_data_channel(channels: Mapping[str, Path]) -> Path:
+    """Return the folder of the channel that has all splits."""
+    for name in WHOLE_DATA_CHANNELS:
+        if name in channels:
+            return channels[name]
+    if channels:
         raise TrainingError(
             f"the channels {', '.join(sorted(channels)).lower()} are not train, valid and test, nor training alone"
         )
-    if data is None:
-        raise TrainingError("--data DIR is needed; `./kennel sample data/digits` writes one to begin with")
-    data = Path(data)
-    if data.is_file() and is_archive(data.name):
-        raise TrainingError(f"{data} is packed; unpack it, and give the folder that holds train, valid and test")
-    if data.is_file():
-        raise TrainingError(f"{data} is not a folder; --data takes the one that holds train, valid and test")
-    if not data.is_dir():
-        raise TrainingError(f"{data} is missing; `./kennel sample {data}` writes photos to begin with")
-    return _within(data, division, test)
+    raise TrainingError("--data DIR is needed; `./kennel sample data/digits` writes one to begin with")
+
+
+def _checked(folder: Path) -> Path:
+    """Return a folder that is there."""
+    if folder.is_dir():
+        return folder
+    if not folder.is_file():
+        raise TrainingError(f"{folder} is missing; `./kennel sample {folder}` writes photos to begin with")
+    if is_archive(folder.name):
+        raise TrainingError(f"{folder} is packed; unpack it, and give the folder that holds train, valid and test")
+    raise TrainingError(f"{folder} is not a folder; --data takes the one that holds train, valid and test")
 
 
 def _names(test: bool) -> tuple[str, ...]:
@@ -91,5 +113,5 @@ def _within(root: Path, division: Division | None, test: bool) -> dict[str, Path
         return {split: root / split for split in _names(test)}
     from training.data.division import divide  # Pillow and numpy
 
-    found = divide(root, division)
-    return {split: found[split] for split in _names(test) if split in found}
+    divided = divide(root, division)
+    return {split: divided[split] for split in _names(test) if split in divided}

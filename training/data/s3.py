@@ -11,63 +11,34 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
-
-from training.common.console import say, track
+from training.common.aws import Aws
+from training.common.aws_errors import explained
+from training.common.console import say
 from training.common.errors import TrainingError
-from training.common.files import alone, cache_folder, workspace
-from training.data.hints import Prefix, of_empty_split, of_missing_split, of_root
-from training.data.layout import barren
+from training.common.files import UNUSED, alone, cache_folder, workspace
+from training.common.s3 import CONNECTIONS, Address, Object, parse
+from training.common.threads import in_threads
+from training.data.hints import Prefix, empty_split_hint, missing_split_hint, root_hint
+from training.data.layout import class_without_photos
 from training.data.names import SPLITS, hidden, litter, named_as_photo
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?", re.DOTALL)
-"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
-
-SIDE_BY_SIDE = 16
-"""Downloads. A photo is over before one connection is at full speed."""
-
-ATTEMPTS = 3
-"""At an object whose transfer breaks off; botocore itself repeats what breaks before that."""
-
-UNUSED = 30 * 86400
 
 
 @dataclass(frozen=True)
-class Object:
+class RemotePhoto:
     """A photo in S3.
 
     Parameters
     ----------
     name
         Its key below the prefix, such as ``train/cat/1.jpg``.
-    etag
-        Changes with every change of the content
-        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
-    size
-        Bytes.
+    etag, size
+        See ``Object``.
     """
 
     name: str
@@ -80,6 +51,8 @@ def fetch(address: str, splits: Sequence[str] | None = SPLITS) -> Path:
 
     Parameters
     ----------
+    address
+        Of the prefix: ``s3://BUCKET/PREFIX``, with a slash at the end or without.
     splits
         Which of them; None if the prefix holds a folder for every class, which are not divided yet.
 
@@ -92,40 +65,35 @@ def fetch(address: str, splits: Sequence[str] | None = SPLITS) -> Path:
     TrainingError
         The address is none, there is nothing there, AWS does not let us, or the disk is full.
     """
-    match = ADDRESS.fullmatch(address)
-    if not match:
+    place = parse(address)
+    if not place:
         raise TrainingError(f"{address} is not the address of photos in S3, such as s3://BUCKET/PREFIX")
-    bucket, prefix = match["bucket"], (match["prefix"] or "").strip("/")
-    prefix = f"{prefix}/" if prefix else ""
-    root = cache_folder() / "s3" / bucket / _short_hash(prefix)
-    with _explained(bucket, prefix):
-        client = boto3.Session().client(
-            "s3", config=Config(connect_timeout=10, max_pool_connections=SIDE_BY_SIDE, retries={"mode": "standard"})
-        )
+    prefix = f"{path}/" if (path := place.key.strip("/")) else ""
+    root = cache_folder() / "s3" / place.bucket / _short_hash(prefix)
+    with explained(str(Address(place.bucket, prefix)), _advice(place.bucket, prefix)):
+        source = Prefix(Aws().bucket(place.bucket), prefix)
         with alone(root):
-            folder, new = _mirror(client, bucket, prefix, root, splits)
+            folder, new = _mirror(source, root, splits)
     if new:
         _forget_unused(cache_folder() / "s3")
     return folder
 
 
-def _mirror(
-    client: "S3Client", bucket: str, prefix: str, root: Path, splits: Sequence[str] | None
-) -> tuple[Path, bool]:
+def _mirror(source: Prefix, root: Path, splits: Sequence[str] | None) -> tuple[Path, bool]:
     """Return the folder of the prefix as it is now, and whether it had to be made."""
-    objects, others = _list(client, bucket, prefix, splits)
-    folder = root / _short_hash(json.dumps([astuple(each) for each in objects]))
-    kept = {each: root / "objects" / _short_hash(json.dumps(astuple(each))) for each in objects}
-    new = not all(_has_size(folder / each.name, each.size) for each in objects)
+    photos, others = _list(source, splits)
+    folder = root / _short_hash(json.dumps([astuple(photo) for photo in photos]))
+    kept = {photo: root / "objects" / _short_hash(json.dumps(astuple(photo))) for photo in photos}
+    new = not all(_has_size(folder / photo.name, photo.size) for photo in photos)
     missing = []
     if new:
-        missing = [each for each in objects if not _has_size(kept[each], each.size)]
-        _download(client, bucket, prefix, {each: kept[each] for each in missing})
-        _link({each.name: path for each, path in kept.items()}, folder)
+        missing = [photo for photo in photos if not _has_size(kept[photo], photo.size)]
+        _download(source, {photo: kept[photo] for photo in missing})
+        _link({photo.name: path for photo, path in kept.items()}, folder)
     os.utime(folder)  # it is in use
     say(
         "Photos",
-        f"{len(objects)} from s3://{bucket}/{prefix} ({len(missing)} downloaded now) in {folder}"
+        f"{len(photos)} from {source.bucket.uri(source.key)} ({len(missing)} downloaded now) in {folder}"
         + (f"; {others} objects that are no JPEG, PNG or WebP file by their names are left there" if others else ""),
     )
     return folder, new
@@ -140,13 +108,13 @@ def _forget_unused(cache: Path) -> None:
             for state in lock.parent.iterdir():
                 if state.is_dir() and state.name != "objects" and state.stat().st_mtime < limit:
                     shutil.rmtree(state)
-            for each in (lock.parent / "objects").iterdir():
-                about = each.stat()
+            for kept in (lock.parent / "objects").iterdir():
+                about = kept.stat()
                 if about.st_nlink == 1 and about.st_mtime < limit:  # no state has it
-                    each.unlink()
+                    kept.unlink()
 
 
-def _list(client: "S3Client", bucket: str, prefix: str, splits: Sequence[str] | None) -> tuple[list[Object], int]:
+def _list(source: Prefix, splits: Sequence[str] | None) -> tuple[list[RemotePhoto], int]:
     """Return what may be photos below a prefix, and the number of other objects.
 
     A listing has no bytes: an object is taken by the ending of its name, or if it has none. What it is then is told by
@@ -157,44 +125,57 @@ def _list(client: "S3Client", bucket: str, prefix: str, splits: Sequence[str] | 
     TrainingError
         A split has no such objects, a class has others only, or a name is none for a file.
     """
-    objects: list[Object] = []
-    others: dict[str, list[str]] = {}
-    pages = client.get_paginator("list_objects_v2")
-    depth = 1 if splits is None else 2  # of a class's folder
+    photos: list[RemotePhoto] = []
+    others: list[str] = []
     for split in [""] if splits is None else splits:
-        place = f"{prefix}{split}/" if split else prefix
-        before = len(objects)
-        for page in pages.paginate(Bucket=bucket, Prefix=place):
-            for each in page.get("Contents", []):
-                name = each["Key"].removeprefix(prefix)
-                if _may_be_photo(name):
-                    objects.append(Object(name, each["ETag"].strip('"'), each["Size"]))
-                elif not (
-                    name.endswith("/") or litter(PurePosixPath(name).name)
-                ):  # the console's "folders" are objects
-                    others.setdefault(_class_of(name, depth), []).append(name)
-        if len(objects) == before:
-            hint = _hint(Prefix(client, bucket, prefix), split)
-            raise TrainingError(
-                f"there are no photos under s3://{bucket}/{place}: "
-                + (hint or "JPEG, PNG and WebP files in a folder for each class count")
-            )
-    _refuse_odd(bucket, prefix, [each.name for each in objects])
-    having = {_class_of(each.name, depth) for each in objects}
-    for folder, names in others.items():
-        if folder and folder not in having and any(not hidden(PurePosixPath(name).name) for name in names):
-            raise TrainingError(barren(f"s3://{bucket}/{prefix}{folder}/", names).text)
-    return objects, sum(len(names) for names in others.values())
+        of_split, others_of_split = _list_split(source, split)
+        photos += of_split
+        others += others_of_split
+    names = [photo.name for photo in photos]
+    _refuse_odd(source, names)
+    _refuse_barren(source, names, others, depth=1 if splits is None else 2)
+    return photos, len(others)
+
+
+def _list_split(source: Prefix, split: str) -> tuple[list[RemotePhoto], list[str]]:
+    """Return what may be photos of a split, or of the whole prefix if it is empty, and the names of other objects."""
+    prefix = f"{source.key}{split}/" if split else source.key
+    photos: list[RemotePhoto] = []
+    others: list[str] = []
+    for listed in source.bucket.objects(prefix):
+        name = listed.key.removeprefix(source.key)
+        if _may_be_photo(name):
+            photos.append(RemotePhoto(name, listed.etag, listed.size))
+        elif not name.endswith("/") and not litter(PurePosixPath(name).name):  # the console's "folders" are objects
+            others.append(name)
+    if not photos:
+        hint = _hint(source, split)
+        raise TrainingError(
+            f"there are no photos under {source.bucket.uri(prefix)}: "
+            + (hint or "JPEG, PNG and WebP files in a folder for each class count")
+        )
+    return photos, others
+
+
+def _refuse_barren(source: Prefix, photos: Sequence[str], others: Sequence[str], depth: int) -> None:
+    """Refuse a class that has objects and no photo; ``depth`` is that of its folder."""
+    classes = {_class_of(name, depth) for name in photos}
+    by_class: dict[str, list[str]] = {}
+    for name in others:
+        by_class.setdefault(_class_of(name, depth), []).append(name)
+    for folder, names in by_class.items():
+        if folder and folder not in classes and any(not hidden(PurePosixPath(name).name) for name in names):
+            raise TrainingError(class_without_photos(source.bucket.uri(f"{source.key}{folder}/"), names).text)
 
 
 def _hint(root: Prefix, split: str) -> str:
     """Return what to do about a split without photos; empty if there is nothing to say."""
     folders = root.inside()[0]
     if split and split in folders:
-        return of_empty_split(root.child(split))
+        return empty_split_hint(root.child(split))
     if not split:
-        return of_empty_split(root)
-    return of_missing_split(root, split) if set(SPLITS) & set(folders) else of_root(root)
+        return empty_split_hint(root)
+    return missing_split_hint(root, split) if set(SPLITS) & set(folders) else root_hint(root)
 
 
 def _may_be_photo(name: str) -> bool:
@@ -210,62 +191,34 @@ def _class_of(name: str, depth: int) -> str:
     return "/".join(parts[:depth]) if len(parts) > depth and not hidden(parts[depth - 1]) else ""
 
 
-def _refuse_odd(bucket: str, prefix: str, names: list[str]) -> None:
+def _refuse_odd(source: Prefix, names: Sequence[str]) -> None:
     """Refuse a key that as a file would lie elsewhere, or below another key's."""
     files = set(names)
     for name in names:
         outside = any(part in ("", ".", "..") or "\0" in part for part in name.split("/"))
         if outside or any(folder.as_posix() in files for folder in PurePosixPath(name).parents):
-            raise TrainingError(
-                f"s3://{bucket}/{prefix}{name} cannot be a file of that name; rename or remove the object"
-            )
+            address = source.bucket.uri(source.key + name)
+            raise TrainingError(f"{address} cannot be a file of that name; rename or remove the object")
 
 
-def _download(client: "S3Client", bucket: str, prefix: str, missing: dict[Object, Path]) -> None:
+def _download(source: Prefix, missing: dict[RemotePhoto, Path]) -> None:
     """Bring objects into files, each whole or absent."""
     if not missing:
         return
     folder = next(iter(missing.values())).parent
     folder.mkdir(parents=True, exist_ok=True)
-    needed, free = sum(each.size for each in missing), shutil.disk_usage(folder).free
+    needed, free = sum(photo.size for photo in missing), shutil.disk_usage(folder).free
     if needed > free:
         raise TrainingError(
             f"{folder} has {free / 1e9:.1f} GB left and the photos need {needed / 1e9:.1f} GB; set KENNEL_CACHE to a "
             "folder with more room"
         )
 
-    def bring(each: Object) -> None:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                _get(client, bucket, prefix, each, missing[each])
-            except (HTTPClientError, IncompleteReadError):
-                if attempt == ATTEMPTS:
-                    raise
-            else:
-                return
+    def download(photo: RemotePhoto) -> None:
+        key = source.key + photo.name
+        source.bucket.download(key, missing[photo], Object(key, photo.etag, photo.size))
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        try:
-            for _ in track(pool.map(bring, missing), "Downloading", len(missing)):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _get(client: "S3Client", bucket: str, prefix: str, each: Object, path: Path) -> None:
-    """Download one object; botocore holds it to the checksum that S3 keeps, ``IfMatch`` to what was listed."""
-    partial = path.with_name(f"{path.name}.incomplete")
-    try:
-        answer = client.get_object(Bucket=bucket, Key=prefix + each.name, IfMatch=each.etag)
-        with partial.open("wb") as file:
-            for chunk in answer["Body"].iter_chunks(1 << 20):
-                file.write(chunk)
-        if not _has_size(partial, each.size):
-            raise TrainingError(f"s3://{bucket}/{prefix}{each.name} came with another size than S3 listed; try again")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    in_threads(download, missing, "Downloading", CONNECTIONS)
 
 
 def _link(files: dict[str, Path], folder: Path) -> None:
@@ -281,36 +234,20 @@ def _link(files: dict[str, Path], folder: Path) -> None:
         made.rename(folder)
 
 
-@contextlib.contextmanager
-def _explained(bucket: str, prefix: str) -> Iterator[None]:
-    """Turn what AWS or the way there refuses into one line that says what to do."""
-    at = f"s3://{bucket}/{prefix}"
-    try:
-        yield
-    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as error:
-        raise TrainingError(f"{at}: no usable AWS credentials; run `aws configure`, or set AWS_PROFILE") from error
-    except ProfileNotFound as error:
-        raise TrainingError(f"{error}; set AWS_PROFILE to one that `aws configure list-profiles` shows") from error
-    except ClientError as error:
-        raise TrainingError(f"{at}: {_advise(error, bucket, prefix)}") from error
-    except BotoCoreError as error:
-        raise TrainingError(f"{at}: {' '.join(str(error).split())}") from error
-
-
-def _advise(error: ClientError, bucket: str, prefix: str) -> str:
-    code = error.response["Error"].get("Code", "")
-    if code == "NoSuchBucket":
-        return f"there is no bucket {bucket}; `aws s3 ls` lists yours"
-    if code in ("AccessDenied", "403"):
-        return (
-            f"access denied; the credentials need s3:ListBucket on arn:aws:s3:::{bucket} and s3:GetObject on "
-            f"arn:aws:s3:::{bucket}/{prefix}*, and kms:Decrypt if a key of yours encrypts the bucket"
-        )
-    if code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
-        return f"AWS does not take the credentials ({code}); sign in again"
-    if code in ("NoSuchKey", "PreconditionFailed", "412"):
-        return "the objects changed while they were downloaded; try again"
-    return " ".join(str(error).split())
+def _advice(bucket: str, prefix: str) -> dict[str, str]:
+    """Return what to say of S3's codes."""
+    denied = (
+        f"access denied; the credentials need s3:ListBucket on arn:aws:s3:::{bucket} and s3:GetObject on "
+        f"arn:aws:s3:::{bucket}/{prefix}*, and kms:Decrypt if a key of yours encrypts the bucket"
+    )
+    changed = "the objects changed while they were downloaded; try again"
+    refused = ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch")
+    return {
+        "NoSuchBucket": f"there is no bucket {bucket}; `aws s3 ls` lists yours",
+        **dict.fromkeys(("AccessDenied", "403"), denied),
+        **{code: f"AWS does not take the credentials ({code}); sign in again" for code in refused},
+        **dict.fromkeys(("NoSuchKey", "PreconditionFailed", "412"), changed),
+    }
 
 
 def _has_size(path: Path, size: int) -> bool:

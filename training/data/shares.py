@@ -12,9 +12,14 @@ class Shares(NamedTuple):
     valid: float
     test: float
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that get photos."""
+        return tuple(split for split, share in self._asdict().items() if share)
+
     def __str__(self) -> str:
         """Return what the command line takes."""
-        return ",".join(f"{each:g}" for each in self)
+        return ",".join(f"{share:g}" for share in self)
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,12 @@ class Division:
 def shares(text: str) -> Shares:
     """Convert an argument such as ``0.8,0.1,0.1`` or ``0.8,0.2``."""
     try:
-        values = [float(each) for each in text.split(",")]
+        values = [float(share) for share in text.split(",")]
     except ValueError:
         values = []
     if len(values) == 2:
         values.append(0.0)
-    if len(values) != 3 or not all(0 <= each < 1 for each in values) or 0 in values[:2]:
+    if len(values) != 3 or not all(0 <= share < 1 for share in values) or 0 in values[:2]:
         raise argparse.ArgumentTypeError(f"{text} is not three shares for train, valid and test, such as 0.8,0.1,0.1")
     if abs(sum(values) - 1) > 1e-6:
         raise argparse.ArgumentTypeError(f"the shares of {text} add up to {sum(values):g}, not to 1")

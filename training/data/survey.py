@@ -4,14 +4,15 @@ import hashlib
 import io
 import statistics
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
-from training.common.console import say, track
+from training.common.console import say
 from training.common.errors import TrainingError
+from training.common.threads import in_threads
 from training.data.duplicates import THUMBNAIL, copies, look_alikes
 from training.data.findings import ERROR, NOTE, WARNING, Finding
 from training.data.layout import Photos
@@ -27,8 +28,8 @@ that a class was not learned (He and Garcia, "Learning from Imbalanced Data", 20
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one photo told; only ``sha256`` and ``problem`` if it cannot be read.
+class PhotoRecord:
+    """What reading one photo has shown; only ``sha256`` and ``problem`` if it cannot be read.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Survey:
-    """What reading every photo once told.
+    """What reading every photo once has shown.
 
     Parameters
     ----------
@@ -84,66 +85,71 @@ def survey(photos: Photos) -> Survey:
     TrainingError
         A photo cannot be read, or there are copies where none may be; the message names the first.
     """
-    looks = look_at(photos)
-    found = examine(photos, looks)
-    if errors := [each for each in found if each.severity == ERROR]:
-        more = sum(len(each.photos) for each in errors) - 1
-        and_more = f" (and {more} more)" if more else ""
-        raise TrainingError(
-            f"{errors[0].examples()[0]}: {errors[0].text}{and_more}; `./kennel check` with the same --data "
-            "lists what is wrong"
-        )
-    if warnings := ", ".join(each.headline for each in found if each.severity == WARNING):
+    records = scan(photos)
+    findings = examine(photos, records)
+    _refuse_errors(findings)
+    if warnings := ", ".join(finding.headline for finding in findings if finding.severity == WARNING):
         say("Warnings", f"{warnings}; `./kennel check` with the same --data says more")
     return Survey(
-        fingerprint(looks),
-        usual_side(looks),
-        {split: [each.sha256 for each in looks if each.split == split] for split in photos.splits},
-        {each.kind: each.count for each in found},
+        fingerprint(records),
+        usual_side(records),
+        {split: [record.sha256 for record in records if record.split == split] for split in photos.splits},
+        {finding.kind: finding.count for finding in findings},
     )
 
 
-def look_at(photos: Photos) -> list[Look]:
+def _refuse_errors(findings: Sequence[Finding]) -> None:
+    errors = [finding for finding in findings if finding.severity == ERROR]
+    if not errors:
+        return
+    more = sum(len(error.photos) for error in errors) - 1
+    and_more = f" (and {more} more)" if more else ""
+    raise TrainingError(
+        f"{errors[0].examples()[0]}: {errors[0].text}{and_more}; `./kennel check` with the same --data "
+        "lists what is wrong"
+    )
+
+
+def scan(photos: Photos) -> list[PhotoRecord]:
     """Read every photo, on all cores, in the order of ``Photos.splits``."""
-    every = [
-        (photo.path, Look(photos.name(split, photo.path), split, photo.target))
+    unread = [
+        (photo.path, PhotoRecord(photos.name(split, photo.path), split, photo.target))
         for split, listed in photos.splits.items()
         for photo in listed
     ]
-    with ThreadPoolExecutor(cores()) as pool:  # Pillow and hashlib work outside the interpreter's lock
-        try:
-            looks = list(track(pool.map(lambda each: _look(*each), every), "Reading the photos", len(every)))
-            alike = Counter((each.size, each.thumbnail) for each in looks)
-            # All pixels are hashed only where a thumbnail is that of another photo: it would double the time.
-            twins = [i for i, each in enumerate(looks) if each.thumbnail and alike[each.size, each.thumbnail] > 1]
-            for i, pixels in zip(twins, pool.map(lambda i: _pixel_hash(every[i][0]), twins), strict=True):
-                looks[i] = replace(looks[i], pixels=pixels)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return looks
+    # Pillow and hashlib work outside the interpreter's lock.
+    records = in_threads(lambda photo: _scan(*photo), unread, "Reading the photos", cores())
+    alike = Counter((record.size, record.thumbnail) for record in records)
+    # All pixels are hashed only where a thumbnail is that of another photo: it would double the time.
+    twins = [i for i, record in enumerate(records) if record.thumbnail and alike[record.size, record.thumbnail] > 1]
+    hashes = in_threads(lambda i: _pixel_hash(unread[i][0]), twins, threads=cores())
+    for i, pixels in zip(twins, hashes, strict=True):
+        records[i] = replace(records[i], pixels=pixels)
+    return records
 
 
-def examine(photos: Photos, looks: list[Look], size: int | None = None) -> list[Finding]:
+def examine(photos: Photos, records: list[PhotoRecord], size: int | None = None) -> list[Finding]:
     """Return what is wrong with the photos, or odd, the worst first.
 
     Parameters
     ----------
+    records
+        Of all photos, see ``scan``.
     size
         Pixels of each side of the model's input; if None, nothing is said of photos that are smaller.
     """
-    found = _unreadable(looks)
-    readable = [each for each in looks if not each.problem]
-    found += copies(readable) + look_alikes(readable) + _imbalance(photos)
-    if size and (small := [each for each in readable if min(each.size) < size]):
+    findings = _unreadable(records)
+    readable = [record for record in records if not record.problem]
+    findings += copies(readable) + look_alikes(readable) + _imbalance(photos)
+    if size and (small := [record for record in readable if min(record.size) < size]):
         text = f"smaller than the model's input of {size} pixels a side, and enlarged for it"
-        found.append(_about(WARNING, "small photo", text, small))
+        findings.append(_about(WARNING, "small photo", text, small))
     for trait, (severity, text) in TRAITS.items():
-        if having := [each for each in readable if trait in each.traits]:
-            found.append(_about(severity, trait, text, having))
+        if having := [record for record in readable if trait in record.traits]:
+            findings.append(_about(severity, trait, text, having))
     if photos.ignored:
-        found.append(_ignored(photos))
-    return sorted(found, key=lambda each: (ERROR, WARNING, NOTE).index(each.severity))
+        findings.append(_ignored(photos))
+    return sorted(findings, key=lambda finding: (ERROR, WARNING, NOTE).index(finding.severity))
 
 
 TRAITS = {
@@ -154,36 +160,34 @@ TRAITS = {
 }
 
 
-def fingerprint(looks: list[Look]) -> str:
+def fingerprint(records: list[PhotoRecord]) -> str:
     """Return a hash over all names and contents, which does not depend on where the data set lies."""
-    return hashlib.sha256("\n".join(sorted(f"{each.name} {each.sha256}" for each in looks)).encode()).hexdigest()
+    lines = sorted(f"{record.name} {record.sha256}" for record in records)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def usual_side(looks: list[Look]) -> int:
+def usual_side(records: list[PhotoRecord]) -> int:
     """Return the median of the training photos' shorter sides; 0 without any."""
-    sides = [min(each.size) for each in looks if each.split == "train" and not each.problem]
+    sides = [min(record.size) for record in records if record.split == "train" and not record.problem]
     return int(statistics.median_low(sides)) if sides else 0
 
 
-def _look(path: Path, at: Look) -> Look:
+def _scan(path: Path, unread: PhotoRecord) -> PhotoRecord:
     try:
         body = read_bytes(path)
     except UnreadableError as error:
-        return Look(at.name, at.split, at.target, problem=error.reason)
+        return replace(unread, problem=error.reason)
     sha256 = hashlib.sha256(body).hexdigest()
     try:
         photo = decode(body, path)
     except UnreadableError as error:
-        return Look(at.name, at.split, at.target, sha256, error.reason)
-    problem = "too elongated" if max(photo.size) > MAX_RATIO * min(photo.size) else ""
+        return replace(unread, sha256=sha256, problem=error.reason)
     small = photo.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return Look(
-        at.name,
-        at.split,
-        at.target,
-        sha256,
-        problem,
-        photo.size,
+    return replace(
+        unread,
+        sha256=sha256,
+        problem="too elongated" if max(photo.size) > MAX_RATIO * min(photo.size) else "",
+        size=photo.size,
         pixels=sha256,
         thumbnail=small.convert("L").tobytes(),
         traits=tuple(_traits(body)),
@@ -212,9 +216,12 @@ def _traits(body: bytes) -> list[str]:
     return traits
 
 
-def _unreadable(looks: list[Look]) -> list[Finding]:
-    reasons = sorted({each.problem for each in looks if each.problem})
-    return [_about(ERROR, reason, advise(reason), [x for x in looks if x.problem == reason]) for reason in reasons]
+def _unreadable(records: list[PhotoRecord]) -> list[Finding]:
+    reasons = sorted({record.problem for record in records if record.problem})
+    return [
+        _about(ERROR, reason, advise(reason), [record for record in records if record.problem == reason])
+        for reason in reasons
+    ]
 
 
 def _imbalance(photos: Photos) -> list[Finding]:
@@ -247,5 +254,5 @@ def _ignored(photos: Photos) -> Finding:
     )
 
 
-def _about(severity: str, kind: str, text: str, looks: list[Look]) -> Finding:
-    return Finding(severity, kind, text, tuple((each.name,) for each in looks))
+def _about(severity: str, kind: str, text: str, records: list[PhotoRecord]) -> Finding:
+    return Finding(severity, kind, text, tuple((record.name,) for record in records))

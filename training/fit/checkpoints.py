@@ -84,7 +84,7 @@ class Checkpoints:
         try:
             self._write(step, tensors, facts)
         except OSError as error:
-            older = self._found()[1:]
+            older = self._newest_first()[1:]
             if error.errno not in FULL or not older:
                 raise
             for old in older:
@@ -92,14 +92,14 @@ class Checkpoints:
             self._write(step, tensors, facts)
         finally:
             self._last = time.monotonic()
-        for old in self._found()[KEPT:]:
+        for old in self._newest_first()[KEPT:]:
             old.unlink(missing_ok=True)
 
     def _write(self, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         header = {METADATA_KEY: json.dumps({"schema": SCHEMA, "identity": self.identity, "facts": facts})}
         partial = self.folder / f".checkpoint-{os.getpid()}.incomplete"
         try:
-            save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, partial, header)
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, header)
             digest = sha256(partial)
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
@@ -120,13 +120,13 @@ class Checkpoints:
         TrainingError
             It is of another run, or all are damaged.
         """
-        found = self._found()
-        for path in found:
+        checkpoints = self._newest_first()
+        for path in checkpoints:
             if (content := self._read(path)) is not None:
                 return content
             say("Checkpoint", f"{path.name[:20]}... is damaged: going on from the one before it")
             path.unlink(missing_ok=True)
-        if found:
+        if checkpoints:
             raise TrainingError(
                 f"every checkpoint in {self.folder} was damaged and is removed now; the same command begins anew"
             )
@@ -134,10 +134,10 @@ class Checkpoints:
 
     def exist(self) -> bool:
         """Return whether the folder has a checkpoint of any run, whole or not."""
-        return bool(self._found())
+        return bool(self._newest_first())
 
-    def _found(self) -> list[Path]:
-        """Return the checkpoints, newest first."""
+    def _newest_first(self) -> list[Path]:
+        """Return the checkpoints, the newest first."""
         files = self.folder.iterdir() if self.folder.is_dir() else []
         return sorted((path for path in files if NAME.fullmatch(path.name)), key=lambda path: path.name, reverse=True)
 

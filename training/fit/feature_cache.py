@@ -45,17 +45,17 @@ class FeatureCache:
 
     def read(self, wanted: Iterable[bytes]) -> dict[bytes, Tensor]:
         """Return the rows that are there; a damaged file is removed, and said to be."""
-        missing, found = set(wanted), dict[bytes, Tensor]()
+        missing, kept = set(wanted), dict[bytes, Tensor]()
         for path in sorted(self.folder.glob("*.safetensors")):
             if not missing:
                 break
             rows = self._read(path)
             if here := missing & rows.keys():
-                found |= {key: rows[key].clone() for key in here}  # no views, which would keep the whole file in memory
+                kept |= {key: rows[key].clone() for key in here}  # no views, which would keep the whole file in memory
                 missing -= here
                 with contextlib.suppress(OSError):
                     os.utime(path)  # it was of use
-        return found
+        return kept
 
     def write(self, rows: dict[bytes, Tensor]) -> None:
         """Keep rows; where the folder cannot be written, say so once and go on."""

@@ -56,15 +56,16 @@ class Features:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _View:
     """One view of one photo."""
 
     photo: Photo
     digest: str
-    view: int
+    number: int
 
     def key(self, views: Views) -> bytes:
-        varied = f"{views.policy} {views.seed} {self.view}" if self.view else "as served"
+        """Return what the row of features is kept under."""
+        varied = f"{views.policy} {views.seed} {self.number}" if self.number else "as served"
         return hashlib.sha256(f"{self.digest} {varied}".encode()).digest()
 
 
@@ -112,26 +113,32 @@ class FeatureBank:
         mine = distributed.slice_of(photos)
         with ThreadPoolExecutor(_cores()) as pool:
             digests = list(pool.map(sha256, [photo.path for photo in mine]))
-        looks = {
-            _Look(photo, digest, view).key(views): _Look(photo, digest, view)
+        keys = {
+            _View(photo, digest, number).key(views): _View(photo, digest, number)
             for photo, digest in zip(mine, digests, strict=True)
-            for view in range(views.count)
+            for number in range(views.count)
         }
         # By all photos, not by those that are still to be seen: then the same photos have the same features.
         # Validation and test share one network, in float32, which is not worth compiling.
         frozen = self._network(precision, len(photos) * views.count if split == "train" else 0)
-        cache, known, missing = self._kept(frozen, looks)
+        cache, rows, missing = self._kept(frozen, keys)
         if frozen.compiled and not _compiled(frozen, needed=bool(missing)):
             frozen = self._network(precision, 0)
-            cache, known, missing = self._kept(frozen, looks)
-        known |= _compute(frozen, missing, views, cache, f"Features, {split}")
-        rows = torch.empty(len(mine), views.count, frozen.width)
+            cache, rows, missing = self._kept(frozen, keys)
+        rows |= _compute(frozen, missing, views, cache, f"Features, {split}")
+        own = torch.empty(len(mine), views.count, frozen.width)
         for i, (photo, digest) in enumerate(zip(mine, digests, strict=True)):
-            for view in range(views.count):
-                rows[i, view] = known[_Look(photo, digest, view).key(views)]
+            for number in range(views.count):
+                own[i, number] = rows[_View(photo, digest, number).key(views)]
         computed = round(distributed.total([len(missing)])[0])
-        whole = distributed.gather(rows, len(photos)).transpose(0, 1).contiguous()
-        seconds = time.perf_counter() - start
+        whole = distributed.gather(own, len(photos)).transpose(0, 1).contiguous()
+        self._report(split, views, frozen, cache, computed, time.perf_counter() - start)
+        return Features(whole, torch.tensor([photo.target for photo in photos]))
+
+    def _report(
+        self, split: str, views: Views, frozen: Frozen, cache: FeatureCache, computed: int, seconds: float
+    ) -> None:
+        """Print what was computed, and keep it for the manifest."""
         self.facts[split] = {
             "views": views.count,
             "precision": frozen.precision,
@@ -142,12 +149,15 @@ class FeatureBank:
         }
         say(
             "Features",
-            f"{split}: {len(photos)} photos"
+            f"{split}: {len(self.photos.splits[split])} photos"
             + (f" in {views.count} views" if views.count > 1 else "")
             + f", {computed} computed in {frozen.precision}, {seconds:.1f} s; "
             f"{cache.folder} has {cache.size() / 1e6:.1f} MB",
         )
-        return Features(whole, torch.tensor([photo.target for photo in photos]))
+
+    def release(self) -> None:
+        """Free the frozen networks; they are made again if they are needed."""
+        self._frozen.clear()
 
     def _network(self, precision: str, photos: int) -> Frozen:
         if (precision, photos) not in self._frozen:
@@ -155,12 +165,12 @@ class FeatureBank:
         return self._frozen[precision, photos]
 
     def _kept(
-        self, frozen: Frozen, looks: dict[bytes, _Look]
-    ) -> tuple[FeatureCache, dict[bytes, Tensor], dict[bytes, _Look]]:
-        """Return what was computed before, and what is still to be looked at."""
+        self, frozen: Frozen, views: dict[bytes, _View]
+    ) -> tuple[FeatureCache, dict[bytes, Tensor], dict[bytes, _View]]:
+        """Return what was computed before, and the views that are still to be seen."""
         cache = FeatureCache(self.folder, frozen.identity)
-        known = cache.read(looks)
-        return cache, known, {key: look for key, look in looks.items() if key not in known}
+        rows = cache.read(views)
+        return cache, rows, {key: view for key, view in views.items() if key not in rows}
 
 
 def _compiled(frozen: Frozen, *, needed: bool) -> bool:
@@ -174,37 +184,37 @@ def _compiled(frozen: Frozen, *, needed: bool) -> bool:
 
 
 def _compute(
-    frozen: Frozen, looks: dict[bytes, _Look], views: Views, cache: FeatureCache, title: str
+    frozen: Frozen, missing: dict[bytes, _View], views: Views, cache: FeatureCache, title: str
 ) -> dict[bytes, Tensor]:
-    """Return the features of each look, and keep them."""
-    made, unkept = dict[bytes, Tensor](), dict[bytes, Tensor]()
-    keys = list(looks)
+    """Return the features of each missing view, and keep them."""
+    rows, unkept = dict[bytes, Tensor](), dict[bytes, Tensor]()
+    keys = list(missing)
     batches = [keys[i : i + frozen.batch] for i in range(0, len(keys), frozen.batch)]
     with ThreadPoolExecutor(_cores()) as pool:  # Pillow decodes outside the interpreter's lock
-        pixels = _decoded(pool, [[looks[key] for key in batch] for batch in batches], frozen, views)
-        for batch, seen in zip(batches, track(pixels, title, len(batches)), strict=True):
-            unkept |= dict(zip(batch, frozen(seen), strict=True))
+        pixels = _decoded(pool, [[missing[key] for key in batch] for batch in batches], frozen, views)
+        for batch, decoded in zip(batches, track(pixels, title, len(batches)), strict=True):
+            unkept |= dict(zip(batch, frozen.compute(decoded), strict=True))
             if len(unkept) >= CHUNK or batch is batches[-1]:
                 cache.write(unkept)
-                made, unkept = made | unkept, {}
-    return made
+                rows, unkept = rows | unkept, {}
+    return rows
 
 
-def _decoded(pool: ThreadPoolExecutor, batches: list[list[_Look]], frozen: Frozen, views: Views) -> Iterator[Tensor]:
+def _decoded(pool: ThreadPoolExecutor, batches: list[list[_View]], frozen: Frozen, views: Views) -> Iterator[Tensor]:
     ahead = deque[list[Future[Tensor]]]()
     for batch in batches:
-        ahead.append([pool.submit(partial(_pixels, look, frozen, views)) for look in batch])
+        ahead.append([pool.submit(partial(_pixels, view, frozen, views)) for view in batch])
         if len(ahead) > AHEAD:
-            yield torch.stack([each.result() for each in ahead.popleft()])
+            yield torch.stack([future.result() for future in ahead.popleft()])
     while ahead:
-        yield torch.stack([each.result() for each in ahead.popleft()])
+        yield torch.stack([future.result() for future in ahead.popleft()])
 
 
-def _pixels(look: _Look, frozen: Frozen, views: Views) -> Tensor:
-    photo = read_photo(look.photo.path)
-    if look.view == 0:
+def _pixels(view: _View, frozen: Frozen, views: Views) -> Tensor:
+    photo = read_photo(view.photo.path)
+    if view.number == 0:
         return to_tensor(fit(photo, frozen.rule))
-    chance = random.Random(f"{views.seed} {look.view} {look.digest}")  # noqa: S311
+    chance = random.Random(f"{views.seed} {view.number} {view.digest}")  # noqa: S311
     return to_tensor(augment(photo, frozen.rule, views.policy, chance))
 
 

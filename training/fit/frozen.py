@@ -60,7 +60,7 @@ class Frozen:
         self.batch = 256 if device().type == "cuda" else 32
         classifier = copy.deepcopy(recipe.classifier).eval().requires_grad_(False)
         classifier.network.set_submodule(recipe.head, nn.Identity())
-        normalises = any(isinstance(each, nn.BatchNorm2d) for each in classifier.modules())
+        normalises = any(isinstance(module, nn.BatchNorm2d) for module in classifier.modules())
         self.compiled = normalises and compiling_pays(precision, photos * _operations(classifier, self.rule.crop))
         self.identity = self._identify(recipe.architecture, classifier)
         classifier.network, self.folded = _fold(classifier.network)
@@ -76,19 +76,19 @@ class Frozen:
         side = self.rule.crop
         chance = torch.Generator().manual_seed(0)
         photos = torch.randint(256, (self.batch, side, side, 3), dtype=torch.uint8, generator=chance)
-        expected = self(photos)
+        expected = self.compute(photos)
         try:
             # Without processes of its own: there is little to compile, and they would outlast a sudden end.
             options: dict[str, str | int | bool | Callable[..., Any]] = {"freezing": True, "compile_threads": 1}
             self._forward = torch.compile(self._classifier, dynamic=False, options=options)
-            alike = nn.functional.cosine_similarity(self(photos), expected).min().item() >= ALIKE
+            alike = nn.functional.cosine_similarity(self.compute(photos), expected).min().item() >= ALIKE
         except Exception:  # whatever the generated code's compiler, or the reading of the network, may raise
             alike = False
         if not alike:
             self._forward = self._classifier
         return alike
 
-    def __call__(self, pixels: Tensor) -> Tensor:
+    def compute(self, pixels: Tensor) -> Tensor:
         """Take uint8 pixels of shape [photos, height, width, 3] to features of shape [photos, width], in memory.
 
         There are at most ``batch`` photos.

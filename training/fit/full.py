@@ -19,11 +19,11 @@ from training.fit import distributed
 from training.fit.batch_norm import freeze, needs_statistics, synchronise, with_statistics_of
 from training.fit.checkpoints import Checkpoints
 from training.fit.evaluation import measure, predict_together
-from training.fit.loading import batches, device
-from training.fit.loop import Learner, Outcome, Report, check_finite, exhausted, tell
+from training.fit.loading import batches, device, workers_for
+from training.fit.loop import Learner, Report, TrainResult, check_finite, exhausted, print_epoch
 from training.fit.progress import Progress
 from training.fit.schedule import Schedule, order, roll_dice, weight_of_the_past
-from training.fit.speed import Feeder, machine
+from training.fit.speed import machine
 from training.fit.stopping import Stop
 from training.model.network import Recipe
 
@@ -36,8 +36,8 @@ def train_full(
     precision: str = "float32",
     checkpoints: Checkpoints | None = None,
     stop: Stop | None = None,
-    report: Report = tell,
-) -> Outcome:
+    report: Report = print_epoch,
+) -> TrainResult:
     """Train every layer; if there is a checkpoint, from there, bit for bit as if training had never stopped.
 
     Parameters
@@ -55,10 +55,10 @@ def train_full(
     Stopped
         It was asked to; the checkpoint is written.
     """
-    return FullTraining(recipe, train, valid, schedule, precision, checkpoints, stop or Stop(), report)()
+    return Trainer(recipe, train, valid, schedule, precision, checkpoints, stop or Stop(), report).train()
 
 
-class FullTraining:
+class Trainer:
     """See ``train_full``. The network that learns is a copy; the recipe's gets the best weights in the end."""
 
     def __init__(
@@ -70,9 +70,9 @@ class FullTraining:
         precision: str,
         checkpoints: Checkpoints | None,
         stop: Stop,
-        report: Report = tell,
+        report: Report = print_epoch,
     ) -> None:
-        self.recipe, self.train, self.valid, self.schedule = recipe, train, valid, schedule
+        self.recipe, self.photos, self.valid, self.schedule = recipe, train, valid, schedule
         self.precision, self.checkpoints, self.stop, self.report = precision, checkpoints, stop, report
         # A batch of one photo has no variance to normalise by, so a rest of a batch waits for the next epoch's order.
         self.batch_size = min(schedule.batch_size, len(train))
@@ -96,7 +96,7 @@ class FullTraining:
             # Every process computes the same statistics, so there are none to send.
             self.forward = DistributedDataParallel(self.module, forward_sync_buffers=False)
             self._rehearse()
-        self.feeder = Feeder(train)
+        self.workers = workers_for(train)
         # With patience, training may end after one epoch more than that.
         fewest = schedule.epochs if schedule.patience is None else min(schedule.epochs, schedule.patience + 1)
         self.retakes = schedule.batch_norm == "train" and needs_statistics(
@@ -104,7 +104,7 @@ class FullTraining:
         )
         """Whether statistics of batch norm are computed again before each validation."""
 
-    def __call__(self) -> Outcome:
+    def train(self) -> TrainResult:
         """Train to the end."""
         progress = self.progress
         with self.stop.later():
@@ -113,33 +113,34 @@ class FullTraining:
             self._resume()
             while not self._done():
                 began = time.perf_counter() - progress.seconds
-                self.learn(began)
+                self.train_epoch(began)
                 candidate, logits, targets = self._validate()
                 seconds = time.perf_counter() - began
                 self.report(progress.finish_epoch(measure(logits, targets), seconds, candidate, logits, targets))
                 if self.checkpoints and (self._done() or self.checkpoints.due(self._position())):
                     self._save()
-        speed = {"precision": self.precision} | self.feeder.facts()
+        speed = {"precision": self.precision, "workers": self.workers}
         settings = {"batch_norm_statistics": "one pass over train before each validation"} if self.retakes else {}
-        outcome = progress.best.outcome(self.recipe.classifier, progress.history)
-        return replace(outcome, speed=speed, settings=settings)
+        result = progress.best.result(self.recipe.classifier, progress.history)
+        return replace(result, speed=speed, settings=settings)
 
     def _done(self) -> bool:
         epoch = self.progress.epoch
         return epoch >= self.schedule.epochs or exhausted(self.schedule, self.progress.best.epoch, epoch)
 
-    def learn(self, began: float) -> None:
+    def train_epoch(self, began: float) -> None:
         """Take the steps of this epoch that are not taken yet."""
         progress, schedule, size = self.progress, self.schedule, self.batch_size
         self._train_mode()
-        shuffled = order(len(self.train), schedule.seed, progress.epoch)
-        items = [progress.epoch * len(self.train) + item for item in shuffled]
+        shuffled = order(len(self.photos), schedule.seed, progress.epoch)
+        items = [progress.epoch * len(self.photos) + item for item in shuffled]
         groups = [distributed.slice_of(items[i * size : (i + 1) * size]) for i in range(progress.step, self.steps)]
-        for pixels, targets in track(self.feeder(groups), f"Epoch {progress.epoch + 1}", len(groups)):
+        decoded = batches(self.photos, groups, self.workers)
+        for pixels, targets in track(decoded, f"Epoch {progress.epoch + 1}", len(groups)):
             roll_dice(schedule.seed, progress.epoch, progress.step, distributed.rank())
             with self._arithmetic():
                 logits = self.forward(pixels.to(device(), non_blocking=True))
-            mine = self.learner(logits, targets.to(device(), non_blocking=True), len(targets) / size)
+            mine = self.learner.step(logits, targets.to(device(), non_blocking=True), len(targets) / size)
             if progress.average is not None:
                 progress.average.update_parameters(self.module)
             loss, stops = distributed.total([mine, self.stop.requested])
@@ -166,10 +167,10 @@ class FullTraining:
 
     def _plain_batches(self) -> Iterator[Tensor]:
         """Yield this process's part of the epoch's batches, in its order (by class they would differ), not varied."""
-        size, photos = self.batch_size, PixelDataset(self.train.photos, self.train.rule)
+        size, photos = self.batch_size, PixelDataset(self.photos.photos, self.photos.rule)
         items = order(len(photos), self.schedule.seed, self.progress.epoch)
         groups = [distributed.slice_of(items[i * size : (i + 1) * size]) for i in range(self.steps)]
-        for pixels, _ in track(batches(photos, groups, self.feeder.workers), "Batch norm", len(groups)):
+        for pixels, _ in track(batches(photos, groups, self.workers), "Batch norm", len(groups)):
             yield pixels.to(device(), non_blocking=True)
 
     def _end(self) -> NoReturn:
@@ -216,7 +217,7 @@ class FullTraining:
         before = {name: value.clone() for name, value in self.module.named_buffers()}
         self._train_mode()
         with self._arithmetic():
-            logits = self.forward(torch.stack([self.train[0][0]] * 2).to(device()))
+            logits = self.forward(torch.stack([self.photos[0][0]] * 2).to(device()))
         with warnings.catch_warnings():  # gradients of 1 x 1 convolutions may lie in either of two equal layouts
             warnings.filterwarnings("ignore", message="Grad strides do not match")
             logits.float().sum().backward()

@@ -6,11 +6,13 @@ from torch import Tensor, nn
 from training.fit import distributed
 from training.fit.features import Features
 from training.fit.loading import device
-from training.fit.loop import Learner, Outcome, Report, best_epoch, tell
+from training.fit.loop import Learner, Report, TrainResult, best_epoch, print_epoch
 from training.fit.schedule import Schedule, order
 
 
-def train_head(head: nn.Module, train: Features, valid: Features, schedule: Schedule, report: Report = tell) -> Outcome:
+def train_head(
+    head: nn.Module, train: Features, valid: Features, schedule: Schedule, report: Report = print_epoch
+) -> TrainResult:
     """Train what takes features to logits; it ends with the weights of the best epoch.
 
     Where photos have several views, an epoch takes one of each: the next photo's next view, the next epoch's next, so
@@ -26,22 +28,22 @@ def train_head(head: nn.Module, train: Features, valid: Features, schedule: Sche
     rows, targets = train.rows.to(device()), train.targets.to(device())
     views, photos = rows.shape[:2]
     batch_size = min(schedule.batch_size, photos)
-    step = Learner(head, schedule, -(-photos // batch_size), targets=train.targets.tolist())
+    learner = Learner(head, schedule, -(-photos // batch_size), targets=train.targets.tolist())
     size = distributed.size()  # a learner expects a batch to be shared, and its gradients to be averaged
 
     def epoch(number: int) -> float:
         head.train()
         items = torch.tensor(order(photos, schedule.seed, number), device=device())
         losses = [
-            step(head(rows[(batch + number) % views, batch]), targets[batch], 1 / size) * size
+            learner.step(head(rows[(batch + number) % views, batch]), targets[batch], 1 / size) * size
             for batch in torch.split(items, batch_size)
         ]
         return sum(losses) / len(losses)
 
-    return best_epoch(head, schedule, epoch, lambda: answer(head, valid), report)
+    return best_epoch(head, schedule, epoch, lambda: predict_head(head, valid), report)
 
 
-def answer(head: nn.Module, features: Features) -> tuple[Tensor, Tensor]:
+def predict_head(head: nn.Module, features: Features) -> tuple[Tensor, Tensor]:
     """Return the logits [photos, classes] of each photo as it is, and the targets [photos], in memory."""
     head.eval()
     with torch.no_grad():

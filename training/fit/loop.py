@@ -1,4 +1,4 @@
-"""Steps, epochs, and the best of them: what both modes share."""
+"""Steps, epochs and the best of them: what both modes share."""
 
 import copy
 import math
@@ -44,27 +44,42 @@ class Epoch:
 
 
 Report: TypeAlias = Callable[[Epoch], None]
-"""Is told of each epoch that is done; what it raises ends training."""
+"""Is called after each epoch; what it raises ends training."""
+
+Predict: TypeAlias = Callable[[str], tuple[Tensor, Tensor]]
+"""Returns a model's logits for a split, and the split's targets: shapes [photos, classes] and [photos]."""
 
 
-def tell(epoch: Epoch) -> None:
+def print_epoch(epoch: Epoch) -> None:
     """Print the epoch's line."""
     console.print(str(epoch), markup=False)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What training gave: the classifier now holds the weights of ``epoch``, counted from 1, the best one."""
+class TrainResult:
+    """What training gives: the network now has the weights of the best epoch.
+
+    Parameters
+    ----------
+    epoch
+        The best one, counted from 1.
+    validation_logits, validation_targets
+        Of that epoch; shapes [photos, classes] and [photos].
+    speed
+        What was chosen for this machine, and measured on it.
+    settings
+        What was chosen besides the schedule, as the manifest has it.
+    predict
+        Asks the trained network; no split but train and valid has been looked at before.
+    """
 
     epoch: int
     validation_logits: Tensor
     validation_targets: Tensor
     history: tuple[Epoch, ...]
     speed: dict[str, Any] = field(default_factory=dict)
-    """What was chosen for this machine, and measured for it."""
-
     settings: dict[str, Any] = field(default_factory=dict)
-    """What was chosen besides the schedule, as the manifest has it."""
+    predict: Predict | None = None
 
 
 @dataclass
@@ -93,10 +108,10 @@ class Best:
             self.epoch, self.weights = history[-1].number, copy.deepcopy(module.state_dict())
             self.logits, self.targets = logits, targets
 
-    def outcome(self, module: nn.Module, history: list[Epoch]) -> Outcome:
+    def result(self, module: nn.Module, history: list[Epoch]) -> TrainResult:
         """Give the module its best weights."""
         load_weights(module, self.weights)
-        return Outcome(self.epoch, self.logits, self.targets, tuple(history))
+        return TrainResult(self.epoch, self.logits, self.targets, tuple(history))
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -112,7 +127,7 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 class Learner:
-    """One step of AdamW (https://arxiv.org/abs/1711.05101) under the schedule's learning rates.
+    """AdamW (https://arxiv.org/abs/1711.05101) under the schedule's learning rates, a step at a time.
 
     Parameters
     ----------
@@ -142,11 +157,11 @@ class Learner:
             ],
             fused=True,
         )
-        self.scheduler = learning_rates(self.optimizer, schedule, schedule.epochs * steps)
         self.smoothing = schedule.label_smoothing
         self.weights = balanced(targets) if schedule.class_weights == "balanced" else None
+        self.scheduler = learning_rates(self.optimizer, schedule, schedule.epochs * steps)
 
-    def __call__(self, logits: Tensor, targets: Tensor, share: float = 1.0) -> float:
+    def step(self, logits: Tensor, targets: Tensor, share: float = 1.0) -> float:
         """Learn from one batch, and return its loss.
 
         Parameters
@@ -190,8 +205,8 @@ def best_epoch(
     schedule: Schedule,
     epoch: Callable[[int], float],
     validate: Callable[[], tuple[Tensor, Tensor]],
-    report: Report = tell,
-) -> Outcome:
+    report: Report = print_epoch,
+) -> TrainResult:
     """Train for every epoch, or until patience ends; leave the module the weights of the one that validated best."""
     best, history = Best(), list[Epoch]()
     for number in range(schedule.epochs):
@@ -203,7 +218,7 @@ def best_epoch(
         report(history[-1])
         if exhausted(schedule, best.epoch, number + 1):
             break
-    return best.outcome(module, history)
+    return best.result(module, history)
 
 
 def check_finite(loss: float, epoch: int) -> float:

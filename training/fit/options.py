@@ -1,9 +1,11 @@
-"""What a fit was asked for, and what follows from that."""
+"""The options of a training, and the configuration that follows from them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.common.errors import TrainingError
+from training.common.files import cache_folder
 from training.data.shares import Shares
 from training.fit.schedule import Schedule
 
@@ -51,15 +53,36 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What ``Options`` come to."""
+class TrainConfig:
+    """What decides a training: ``Options`` with everything chosen that does not depend on the network.
 
+    Parameters
+    ----------
+    mode
+        ``head`` trains the last layer on features of the others, ``full`` trains every layer.
+    precision
+        None: chosen for the network, see ``speed.choose_precision``.
+    features
+        The folder that keeps what frozen layers compute.
+    """
+
+    architecture: str
+    weights: str
+    weights_key: str | None
+    image_size: int | None
     mode: str
     augment: str
+    views: int
     schedule: Schedule
+    precision: str | None
+    features: Path
+    checkpoints: Path | None
+    checkpoint_minutes: float
+    checkpoint_steps: int | None
+    resume: bool
 
 
-def plan(options: Options) -> Plan:
+def configure(options: Options) -> TrainConfig:
     """Choose what was left open.
 
     Raises
@@ -69,27 +92,67 @@ def plan(options: Options) -> Plan:
     """
     pretrained = options.weights.lower() != "none"
     mode = options.mode or ("head" if pretrained else "full")
-    augment = options.augment or ("light" if mode == "full" or options.views > 1 else "none")
-    if mode == "head" and not pretrained:
-        raise TrainingError("--mode head trains on what the rest of the network knows: give it --weights, e.g. DEFAULT")
-    if mode == "full" and options.views > 1:
-        raise TrainingError("--views is for --mode head; --mode full varies each photo in every epoch by itself")
-    if mode == "head" and options.views == 1 and augment != "none":
-        raise TrainingError("--mode head reads each photo once, as it is: leave out --augment, or add --views 5")
-    if options.views > 1 and augment == "none":
-        raise TrainingError("--views of photos that do not vary are all the same: give --augment light or photo")
-    others = {
-        "--backbone-lr": options.backbone_lr,
-        "--ema": options.ema,
+    varies = mode == "full" or options.views > 1
+    augment = options.augment or ("light" if varies else "none")
+    for refused, message in (*_of_mode(options, mode, augment, pretrained), *_of_any_mode(options, pretrained)):
+        if refused:
+            raise TrainingError(message)
+    return TrainConfig(
+        architecture=options.arch,
+        weights=options.weights,
+        weights_key=options.weights_key,
+        image_size=options.image_size,
+        mode=mode,
+        augment=augment,
+        views=options.views,
+        schedule=_schedule(options, mode, pretrained),
+        precision=options.precision,
+        features=options.features or cache_folder() / "features",
+        checkpoints=options.checkpoints,
+        checkpoint_minutes=options.checkpoint_minutes,
+        checkpoint_steps=options.checkpoint_steps,
+        resume=options.resume,
+    )
+
+
+def _of_mode(options: Options, mode: str, augment: str, pretrained: bool) -> Iterator[tuple[bool, str]]:
+    """Yield what a mode refuses, each with whether it is asked for."""
+    head, several = mode == "head", options.views > 1
+    yield (
+        head and not pretrained,
+        "--mode head trains on what the rest of the network knows: give it --weights, e.g. DEFAULT",
+    )
+    yield not head and several, "--views is for --mode head; --mode full varies each photo in every epoch by itself"
+    yield (
+        head and not several and augment != "none",
+        "--mode head reads each photo once, as it is: leave out --augment, or add --views 5",
+    )
+    yield (
+        several and augment == "none",
+        "--views of photos that do not vary are all the same: give --augment light or photo",
+    )
+    full_only = {
+        "--backbone-lr": bool(options.backbone_lr),
+        "--ema": bool(options.ema),
         "--batch-norm frozen": options.batch_norm == "frozen",
     }
-    if mode == "head" and (given := [name for name, value in others.items() if value]):
-        raise TrainingError(f"{given[0]} is for --mode full; --mode head trains the last layer alone")
-    if options.batch_norm == "frozen" and not pretrained:
-        raise TrainingError("--batch-norm frozen keeps the statistics that the weights came with: give it --weights")
-    if options.resume and options.checkpoints is None:
-        raise TrainingError("--resume goes on from a checkpoint: say by --checkpoints DIR where they are")
-    schedule = Schedule(
+    for option, given in full_only.items():
+        yield head and given, f"{option} is for --mode full; --mode head trains the last layer alone"
+
+
+def _of_any_mode(options: Options, pretrained: bool) -> Iterator[tuple[bool, str]]:
+    yield (
+        options.batch_norm == "frozen" and not pretrained,
+        "--batch-norm frozen keeps the statistics that the weights came with: give it --weights",
+    )
+    yield (
+        options.resume and options.checkpoints is None,
+        "--resume goes on from a checkpoint: say by --checkpoints DIR where they are",
+    )
+
+
+def _schedule(options: Options, mode: str, pretrained: bool) -> Schedule:
+    return Schedule(
         epochs=options.epochs or DEFAULT_EPOCHS[mode],
         batch_size=options.batch_size,
         lr=options.lr or LR,
@@ -104,4 +167,3 @@ def plan(options: Options) -> Plan:
         class_weights=options.class_weights,
         patience=options.patience,
     )
-    return Plan(mode, augment, schedule)

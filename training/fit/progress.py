@@ -34,7 +34,7 @@ class Progress:
     def finish_epoch(
         self, metrics: Metrics, seconds: float, validated: nn.Module, logits: Tensor, targets: Tensor
     ) -> Epoch:
-        """Enter what validation said of the epoch, and stand at the beginning of the next."""
+        """Record the epoch's validation, and stand at the beginning of the next epoch."""
         self.history.append(Epoch(self.epoch + 1, self.loss / self.step, metrics, seconds))
         self.best.offer(self.history, validated, logits, targets)
         self.epoch, self.step, self.loss, self.seconds = self.epoch + 1, 0, 0.0, 0.0
@@ -55,7 +55,9 @@ class Progress:
             "best": self.best.weights,
             "validation": {"logits": self.best.logits, "targets": self.best.targets},
             "optimizer": {
-                f"{number}.{name}": value for number, each in optimizer["state"].items() for name, value in each.items()
+                f"{number}.{name}": value
+                for number, state in optimizer["state"].items()
+                for name, value in state.items()
             },
         }
         facts = {
@@ -68,7 +70,7 @@ class Progress:
             "optimizer": optimizer["param_groups"],
             "scheduler": self.learner.scheduler.state_dict(),
         }
-        return {f"{part}.{name}": value for part, each in parts.items() for name, value in each.items()}, facts
+        return {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}, facts
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Stand where ``state`` was taken."""
@@ -82,12 +84,12 @@ class Progress:
         self._restore_optimizer(parts.get("optimizer", {}), facts["optimizer"])
         self.learner.scheduler.load_state_dict(facts["scheduler"])
         self.epoch, self.step, self.loss, self.seconds = (facts[name] for name in ("epoch", "step", "loss", "seconds"))
-        self.history = [Epoch(**(each | {"validation": Metrics(**each["validation"])})) for each in facts["history"]]
+        self.history = [Epoch(**(epoch | {"validation": Metrics(**epoch["validation"])})) for epoch in facts["history"]]
         self.best = Best(facts["best"], parts.get("best", {}), **parts["validation"])
 
     def _restore_optimizer(self, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
         optimizer = self.learner.optimizer
-        parameters = [each for group in optimizer.param_groups for each in group["params"]]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             number, _, key = name.partition(".")

@@ -40,9 +40,18 @@ def group(environment: Mapping[str, str]) -> Iterator[None]:
         yield
         return
     store = _join(rank, size, local_rank)
-    import torch.distributed as dist  # PyTorch takes seconds to import; one process alone may not need it yet
-
     console.quiet = rank != 0
+    try:
+        with _first_failure_told(store, rank):
+            yield
+    finally:
+        console.quiet = False
+        _leave()
+
+
+@contextmanager
+def _first_failure_told(store: Any, rank: int) -> Iterator[None]:
+    """Let the process that fails first tell why; the others end without a word."""
     try:
         yield
     except Stopped as error:
@@ -54,7 +63,7 @@ def group(environment: Mapping[str, str]) -> Iterator[None]:
             raise
         raise AlreadyTold(2) from error
     except RuntimeError as error:
-        if not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
+        if not _is_lost_connection(error):
             raise  # a bug
         if _first(store, rank):
             raise TrainingError(
@@ -62,10 +71,19 @@ def group(environment: Mapping[str, str]) -> Iterator[None]:
                 "--resume if there are --checkpoints"
             ) from error
         raise AlreadyTold(2) from error
-    finally:
-        console.quiet = False
-        if dist.is_initialized():
-            dist.destroy_process_group()
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
+    import torch.distributed as dist  # PyTorch takes seconds to import; one process alone may not need it yet
+
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+
+
+def _leave() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _join(rank: int, size: int, local_rank: int) -> Any:

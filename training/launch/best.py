@@ -47,12 +47,15 @@ def best_job(search: Mapping[str, Any], site: Site) -> "CreateTrainingJobRequest
     """
     definition = search["TrainingJobDefinition"]
     name = best_name(search["HyperParameterTuningJobName"])
-    found = {**definition.get("StaticHyperParameters", {}), **search["BestTrainingJob"]["TunedHyperParameters"]}
+    hyperparameters = {
+        **definition.get("StaticHyperParameters", {}),
+        **search["BestTrainingJob"]["TunedHyperParameters"],
+    }
     environment = {key: value for key, value in definition["Environment"].items() if key != "KENNEL_TRIAL"}
     request: Any = {member: definition[member] for member in LIKE_A_TRIAL if member in definition} | {
         "TrainingJobName": name,
         "AlgorithmSpecification": with_entry_point(definition["AlgorithmSpecification"]),
-        "HyperParameters": {key: value for key, value in found.items() if key != SAGEMAKERS_OWN},
+        "HyperParameters": {key: value for key, value in hyperparameters.items() if key != SAGEMAKERS_OWN},
         "Environment": environment | {"KENNEL_SEARCH": site.uri(places.search_key(name))},
         "CheckpointConfig": {"S3Uri": site.uri(f"{places.CHECKPOINTS}{name}/"), "LocalPath": CHECKPOINTS},
         "Tags": tags(site),
@@ -60,8 +63,14 @@ def best_job(search: Mapping[str, Any], site: Site) -> "CreateTrainingJobRequest
     return request  # type: ignore[no-any-return]
 
 
-def about(search: Mapping[str, Any]) -> bytes:
-    """Return what the manifest is to say of the search, as JSON: like that of a search on one machine."""
+def search_facts(search: Mapping[str, Any]) -> bytes:
+    """Return what the manifest is to say of the search, as JSON: like that of a search on one machine.
+
+    Parameters
+    ----------
+    search
+        What DescribeHyperParameterTuningJob returns, as for ``best_job``.
+    """
     counts, best = search["TrainingJobStatusCounters"], search["BestTrainingJob"]
     config = search["HyperParameterTuningJobConfig"]
     space = read_ranges(config["ParameterRanges"])
@@ -73,7 +82,7 @@ def about(search: Mapping[str, Any]) -> bytes:
             "stopped": counts.get("Stopped", 0),
             "failed": counts.get("NonRetryableError", 0) + counts.get("RetryableError", 0),
         },
-        "space": {name: vars(each) for name, each in space.items()},
+        "space": {name: vars(bounds) for name, bounds in space.items()},
         "best": {
             "trial": best["TrainingJobName"],
             "parameters": {name: _typed(space, name, text) for name, text in best["TunedHyperParameters"].items()},
@@ -87,21 +96,21 @@ def about(search: Mapping[str, Any]) -> bytes:
 def read_ranges(ranges: Mapping[str, Any]) -> Space:
     """Return the search space that ``requests.ranges`` put into SageMaker's words."""
     space: dict[str, Numbers | Choices] = {
-        each["Name"]: Choices(tuple(each["Values"])) for each in ranges.get("CategoricalParameterRanges", [])
+        choices["Name"]: Choices(tuple(choices["Values"])) for choices in ranges.get("CategoricalParameterRanges", [])
     }
     kinds: tuple[tuple[str, type[int] | type[float]], ...] = (
         ("IntegerParameterRanges", int),
         ("ContinuousParameterRanges", float),
     )
     for kind, number in kinds:
-        for each in ranges.get(kind, []):
-            low, high = number(each["MinValue"]), number(each["MaxValue"])
-            space[each["Name"]] = Numbers(low, high, number is int, each.get("ScalingType") == "Logarithmic")
+        for bounds in ranges.get(kind, []):
+            low, high = number(bounds["MinValue"]), number(bounds["MaxValue"])
+            space[bounds["Name"]] = Numbers(low, high, number is int, bounds.get("ScalingType") == "Logarithmic")
     return space
 
 
 def _typed(space: Space, name: str, text: str) -> float | str:
-    each = space.get(name)
-    if not isinstance(each, Numbers):
+    bounds = space.get(name)
+    if not isinstance(bounds, Numbers):
         return text
-    return int(float(text)) if each.whole else float(text)
+    return int(float(text)) if bounds.whole else float(text)

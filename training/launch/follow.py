@@ -5,15 +5,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from training.common.aws import Aws, code_of, explained
+from training.common.aws import Aws
+from training.common.aws_errors import explained
 from training.common.console import console, say
 from training.common.errors import TrainingError
 from training.common.files import publish, workspace
 from training.launch import places
 from training.launch.logs import LogTail
-from training.launch.run import Look, Run
+from training.launch.run import Run, RunStatus
 from training.launch.site import Site
 
 MANIFEST, REPORT = "model.json", "report.html"
@@ -23,8 +22,13 @@ LATE_SECONDS = 5.0
 """How long CloudWatch may take with a run's last lines."""
 
 
-def follow(aws: Aws, run: Run, poll_seconds: float = POLL_SECONDS) -> Look:
+def follow(aws: Aws, run: Run, poll_seconds: float = POLL_SECONDS) -> RunStatus:
     """Show what a run does until nothing more will come of it, and return how it ended.
+
+    Parameters
+    ----------
+    poll_seconds
+        Between two questions about its state.
 
     Raises
     ------
@@ -32,20 +36,25 @@ def follow(aws: Aws, run: Run, poll_seconds: float = POLL_SECONDS) -> Look:
         AWS cannot be asked any more; the run goes on.
     """
     while True:
-        look = _Following(aws, run, poll_seconds)()
-        if look.state != "interrupted":
-            return look
-        say("Status", f"interrupted: {look.detail}")
+        status = _Follower(aws, run, poll_seconds).follow()
+        if status.state != "interrupted":
+            return status
+        say("Status", f"interrupted: {status.detail}")
         with explained():
-            if not run.again():
-                return Look("failed", look.detail, "its spot instances were taken away too often")
+            if not run.restart():
+                return RunStatus("failed", status.detail, "its spot instances were taken away too often")
         say("Status", "another instance goes on from the last checkpoint")
 
 
-def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
+def download_result(aws: Aws, site: Site, run: Run, out: Path) -> Path:
     """Write ``report.html`` and ``model.json`` of a run that has completed, and return the path of the latter.
 
     `./kennel cdk deploy` reads it next.
+
+    Parameters
+    ----------
+    out
+        The folder that gets them.
 
     Raises
     ------
@@ -61,12 +70,10 @@ def bring_home(aws: Aws, site: Site, run: Run, out: Path) -> Path:
                     break  # nothing was measured that a report could show
                 names.insert(0, REPORT)
             key = places.result_key(run.name, name)
-            try:
-                (work / name).write_bytes(aws.s3.get_object(Bucket=site.bucket, Key=key)["Body"].read())
-            except ClientError as error:
-                if code_of(error) == "NoSuchKey":
-                    raise TrainingError(f"{run.name} has left no {name} in {site.uri(key)}") from None
-                raise
+            content = aws.bucket(site.bucket).read_if_exists(key)
+            if content is None:
+                raise TrainingError(f"{run.name} has left no {name} in {site.uri(key)}")
+            (work / name).write_bytes(content)
         manifest = json.loads((work / MANIFEST).read_bytes())
         publish(work, out, names)
     if test := _tested(manifest):
@@ -85,44 +92,48 @@ def _tested(manifest: dict[str, Any]) -> dict[str, Any] | None:
     return test
 
 
-class _Following:
+class _Follower:
+    """Shows the states and the log of a run."""
+
     def __init__(self, aws: Aws, run: Run, poll_seconds: float) -> None:
         self.run, self.poll_seconds = run, poll_seconds
         # A tuning job's trials print side by side; its state says what came of them.
-        self.tail = LogTail(aws, run.log_group, f"{run.name}/") if run.kind != "tuning" else None
-        self.seen = ""
+        self.log = LogTail(aws, run.log_group, f"{run.name}/") if run.kind != "tuning" else None
+        self.shown = ""
 
-    def __call__(self) -> Look:
-        with console.status(f"{self.run.name}") as status:
+    def follow(self) -> RunStatus:
+        """Return how the run ended, once nothing more will come of it."""
+        with console.status(self.run.name) as line:
             while True:
                 with explained():
-                    look = self.run.look()
-                if look.detail != self.seen:
-                    say("Status", look.detail)
-                    status.update(f"{self.run.name}: {look.detail}")
-                    self.seen = look.detail
-                self._print()
-                if look.over:
-                    if self.tail is not None:
-                        time.sleep(min(LATE_SECONDS, self.poll_seconds))
-                        self._print()
-                        self._excuse(look)
-                    return look
+                    status = self.run.status()
+                if status.detail != self.shown:
+                    say("Status", status.detail)
+                    line.update(f"{self.run.name}: {status.detail}")
+                    self.shown = status.detail
+                self._print_log()
+                if status.is_over:
+                    self._print_last_lines(status)
+                    return status
                 time.sleep(self.poll_seconds)
 
-    def _print(self) -> None:
-        if self.tail is None:
+    def _print_log(self) -> None:
+        if self.log is None:
             return
         try:
             with explained():
-                for line in self.tail.lines():
+                for line in self.log.lines():
                     console.print(line, markup=False)
         except TrainingError as error:
             say("Log", f"cannot be read: {error}")
-            self.tail = None
+            self.log = None
 
-    def _excuse(self, look: Look) -> None:
-        """Show the end of a log that never came to Kennel's own words."""
-        if look.state == "failed" and self.tail is not None and not self.tail.begun:
-            for line in self.tail.before:
+    def _print_last_lines(self, status: RunStatus) -> None:
+        """Print what comes late, and of a log that never came to Kennel's own words its end."""
+        if self.log is None:
+            return
+        time.sleep(min(LATE_SECONDS, self.poll_seconds))
+        self._print_log()
+        if status.state == "failed" and self.log is not None and not self.log.begun:
+            for line in self.log.before:
                 console.print(line, markup=False)

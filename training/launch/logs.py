@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
-from training.common.aws import Aws, code_of
+from training.common.aws import Aws
+from training.common.aws_errors import code_of
 
 BEGIN = "kennel: the training begins"
 """The line after which a job's log is Kennel's own."""

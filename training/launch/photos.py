@@ -7,13 +7,15 @@ and the same photos are there once. Photos that an earlier upload of that folder
 import hashlib
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.common.aws import CONNECTIONS, Aws, explained
-from training.common.console import say, track
+from training.common.aws import Aws
+from training.common.aws_errors import explained
+from training.common.console import say
 from training.common.errors import TrainingError
+from training.common.s3 import CONNECTIONS, parse
+from training.common.threads import in_threads
 from training.data.layout import SPLITS, explore, find
 from training.launch import places
 from training.launch.site import Site
@@ -42,11 +44,18 @@ def locate(aws: Aws, site: Site, data: str, splits: Sequence[str] | None = SPLIT
     TrainingError
         There is nothing there, or jobs may not read it.
     """
-    return _check(aws, site, data, splits) if data.startswith("s3://") else _upload(aws, site, Path(data), splits)
+    return (
+        _check_prefix(aws, site, data, splits) if data.startswith("s3://") else _upload(aws, site, Path(data), splits)
+    )
 
 
 def check_checkpoints(aws: Aws, site: Site, run: str) -> None:
     """Refuse to go on from a run that has left nothing to go on from.
+
+    Parameters
+    ----------
+    run
+        Name of the run that ``--resume`` names.
 
     Raises
     ------
@@ -55,58 +64,49 @@ def check_checkpoints(aws: Aws, site: Site, run: str) -> None:
     """
     prefix = f"{places.CHECKPOINTS}{run}/"
     with explained():
-        if not aws.s3.list_objects_v2(Bucket=site.bucket, Prefix=prefix, MaxKeys=1).get("KeyCount"):
+        if not aws.bucket(site.bucket).has_any(prefix):
             raise TrainingError(f"--resume {run}: there is no checkpoint under {site.uri(prefix)}")
 
 
-def _check(aws: Aws, site: Site, data: str, splits: Sequence[str] | None) -> str:
-    match = places.URI.fullmatch(data)
-    key = (match["key"] or "").rstrip("/") + "/" if match else ""
-    if not match or match["bucket"] != site.bucket or not key.startswith((places.DATA, "training/")):
+def _check_prefix(aws: Aws, site: Site, data: str, splits: Sequence[str] | None) -> str:
+    address = parse(data)
+    key = address.key.rstrip("/") + "/" if address else ""
+    if not address or address.bucket != site.bucket or not key.startswith((places.DATA, "training/")):
         raise TrainingError(
             f"--data {data}: jobs of {site.environment} may read {site.uri(places.DATA)}... only; copy the photos "
             "there with `aws s3 sync`, or give a folder of this machine"
         )
     with explained():
         for prefix in [key] if splits is None else [f"{key}{split}/" for split in splits]:
-            found = aws.s3.list_objects_v2(Bucket=site.bucket, Prefix=prefix, MaxKeys=1)
-            if not found.get("KeyCount"):
+            if not aws.bucket(site.bucket).has_any(prefix):
                 raise TrainingError(f"--data {data}: there is nothing under {site.uri(prefix)}")
     return site.uri(key)
 
 
 def _upload(aws: Aws, site: Site, folder: Path, splits: Sequence[str] | None) -> str:
     photos = _read(folder, splits)
-    lines = "".join(f"{each.name}\0{each.sha256}\n" for each in photos)
+    lines = "".join(f"{photo.name}\0{photo.sha256}\n" for photo in photos)
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")[:40] or "photos"
     family = f"{places.DATA}{name}-"
     prefix = f"{family}{hashlib.sha256(lines.encode()).hexdigest()[:16]}/"
     with explained():
-        pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=site.bucket, Prefix=family)
-        objects = {each["Key"]: each["ETag"].strip('"') for page in pages for each in page.get("Contents", [])}
-        missing = [each for each in photos if prefix + each.name not in objects]
+        bucket = aws.bucket(site.bucket)
+        etags = {listed.key: listed.etag for listed in bucket.objects(family)}
+        missing = [photo for photo in photos if prefix + photo.name not in etags]
         # An ETag is the content's MD5 only without a KMS key; with one, nothing matches and all is uploaded.
-        same = {tag: key for key, tag in objects.items()}
-        copied = [each for each in missing if each.md5 in same]
+        uploaded = {etag: key for key, etag in etags.items()}
 
-        def bring(each: _Photo) -> None:
-            if source := same.get(each.md5):
-                aws.s3.copy_object(
-                    Bucket=site.bucket, Key=prefix + each.name, CopySource={"Bucket": site.bucket, "Key": source}
-                )
+        def bring(photo: _Photo) -> None:
+            if source := uploaded.get(photo.md5):
+                bucket.copy(source, prefix + photo.name)
             else:
-                aws.s3.put_object(Bucket=site.bucket, Key=prefix + each.name, Body=each.path.read_bytes())
+                bucket.write(prefix + photo.name, photo.path.read_bytes())
 
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            try:
-                for _ in track(pool.map(bring, missing), "Uploading", total=len(missing)):
-                    pass
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        in_threads(bring, missing, "Uploading", CONNECTIONS)
+    copied = sum(photo.md5 in uploaded for photo in missing)
     say(
         "Photos",
-        f"{len(photos)} in {site.uri(prefix)} ({len(missing) - len(copied)} uploaded, {len(copied)} copied there)",
+        f"{len(photos)} in {site.uri(prefix)} ({len(missing) - copied} uploaded, {copied} copied there)",
     )
     return site.uri(prefix)
 
@@ -127,12 +127,11 @@ def _read(folder: Path, splits: Sequence[str] | None) -> list[_Photo]:
             raise TrainingError(faults[0].text)
     else:
         photos = find({split: folder / split for split in splits})
-    paths = [photo.path for each in photos.splits.values() for photo in each]
+    paths = [photo.path for members in photos.splits.values() for photo in members]
 
     def read(path: Path) -> _Photo:
         content = path.read_bytes()
         digests = hashlib.sha256(content).hexdigest(), hashlib.md5(content, usedforsecurity=False).hexdigest()
         return _Photo(path.relative_to(folder).as_posix(), path, *digests)
 
-    with ThreadPoolExecutor() as pool:
-        return list(track(pool.map(read, paths), "Reading", total=len(paths)))
+    return in_threads(read, paths, "Reading")

@@ -1,13 +1,9 @@
 """Where things lie in the bucket. The training roles read data/ and training/, and write training/ and models/."""
 
-import re
-
 CODE, RUNS, CHECKPOINTS, OUTPUT, WEIGHTS = (
     f"training/{name}/" for name in ("code", "runs", "checkpoints", "output", "weights")
 )
 DATA, MODELS = "data/", "models/"
-
-URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<key>.*))?")
 
 
 def result_key(run: str, name: str) -> str:
@@ -25,12 +21,6 @@ def search_key(run: str) -> str:
     return f"{RUNS}{run}/search.json"
 
 
-def order_key(run: str) -> str:
-    """Return where an instance reads what it is to do."""
+def spec_key(run: str) -> str:
+    """Return where an instance reads its ``InstanceSpec``."""
     return f"{RUNS}{run}/order.json"
-
-
-def split(uri: str) -> tuple[str, str]:
-    """Return bucket and key of an address that is known to be one."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from training.launch import places
-from training.launch.order import GPU, IMAGE_TAGS, SAGEMAKER_TYPE, Order
+from training.launch.job_spec import GPU, IMAGE_TAGS, SAGEMAKER_TYPE, JobSpec
 from training.launch.site import tags
 from training.launch.source import ENTRY
 from training.tuning.space import Choices, Space
@@ -19,7 +19,7 @@ OBJECTIVE = "valid_accuracy"
 TEST = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
 METRICS = [
     {"Name": name, "Regex": rf"\b{name}=([0-9.]+)"}
-    for name in ("train_loss", "valid_accuracy", "valid_loss", *(f"test_{each}" for each in TEST))
+    for name in ("train_loss", "valid_accuracy", "valid_loss", *(f"test_{name}" for name in TEST))
 ]
 """Read from the line that ``fit`` prints for each epoch, and its last one."""
 
@@ -40,42 +40,42 @@ request has no place for an entry point.
 SINGLE_GPU = ("xlarge", "2xlarge", "4xlarge", "8xlarge")
 
 
-def training_job(order: Order) -> "CreateTrainingJobRequestTypeDef":
+def training_job(spec: JobSpec) -> "CreateTrainingJobRequestTypeDef":
     """Return CreateTrainingJob's request."""
-    request: Any = _definition(order) | {
-        "TrainingJobName": order.name,
-        "AlgorithmSpecification": with_entry_point(_algorithm(order)),
-        "HyperParameters": _hyperparameters(order),
-        "CheckpointConfig": _checkpoints(order),
-        "Tags": tags(order.site),
+    request: Any = _definition(spec) | {
+        "TrainingJobName": spec.name,
+        "AlgorithmSpecification": with_entry_point(_algorithm(spec)),
+        "HyperParameters": _hyperparameters(spec),
+        "CheckpointConfig": _checkpoints(spec),
+        "Tags": tags(spec.site),
     }
     return request  # type: ignore[no-any-return]
 
 
-def tuning_job(order: Order) -> "CreateHyperParameterTuningJobRequestTypeDef":
+def tuning_job(spec: JobSpec) -> "CreateHyperParameterTuningJobRequestTypeDef":
     """Return CreateHyperParameterTuningJob's request: trials are such jobs too, but they neither test nor deliver."""
-    definition = _definition(order)
+    definition = _definition(spec)
     definition |= {
-        "AlgorithmSpecification": _algorithm(order),
-        "StaticHyperParameters": _hyperparameters(order),
+        "AlgorithmSpecification": _algorithm(spec),
+        "StaticHyperParameters": _hyperparameters(spec),
         "Environment": definition["Environment"] | {"KENNEL_TRIAL": "1"},
     }
-    if order.spot:  # without interruptions a trial needs none, and each would fetch those of all others
-        definition["CheckpointConfig"] = _checkpoints(order)
+    if spec.spot:  # without interruptions a trial needs none, and each would fetch those of all others
+        definition["CheckpointConfig"] = _checkpoints(spec)
     request: Any = {
-        "HyperParameterTuningJobName": order.name,
+        "HyperParameterTuningJobName": spec.name,
         "HyperParameterTuningJobConfig": {
             "Strategy": "Bayesian",
             "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": OBJECTIVE},
             "ResourceLimits": {
-                "MaxNumberOfTrainingJobs": order.trials,
-                "MaxParallelTrainingJobs": min(order.parallel, order.trials),
+                "MaxNumberOfTrainingJobs": spec.trials,
+                "MaxParallelTrainingJobs": min(spec.parallel, spec.trials),
             },
-            "ParameterRanges": ranges(order.space),
-            "RandomSeed": int(order.options.get("seed", "0")),
+            "ParameterRanges": ranges(spec.space),
+            "RandomSeed": int(spec.options.get("seed", "0")),
         },
         "TrainingJobDefinition": definition,
-        "Tags": tags(order.site),
+        "Tags": tags(spec.site),
     }
     return request  # type: ignore[no-any-return]
 
@@ -85,29 +85,29 @@ def with_entry_point(algorithm: Mapping[str, Any]) -> dict[str, Any]:
     return {**algorithm, "ContainerEntrypoint": ["bash", "-c"], "ContainerArguments": [HAND_SIGTERM_ON]}
 
 
-def _algorithm(order: Order) -> dict[str, Any]:
-    kind = "gpu" if GPU.match(_type(order)) else "cpu"
+def _algorithm(spec: JobSpec) -> dict[str, Any]:
+    kind = "gpu" if GPU.match(_type(spec)) else "cpu"
     return {
-        "TrainingImage": f"{order.site.repository}:{IMAGE_TAGS[kind]}",
+        "TrainingImage": f"{spec.site.repository}:{IMAGE_TAGS[kind]}",
         "TrainingInputMode": "File",
         "MetricDefinitions": METRICS,
     }
 
 
-def _definition(order: Order) -> dict[str, Any]:
+def _definition(spec: JobSpec) -> dict[str, Any]:
     """Return what a training job and a tuning job's definition have in common."""
-    site = order.site
+    site = spec.site
     output = {"S3OutputPath": site.uri(places.OUTPUT.rstrip("/"))}
-    seconds = int(order.hours * 3600)
+    seconds = int(spec.hours * 3600)
     definition: dict[str, Any] = {
         "RoleArn": site.role,
-        "InputDataConfig": [_channel("training", order.photos)]
-        + ([_channel("weights", order.weights)] if order.weights else []),
+        "InputDataConfig": [_channel("training", spec.photos)]
+        + ([_channel("weights", spec.weights)] if spec.weights else []),
         "OutputDataConfig": output | ({"KmsKeyId": site.key} if site.key else {}),
         "ResourceConfig": {
-            "InstanceType": _type(order),
-            "InstanceCount": order.instances,
-            "VolumeSizeInGB": order.disk_gb,
+            "InstanceType": _type(spec),
+            "InstanceCount": spec.instances,
+            "VolumeSizeInGB": spec.disk_gb,
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": seconds},
         # The container installs packages, and delivers its artifact itself.
@@ -119,9 +119,9 @@ def _definition(order: Order) -> dict[str, Any]:
             "KENNEL_PIDS": PIDS,
         },
     }
-    if order.spot:
+    if spec.spot:
         definition["EnableManagedSpotTraining"] = True
-        definition["StoppingCondition"]["MaxWaitTimeInSeconds"] = max(int(order.wait_hours * 3600), seconds)
+        definition["StoppingCondition"]["MaxWaitTimeInSeconds"] = max(int(spec.wait_hours * 3600), seconds)
     if site.subnets:
         definition["VpcConfig"] = {"Subnets": list(site.subnets), "SecurityGroupIds": list(site.security_groups)}
     return definition
@@ -136,44 +136,45 @@ def _channel(name: str, uri: str) -> dict[str, Any]:
     }
 
 
-def _hyperparameters(order: Order) -> dict[str, str]:
+def _hyperparameters(spec: JobSpec) -> dict[str, str]:
     """Return ``fit``'s options and the toolkit's own (github.com/aws/sagemaker-training-toolkit, params.py)."""
-    own = {"sagemaker_program": ENTRY, "sagemaker_submit_directory": order.site.uri(order.code)}
-    if order.instances > 1 or _may_have_several_gpus(order):
+    own = {"sagemaker_program": ENTRY, "sagemaker_submit_directory": spec.site.uri(spec.code)}
+    if spec.instances > 1 or _may_have_several_gpus(spec):
         own |= {
             "sagemaker_torch_distributed_enabled": "true",
-            "sagemaker_instance_type": _type(order),
+            "sagemaker_instance_type": _type(spec),
             "sagemaker_distribution_instance_groups": '["homogeneousCluster"]',
         }
-    options = dict(order.options)
-    if order.weights:
-        options["weights"] = f"/opt/ml/input/data/weights/{order.weights.rpartition('/')[2]}"
+    options = dict(spec.options)
+    if spec.weights:
+        options["weights"] = f"/opt/ml/input/data/weights/{spec.weights.rpartition('/')[2]}"
     return options | own
 
 
-def _checkpoints(order: Order) -> dict[str, str]:
-    return {"S3Uri": order.site.uri(order.checkpoints), "LocalPath": CHECKPOINTS}
+def _checkpoints(spec: JobSpec) -> dict[str, str]:
+    return {"S3Uri": spec.site.uri(spec.checkpoints), "LocalPath": CHECKPOINTS}
 
 
 def ranges(space: Space) -> dict[str, Any]:
     """Return the search space in SageMaker's words, all of whose values are strings."""
-    said: dict[str, list[dict[str, Any]]] = {}
-    for name, each in space.items():
-        if isinstance(each, Choices):
-            said.setdefault("CategoricalParameterRanges", []).append({"Name": name, "Values": list(each.values)})
-            continue
-        kind = "IntegerParameterRanges" if each.whole else "ContinuousParameterRanges"
-        scaling = "Logarithmic" if each.log else "Linear"
-        bounds = {"MinValue": str(each.low), "MaxValue": str(each.high), "ScalingType": scaling}
-        said.setdefault(kind, []).append({"Name": name} | bounds)
-    return said
+    parameter_ranges: dict[str, list[dict[str, Any]]] = {}
+    parameter: dict[str, Any]
+    for name, values in space.items():
+        if isinstance(values, Choices):
+            kind, parameter = "CategoricalParameterRanges", {"Values": list(values.values)}
+        else:
+            kind = "IntegerParameterRanges" if values.whole else "ContinuousParameterRanges"
+            scaling = "Logarithmic" if values.log else "Linear"
+            parameter = {"MinValue": str(values.low), "MaxValue": str(values.high), "ScalingType": scaling}
+        parameter_ranges.setdefault(kind, []).append({"Name": name, **parameter})
+    return parameter_ranges
 
 
-def _type(order: Order) -> str:
-    return order.instance_type or SAGEMAKER_TYPE
+def _type(spec: JobSpec) -> str:
+    return spec.instance_type or SAGEMAKER_TYPE
 
 
-def _may_have_several_gpus(order: Order) -> bool:
+def _may_have_several_gpus(spec: JobSpec) -> bool:
     """Return whether torchrun should start a process for each GPU: one alone costs it a second or two."""
-    kind = _type(order)
+    kind = _type(spec)
     return bool(GPU.match(kind)) and kind.rpartition(".")[2] not in SINGLE_GPU

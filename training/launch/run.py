@@ -5,8 +5,8 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a run is doing.
+class RunStatus:
+    """What a run is doing, or how it ended.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Look:
     reason: str = ""
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether nothing more will come of it by itself."""
         return self.state != "running"
 
@@ -43,14 +43,14 @@ class Run(Protocol):
     def log_group(self) -> str:
         """Where it prints."""
 
-    def look(self) -> Look:
+    def status(self) -> RunStatus:
         """Ask how it is."""
 
     def stop(self) -> bool:
         """Ask it to end; return whether there was anything to end."""
 
-    def again(self) -> bool:
+    def restart(self) -> bool:
         """Start an interrupted run anew, from its checkpoints; return whether that can be done."""
 
-    def after(self) -> "Run | None":
+    def next_run(self) -> "Run | None":
         """Return the run that a completed one leads to, started if need be; None: its model is there."""

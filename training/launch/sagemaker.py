@@ -1,19 +1,20 @@
 """SageMaker's training and tuning jobs as runs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from training.common.aws import Aws, code_of
+from training.common.aws import Aws
+from training.common.aws_errors import code_of
 from training.common.console import say
 from training.launch import places
-from training.launch.best import about, best_job, best_name
-from training.launch.order import Order
+from training.launch.best import best_job, best_name, search_facts
+from training.launch.job_spec import JobSpec
 from training.launch.requests import training_job, tuning_job
-from training.launch.run import Look
+from training.launch.run import RunStatus
 from training.launch.site import Site
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -31,16 +32,16 @@ class TrainingJob:
     log_group: str = LOG_GROUP
 
     @classmethod
-    def start(cls, aws: Aws, order: Order) -> "TrainingJob":
+    def start(cls, aws: Aws, spec: JobSpec) -> "TrainingJob":
         """Create the job."""
-        aws.sagemaker.create_training_job(**training_job(order))
-        return cls(aws, order.name)
+        aws.sagemaker.create_training_job(**training_job(spec))
+        return cls(aws, spec.name)
 
     def exists(self) -> bool:
         """Return whether SageMaker has it."""
-        return _found(lambda: self.look())
+        return _exists(self.status)
 
-    def look(self) -> Look:
+    def status(self) -> RunStatus:
         """See ``Run``."""
         job = self.aws.sagemaker.describe_training_job(TrainingJobName=self.name)
         state = STATES.get(job["TrainingJobStatus"], "running")
@@ -48,21 +49,21 @@ class TrainingJob:
         message = transitions[-1].get("StatusMessage", "") if transitions else ""
         secondary = job["SecondaryStatus"]
         if state == "stopped" and secondary in ("MaxRuntimeExceeded", "MaxWaitTimeExceeded"):
-            return Look("failed", secondary, f"{message}; give it more --hours" if message else secondary)
-        return Look(state, f"{secondary}: {message}" if message else secondary, reason(job))
+            return RunStatus("failed", secondary, f"{message}; give it more --hours" if message else secondary)
+        return RunStatus(state, f"{secondary}: {message}" if message else secondary, reason(job))
 
     def stop(self) -> bool:
         """See ``Run``."""
-        if self.look().over:
+        if self.status().is_over:
             return False
         self.aws.sagemaker.stop_training_job(TrainingJobName=self.name)
         return True
 
-    def again(self) -> bool:
+    def restart(self) -> bool:
         """See ``Run``."""
         return False
 
-    def after(self) -> None:
+    def next_run(self) -> None:
         """See ``Run``."""
 
 
@@ -77,16 +78,16 @@ class TuningJob:
     log_group: str = LOG_GROUP
 
     @classmethod
-    def start(cls, aws: Aws, order: Order) -> "TuningJob":
+    def start(cls, aws: Aws, spec: JobSpec) -> "TuningJob":
         """Create the job."""
-        aws.sagemaker.create_hyper_parameter_tuning_job(**tuning_job(order))
-        return cls(aws, order.site, order.name)
+        aws.sagemaker.create_hyper_parameter_tuning_job(**tuning_job(spec))
+        return cls(aws, spec.site, spec.name)
 
     def exists(self) -> bool:
         """Return whether SageMaker has it."""
-        return _found(lambda: self._describe())
+        return _exists(self._describe)
 
-    def look(self) -> Look:
+    def status(self) -> RunStatus:
         """See ``Run``."""
         job = self._describe()
         counts = job["TrainingJobStatusCounters"]
@@ -97,26 +98,25 @@ class TuningJob:
             detail += f"; best {_merit(best)} with {_settings(best)}"
         state = STATES.get(job["HyperParameterTuningJobStatus"], "running")
         if state == "completed" and not best:
-            return Look("failed", detail, f"no trial has succeeded; {LOG_GROUP} says why")
-        return Look(state, detail, self._why(job) if state == "failed" else "")
+            return RunStatus("failed", detail, f"no trial has succeeded; {LOG_GROUP} says why")
+        return RunStatus(state, detail, self._why(job) if state == "failed" else "")
 
     def stop(self) -> bool:
         """See ``Run``: whichever of the two jobs is under way."""
-        if self.look().over:
+        if self.status().is_over:
             return self._last.exists() and self._last.stop()
         self.aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
         return True
 
-    def again(self) -> bool:
+    def restart(self) -> bool:
         """See ``Run``."""
         return False
 
-    def after(self) -> TrainingJob:
+    def next_run(self) -> TrainingJob:
         """See ``Run``: the best settings are fitted once more, tested once, and delivered."""
         last, search = self._last, self._describe()
         if not last.exists():
-            key = places.search_key(last.name)
-            self.aws.s3.put_object(Bucket=self.site.bucket, Key=key, Body=about(search))
+            self.aws.bucket(self.site.bucket).write(places.search_key(last.name), search_facts(search))
             try:
                 self.aws.sagemaker.create_training_job(**best_job(search, self.site))
             except ClientError as error:
@@ -140,7 +140,7 @@ class TuningJob:
             HyperParameterTuningJobName=self.name, StatusEquals="Failed", MaxResults=1
         )["TrainingJobSummaries"]
         said = [job.get("FailureReason", ""), *(reason(trial) for trial in trials)]
-        return " ".join(each for each in said if each)
+        return " ".join(text for text in said if text)
 
 
 def reason(job: Mapping[str, Any]) -> str:
@@ -151,7 +151,7 @@ def reason(job: Mapping[str, Any]) -> str:
     return " ".join(text.split())
 
 
-def _found(ask: Any) -> bool:
+def _exists(ask: Callable[[], object]) -> bool:
     try:
         ask()
     except ClientError as error:

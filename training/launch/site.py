@@ -1,19 +1,24 @@
 """What `./kennel cdk deploy` made for training: the outputs of the environment's TrainingStack."""
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from training.common.aws import Aws, code_of, explained
+from training.common.aws import Aws
+from training.common.aws_errors import code_of, explained
 from training.common.errors import TrainingError
+from training.common.s3 import Address, split
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import TagTypeDef
 
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,19}")
+SETTINGS = Path(__file__).parents[2] / "settings"
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,22 @@ class Site:
 
     def uri(self, key: str) -> str:
         """Return the address of an object or a prefix of the bucket."""
-        return f"s3://{self.bucket}/{key}"
+        return str(Address(self.bucket, key))
 
 
 def find_site(aws: Aws, environment: str) -> Site:
     """Read the stack's outputs.
 
+    Parameters
+    ----------
+    environment
+        Name of a settings file, such as ``dev``.
+
     Raises
     ------
     TrainingError
-        There is no such stack, it is being changed, or AWS cannot be asked.
+        There is no such stack, it is being changed, AWS cannot be asked, or the settings bind the environment to
+        another account or region.
     """
     if not ENVIRONMENT.fullmatch(environment):
         raise TrainingError(f"--environment {environment} is not the name of a settings file such as dev")
@@ -68,19 +79,54 @@ def find_site(aws: Aws, environment: str) -> Site:
     deploy = f"`./kennel cdk deploy --all -c environment={environment} -c model=none` makes it"
     with explained():
         try:
-            found = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+            description = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         except ClientError as error:
             if code_of(error) == "ValidationError":
                 region = aws.cloudformation.meta.region_name
                 raise TrainingError(f"there is no stack {stack} in this account and {region}; {deploy}") from None
             raise
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+        _check_binding(environment, description["StackId"])
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
         try:
-            return _site(environment, aws.cloudformation.meta.region_name, outputs, _own_tags(found.get("Tags", [])))
+            return _site(
+                environment, aws.cloudformation.meta.region_name, outputs, _own_tags(description.get("Tags", []))
+            )
         except KeyError as error:
             raise TrainingError(
-                f"the stack {stack} is {found['StackStatus']} and has no output {error.args[0]}; {deploy}"
+                f"the stack {stack} is {description['StackStatus']} and has no output {error.args[0]}; {deploy}"
             ) from None
+
+
+def _check_binding(environment: str, stack: str) -> None:
+    """Compare ``[account]`` of the settings with the account and region of the stack.
+
+    Parameters
+    ----------
+    stack
+        The stack's ARN, whose account is that of the credentials.
+
+    Raises
+    ------
+    TrainingError
+        They differ, or the settings cannot be read.
+    """
+    file = f"settings/{environment}.toml"
+    try:
+        bound = tomllib.loads((SETTINGS / f"{environment}.toml").read_text(encoding="utf-8")).get("account", {})
+    except FileNotFoundError:
+        return  # another checkout deployed it
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{file} cannot be read: {error}") from None
+    _, _, _, region, account, _ = stack.split(":", 5)
+    for key, actual, advice in (
+        ("id", account, "set AWS_PROFILE to a profile of that account"),
+        ("region", region, f"set AWS_REGION={bound.get('region')}"),
+    ):
+        if bound.get(key, actual) != actual:
+            raise TrainingError(
+                f'{file} binds {environment} to account.{key} = "{bound[key]}", and your credentials and region lead '
+                f"to {actual}: nothing was started; {advice}"
+            )
 
 
 def tags(site: Site) -> list[dict[str, str]]:
@@ -101,7 +147,7 @@ def _site(environment: str, region: str, outputs: Mapping[str, str], stack_tags:
     return Site(
         environment,
         region,
-        bucket=outputs["TrainingUri"].removeprefix("s3://").partition("/")[0],
+        bucket=split(outputs["TrainingUri"]).bucket,
         role=outputs["TrainingRoleArn"],
         repository=outputs["TrainingRepositoryUri"],
         key=outputs.get("KeyArn"),

@@ -6,19 +6,15 @@ import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from botocore.exceptions import ClientError
 
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
-from training.common.aws import Aws, explained
+from training.common.aws import Aws
+from training.common.aws_errors import explained
 from training.common.files import sha256
+from training.common.s3 import Bucket
 from training.launch import places
 from training.launch.site import Site
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 PACKAGE = Path(__file__).parents[1]
 ENTRY = "job.py"
@@ -42,18 +38,18 @@ def members() -> dict[str, bytes]:
     Runtime and safetensors. The wheels that go into the artifact travel along: a job packs the same bytes as a fit on
     this machine does, and downloads nothing for it.
     """
-    found = {
+    files = {
         path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes()
         for path in PACKAGE.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    found[ENTRY] = found.pop(f"{PACKAGE.name}/{ENTRY}")
-    found[VERSION.name] = VERSION.read_bytes()
-    found["requirements.txt"] = "\n".join(_requirements()).encode() + b"\n"
+    files[ENTRY] = files.pop(f"{PACKAGE.name}/{ENTRY}")
+    files[VERSION.name] = VERSION.read_bytes()
+    files["requirements.txt"] = "\n".join(_requirements()).encode() + b"\n"
     cache = wheel_cache()
     for wheel in fetch_wheels(pinned_requirements(), cache):
-        found[f"{WHEELS}/{wheel.relative_to(cache).as_posix()}"] = wheel.read_bytes()
-    return found
+        files[f"{WHEELS}/{wheel.relative_to(cache).as_posix()}"] = wheel.read_bytes()
+    return files
 
 
 def _requirements() -> Iterator[str]:
@@ -64,7 +60,13 @@ def _requirements() -> Iterator[str]:
 
 
 def pack(files: dict[str, bytes]) -> bytes:
-    """Return the files as ``tar.gz``; the order, times and owners are always the same."""
+    """Return the files as ``tar.gz``; the order, times and owners are always the same.
+
+    Parameters
+    ----------
+    files
+        Contents by their names in the archive.
+    """
     buffer = io.BytesIO()
     with (
         gzip.GzipFile("", "wb", 6, buffer, mtime=0) as packed,
@@ -88,38 +90,21 @@ def upload_source(aws: Aws, site: Site) -> str:
     content = pack(members())
     key = f"{places.CODE}{hashlib.sha256(content).hexdigest()}.tar.gz"
     with explained():
-        upload(aws.s3, site.bucket, key, content)
+        bucket = aws.bucket(site.bucket)
+        if not bucket.exists(key):
+            bucket.write(key, content)
     return key
 
 
-def upload(s3: "S3Client", bucket: str, key: str, content: bytes) -> bool:
-    """Upload an object that is named after its content, unless it is there; return whether it was not."""
-    if exists(s3, bucket, key):
-        return False
-    s3.put_object(Bucket=bucket, Key=key, Body=content)
-    return True
+def upload_file(bucket: Bucket, prefix: str, file: Path) -> str:
+    """Upload a file under its hash, unless it is there; return its key.
 
-
-def upload_file(s3: "S3Client", bucket: str, prefix: str, file: Path) -> str:
-    """Upload a file under its hash, unless it is there; return its key."""
-    key = f"{prefix}{sha256(file)}{file.suffix}"
-    if not exists(s3, bucket, key):
-        s3.upload_file(str(file), bucket, key)
-    return key
-
-
-def exists(s3: "S3Client", bucket: str, key: str) -> bool:
-    """Return whether there is such an object.
-
-    Raises
-    ------
-    ClientError
-        It cannot be known.
+    Parameters
+    ----------
+    prefix
+        Of its key; ends with a slash.
     """
-    try:
-        s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-            return False
-        raise
-    return True
+    key = f"{prefix}{sha256(file)}{file.suffix}"
+    if not bucket.exists(key):
+        bucket.upload(file, key)
+    return key

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from training.common.aws import Aws, explained
+from training.common.aws import Aws
+from training.common.aws_errors import explained
 from training.common.errors import TrainingError
 from training.common.files import sync_folder
 from training.launch.ec2 import Instance
@@ -20,7 +21,7 @@ KEPT = 50
 
 
 @dataclass(frozen=True)
-class Started:
+class LaunchedRun:
     """A run, and where it goes on.
 
     Parameters
@@ -34,7 +35,7 @@ class Started:
     environment: str
 
 
-def remember(out: Path, started: Started) -> None:
+def remember(out: Path, run: LaunchedRun) -> None:
     """Put a run in front of the others.
 
     Raises
@@ -44,9 +45,9 @@ def remember(out: Path, started: Started) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
-        others = [each for each in recall(out) if each.name != started.name]
+        others = [other for other in launched_runs(out) if other.name != run.name]
         partial = out / ".launch.json.incomplete"
-        text = json.dumps({"schema": 1, "runs": [asdict(each) for each in [started, *others][:KEPT]]}, indent=2)
+        text = json.dumps({"schema": 1, "runs": [asdict(each) for each in [run, *others][:KEPT]]}, indent=2)
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(out / "launch.json")
         sync_folder(out)
@@ -63,7 +64,7 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def recall(out: Path) -> list[Started]:
+def launched_runs(out: Path) -> list[LaunchedRun]:
     """Return the runs, the latest first.
 
     Raises
@@ -75,12 +76,12 @@ def recall(out: Path) -> list[Started]:
     if not file.exists():
         return []
     try:
-        return [Started(**each) for each in json.loads(file.read_bytes())["runs"]]
+        return [LaunchedRun(**members) for members in json.loads(file.read_bytes())["runs"]]
     except (ValueError, LookupError, TypeError):
         raise TrainingError(f"{file} is damaged; remove it, and give --attach the run's name") from None
 
 
-def find(aws: Aws, name: str, environment: str, out: Path) -> tuple[Site, Run]:
+def find_run(aws: Aws, name: str, environment: str, out: Path) -> tuple[Site, Run]:
     """Return a run that was started here or elsewhere.
 
     Parameters
@@ -89,19 +90,21 @@ def find(aws: Aws, name: str, environment: str, out: Path) -> tuple[Site, Run]:
         Empty: the latest that was started here.
     environment
         Where to look for one that was started elsewhere.
+    out
+        The folder that has ``launch.json``.
 
     Raises
     ------
     TrainingError
         There is none of that name.
     """
-    started = recall(out)
-    known = next((each for each in started if each.name == name), None) if name else next(iter(started), None)
-    if known is None and not name:
+    record = next((run for run in launched_runs(out) if name in ("", run.name)), None)
+    if record:
+        site = find_site(aws, record.environment)
+        return site, _run(aws, site, record)
+    if not name:
         raise TrainingError(f"nothing was launched from here ({out / 'launch.json'} is missing): name the run")
-    site = find_site(aws, known.environment if known else environment)
-    if known:
-        return site, _run(aws, site, known)
+    site = find_site(aws, environment)
     with explained():
         for run in (TrainingJob(aws, name), TuningJob(aws, site, name), Instance(aws, site, name)):
             if run.exists():
@@ -109,7 +112,7 @@ def find(aws: Aws, name: str, environment: str, out: Path) -> tuple[Site, Run]:
     raise TrainingError(f"{site.environment} has no run {name} in {site.region}; is --environment right?")
 
 
-def _run(aws: Aws, site: Site, known: Started) -> Run:
-    if known.kind == "training":
-        return TrainingJob(aws, known.name)
-    return TuningJob(aws, site, known.name) if known.kind == "tuning" else Instance(aws, site, known.name)
+def _run(aws: Aws, site: Site, record: LaunchedRun) -> Run:
+    if record.kind == "training":
+        return TrainingJob(aws, record.name)
+    return TuningJob(aws, site, record.name) if record.kind == "tuning" else Instance(aws, site, record.name)

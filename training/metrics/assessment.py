@@ -84,7 +84,7 @@ class Assessment:
     @property
     def balanced_accuracy(self) -> float:
         """Mean of the classes' recalls: plain accuracy if every class had as many photos as any other."""
-        return _mean(each.recall for each in self.classes if each.recall is not None)
+        return _mean(score.recall for score in self.classes if score.recall is not None)
 
     @property
     def macro_f1(self) -> float:
@@ -102,7 +102,13 @@ class Assessment:
         return f"balanced accuracy {self.balanced_accuracy:.4f}, macro F1 {self.macro_f1:.4f}"
 
     def confusions(self, most: int = LISTED_CONFUSIONS) -> list[Confusion]:
-        """Return the most frequent mistakes, the most frequent first."""
+        """Return the most frequent mistakes, the most frequent first.
+
+        Parameters
+        ----------
+        most
+            How many of them at most.
+        """
         mistakes = self.confusion - self.confusion.diagonal().diag()
         counts, cells = mistakes.flatten().sort(descending=True, stable=True)
         listed = min(most, int((counts > 0).sum()))
@@ -119,8 +125,8 @@ class Assessment:
         """
         scores = [{"label": label, **asdict(score)} for label, score in zip(labels, self.classes, strict=True)]
         confusions = [
-            {"true": labels[each.true], "predicted": labels[each.predicted], "images": each.images}
-            for each in self.confusions()
+            {"true": labels[confusion.true], "predicted": labels[confusion.predicted], "images": confusion.images}
+            for confusion in self.confusions()
         ]
         before = self.uncalibrated
         return {
@@ -156,8 +162,8 @@ def assess(logits: Tensor, targets: Tensor, temperature: float | None) -> Assess
     """
     logits = logits.double()
     images, size = logits.shape
-    chosen = logits.argmax(1)
-    hits = int((chosen == targets).sum())
+    answers = logits.argmax(1)
+    hits = int((answers == targets).sum())
     return Assessment(
         images=images,
         accuracy=hits / images,
@@ -165,7 +171,7 @@ def assess(logits: Tensor, targets: Tensor, temperature: float | None) -> Assess
         top5=(logits.topk(TOP).indices == targets[:, None]).any(1).double().mean().item() if size > TOP else None,
         calibrated=calibration(logits / (temperature or 1.0), targets),
         uncalibrated=None if temperature is None else calibration(logits, targets),
-        confusion=torch.bincount(targets * size + chosen, minlength=size * size).view(size, size),
+        confusion=torch.bincount(targets * size + answers, minlength=size * size).view(size, size),
     )
 
 
@@ -174,6 +180,11 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
     Wilson's score interval (https://doi.org/10.1080/01621459.1927.10502953), which
     https://doi.org/10.1214/ss/1009213286 recommends for small samples.
+
+    Parameters
+    ----------
+    hits, trials
+        How many photos are right, and how many there are; at least one.
     """
     share, square = hits / trials, NORMAL_95**2
     middle = (share + square / (2 * trials)) / (1 + square / trials)

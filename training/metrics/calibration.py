@@ -57,18 +57,18 @@ def calibration(logits: Tensor, targets: Tensor) -> Calibration:
         Shapes [photos, classes] and [photos].
     """
     logits = logits.double()
-    confidence, chosen = logits.softmax(1).max(1)
-    right = (chosen == targets).double()
+    confidence, answers = logits.softmax(1).max(1)
+    right = (answers == targets).double()
     bounds = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)[1:-1]
     numbers = torch.bucketize(confidence, bounds)
     counts = torch.bincount(numbers, minlength=BINS)
-    sums = [torch.zeros(BINS, dtype=torch.float64).index_add_(0, numbers, each) for each in (confidence, right)]
+    sums = [torch.zeros(BINS, dtype=torch.float64).index_add_(0, numbers, values) for values in (confidence, right)]
     means = torch.stack(sums) / counts.clamp(min=1)
     gaps = (means[0] - means[1]).abs() * counts / max(1, len(targets))
     return Calibration(
         loss=F.cross_entropy(logits, targets).item(),
         error=gaps.sum().item(),
-        bins=tuple(Bin(*each) for each in zip(counts.tolist(), *means.tolist(), strict=True)),
+        bins=tuple(Bin(*counted) for counted in zip(counts.tolist(), *means.tolist(), strict=True)),
     )
 
 

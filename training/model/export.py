@@ -27,6 +27,11 @@ class Calibrated(nn.Module):
 def to_onnx(model: Calibrated, side: int) -> bytes:
     """Export for any number of photos: ``pixels`` in, ``probabilities`` out.
 
+    Parameters
+    ----------
+    side
+        Pixels of each side of the model's input.
+
     Raises
     ------
     TrainingError

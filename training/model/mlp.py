@@ -21,7 +21,15 @@ class Mlp:
     widths: tuple[int, ...]
 
     def put(self, network: nn.Module, classes: int) -> None:
-        """Put the layers, untrained, in their place."""
+        """Put the layers, untrained, in their place.
+
+        Parameters
+        ----------
+        network
+            Has a module at ``position``.
+        classes
+            How many.
+        """
         layers: list[nn.Module] = []
         for inputs, outputs in zip(self.widths, [*self.widths[1:], classes], strict=True):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]

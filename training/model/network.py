@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,15 @@ from training.common.errors import TrainingError
 from training.common.torchvision_compat import models
 from training.data.pixels import InputRule
 from training.model.mlp import Mlp
-from training.model.weights import METADATA_KEY, MOST_PIXELS, Source, first_line, look_up, of_ours, of_preset
+from training.model.weights import (
+    METADATA_KEY,
+    MOST_PIXELS,
+    InitialWeights,
+    find_weights,
+    first_line,
+    with_metadata,
+    with_preset,
+)
 
 AUXILIARY_HEADS = ("googlenet", "inception_v3")
 """Architectures with extra classifiers that only help training; they are left out."""
@@ -76,7 +84,7 @@ class Recipe:
         """Mean and standard deviation of the pixels' channels red, green and blue, as parts of 1."""
         # As text, numpy's float32 has the fewest digits that name it: 0.229, not 0.2290000021457672.
         numbers = {"mean": self.classifier.mean, "std": self.classifier.std}
-        return {name: [float(str(x)) for x in each.flatten().cpu().numpy()] for name, each in numbers.items()}
+        return {name: [float(str(x)) for x in values.flatten().cpu().numpy()] for name, values in numbers.items()}
 
     def metadata(self) -> dict[str, str]:
         """Return what goes with the weights into a safetensors file, for ``create`` to read."""
@@ -111,9 +119,13 @@ def create(
 
     Parameters
     ----------
+    architecture
+        As torchvision calls it: ``resnet50``.
     weights
         ``none``, the name of one of torchvision's weights for this architecture (``DEFAULT`` is the best one), or a
         file of weights.
+    classes
+        How many.
     image_size
         Pixels of each side of the model's input. If None: the weights' own, and without weights the photos' own,
         at most 224.
@@ -128,7 +140,7 @@ def create(
         The architecture or the weights do not exist, do not fit each other or the image size, or cannot be fetched.
     """
     check_architecture(architecture)
-    source = look_up(architecture, weights, weights_key)
+    source = find_weights(architecture, weights, weights_key)
     what = f"--weights {weights} for {architecture}"
     return _assemble(architecture, source, classes, image_size, photo_side, what)
 
@@ -151,6 +163,14 @@ def adopt(
     ----------
     state
         Every tensor of the network, by torchvision's names; those of ``mlp`` by its own.
+    label
+        What the manifest and errors call the weights.
+    classes
+        How many.
+    image_size
+        Pixels of each side of the model's input; if None, as ``metadata`` or ``preset`` has it.
+    mlp
+        What stands in place of torchvision's last layer, if it is more than a layer.
     preset
         The name of the weights of torchvision whose preprocessing the model was trained with.
     metadata
@@ -165,9 +185,9 @@ def adopt(
     """
     check_architecture(architecture)
     if metadata and METADATA_KEY in metadata:
-        source = of_ours(label, state, metadata)
+        source = with_metadata(label, state, metadata)
     else:
-        source = of_preset(label, state, models.get_model_weights(architecture)[preset])
+        source = with_preset(label, state, models.get_model_weights(architecture)[preset])
     source = replace(source, mlp=mlp, whole=True)
     if normalised is False:
         source = replace(source, mean=[0.0] * 3, std=[1.0] * 3)
@@ -175,7 +195,7 @@ def adopt(
 
 
 def _assemble(
-    architecture: str, source: Source, classes: int, image_size: int | None, photo_side: int, what: str
+    architecture: str, source: InitialWeights, classes: int, image_size: int | None, photo_side: int, what: str
 ) -> Recipe:
     size = image_size or (min(photo_side, 224) if source.state is None else source.rule.crop)
     # The border that a resize leaves around the crop keeps its share at any size; without weights there is none.
@@ -202,6 +222,13 @@ def _assemble(
 
 def build(architecture: str, classes: int, size: int, *, pretrained: bool) -> nn.Module:
     """Build torchvision's network, as it is for weights of its own or without any.
+
+    Parameters
+    ----------
+    classes, size
+        How many, and pixels of each side of the input.
+    pretrained
+        Whether weights will be loaded, so that none need to be drawn.
 
     Raises
     ------
@@ -232,27 +259,42 @@ def last_layer(network: nn.Module) -> str:
     return names[-1]
 
 
-def _load(network: nn.Module, source: Source, head: str, what: str) -> None:
+def _load(network: nn.Module, source: InitialWeights, head: str, what: str) -> None:
     """Load weights, without those of a head for other classes unless it must be theirs."""
     assert source.state is not None  # noqa: S101
     own = network.state_dict()
-    given = {name: value for name, value in source.state.items() if not name.startswith(AUXILIARY_TENSORS)}
-    if isinstance(network, models.VisionTransformer) and "encoder.pos_embedding" in given:  # one for each patch
-        with suppress(ValueError):  # of another shape, as is said below
-            size, patch = network.image_size, network.patch_size
-            given = models.vision_transformer.interpolate_embeddings(size, patch, OrderedDict(given))
-    body = {name for name in own if source.whole or name.rpartition(".")[0] != head}
-    unknown = given.keys() - own.keys()
-    missing = {name for name in body - given.keys() if not name.endswith(".num_batches_tracked")}  # of PyTorch 0.4.1 on
-    unequal = {name for name in given.keys() & body if given[name].shape != own[name].shape}
-    strange = {name for name in given.keys() & own.keys() if not given[name].isfinite().all()}
-    for problem, names in (
-        ("has", unknown),
-        ("lacks", missing),
-        ("has another shape of", unequal),
-        ("has no finite numbers in", strange),
-    ):
+    given = _fitted_positions(network, source.state)
+    required = {name for name in own if source.whole or name.rpartition(".")[0] != head}
+    for problem, names in _misfits(own, given, required).items():
         if names:
-            raise TrainingError(f"{what} do not fit: the file {problem} {sorted(names)[0]} ({len(names)} such tensors)")
+            raise TrainingError(f"{what} do not fit: the file {problem} {min(names)} ({len(names)} such tensors)")
     own.update((name, value) for name, value in given.items() if value.shape == own[name].shape)
     network.load_state_dict(own)  # which knows the version of its format; MNASNet asks for that
+
+
+def _fitted_positions(network: nn.Module, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return weights without those of auxiliary heads, and with a position for each patch of a vision transformer."""
+    given = {name: value for name, value in state.items() if not name.startswith(AUXILIARY_TENSORS)}
+    if isinstance(network, models.VisionTransformer) and "encoder.pos_embedding" in given:
+        with suppress(ValueError):  # of another shape, as `_misfits` says
+            size, patch = network.image_size, network.patch_size
+            given = models.vision_transformer.interpolate_embeddings(size, patch, OrderedDict(given))
+    return given
+
+
+def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], required: Set[str]) -> dict[str, set[str]]:
+    """Return the names of tensors that do not fit a network, by what is wrong with them.
+
+    Parameters
+    ----------
+    required
+        Names in ``own`` that must be given, with the same shapes.
+    """
+    missing = required - given.keys()
+    shared, shared_required = given.keys() & own.keys(), given.keys() & required
+    return {
+        "has": given.keys() - own.keys(),
+        "lacks": {name for name in missing if not name.endswith(".num_batches_tracked")},  # of PyTorch 0.4.1 on
+        "has another shape of": {name for name in shared_required if given[name].shape != own[name].shape},
+        "has no finite numbers in": {name for name in shared if not given[name].isfinite().all()},
+    }

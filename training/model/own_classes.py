@@ -17,6 +17,15 @@ WITHIN = ("hyper_parameters", "args", "config")
 def own_classes(content: Mapping[Any, Any], count: int, source: str) -> tuple[ClassNames, str] | None:
     """Return the classes that a checkpoint names, and under which key; None if it names none.
 
+    Parameters
+    ----------
+    content
+        What the checkpoint's pickle holds.
+    count
+        Classes that the model has.
+    source
+        What errors call the checkpoint.
+
     Raises
     ------
     TrainingError
@@ -39,6 +48,13 @@ def reconcile(own: ClassNames, key: str, others: ClassNames, source: str) -> lis
 
     A map from folder to name goes with a checkpoint that has the folders, whatever their order in the map.
 
+    Parameters
+    ----------
+    own, key
+        The checkpoint's classes, and the key under which it has them.
+    others, source
+        The user's classes, and what errors call their origin.
+
     Raises
     ------
     TrainingError
@@ -60,20 +76,27 @@ def reconcile(own: ClassNames, key: str, others: ClassNames, source: str) -> lis
 def by_folders(own: ClassNames, key: str, folders: Sequence[str], source: str) -> list[str]:
     """Return the names of folders in the order of the checkpoint's classes, which need not be theirs.
 
+    Parameters
+    ----------
+    own, key
+        The checkpoint's classes, and the key under which it has them.
+    folders, source
+        Names of the folders of photos, and what errors call their origin.
+
     Raises
     ------
     TrainingError
         A class has no folder, or a folder no class.
     """
-    known = {appearance(folder): folder for folder in folders}
+    by_appearance = {appearance(folder): folder for folder in folders}
     mine = [appearance(name) for name in own.names]
     for name, seen in zip(own.names, mine, strict=True):
-        if seen not in known:
+        if seen not in by_appearance:
             raise TrainingError(f"the checkpoint's {key} has {visible(name)}, and {source} no such class")
-    for seen, folder in known.items():
+    for seen, folder in by_appearance.items():
         if seen not in mine:
             raise TrainingError(f"{source} has {visible(folder)}, and the checkpoint's {key} no such class")
-    return [known[seen] for seen in mine]
+    return [by_appearance[seen] for seen in mine]
 
 
 def _named(holder: Any, key: str) -> ClassNames | None:
@@ -82,7 +105,7 @@ def _named(holder: Any, key: str) -> ClassNames | None:
         content = plain((vars(holder) if isinstance(holder, argparse.Namespace) else holder)[key])
         if isinstance(content, Mapping):
             return names_of_map(content)
-        if isinstance(content, list) and all(isinstance(each, str) for each in content):
+        if isinstance(content, list) and all(isinstance(name, str) for name in content):
             return ClassNames(content)
     except (ValueError, TypeError, KeyError, RecursionError):
         pass

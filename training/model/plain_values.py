@@ -71,7 +71,7 @@ def _nothing(*_: Any) -> None:
 
 
 def _path(*parts: Any) -> str:
-    return str(Path(*(str(each) for each in parts)))
+    return str(Path(*(str(part) for part in parts)))
 
 
 def _array(*_: Any) -> Array:

@@ -35,7 +35,7 @@ RENAMED = (
 
 
 @dataclass(frozen=True)
-class Source:
+class InitialWeights:
     """Weights, and the preprocessing that they were trained with.
 
     Parameters
@@ -61,7 +61,7 @@ class Source:
     whole: bool = False
 
 
-def look_up(architecture: str, weights: str, key: str | None = None) -> Source:
+def find_weights(architecture: str, weights: str, key: str | None = None) -> InitialWeights:
     """Return what ``--weights`` names: ``none``, a name of torchvision's or a file of weights.
 
     Parameters
@@ -74,49 +74,67 @@ def look_up(architecture: str, weights: str, key: str | None = None) -> Source:
     TrainingError
         There is no such thing, it is for another architecture, or it cannot be fetched.
     """
-    known = models.get_model_weights(architecture)
+    presets = models.get_model_weights(architecture)
     if weights.lower() == "none":
-        return of_preset("none", None, known.DEFAULT)
-    if weights in known.__members__:
-        chosen = known[weights]
-        return of_preset(weights, _download(chosen, f"--weights {weights} for {architecture}"), chosen)
+        return with_preset("none", None, presets.DEFAULT)
+    if weights in presets.__members__:
+        preset = presets[weights]
+        return with_preset(weights, _download(preset, f"--weights {weights} for {architecture}"), preset)
     path = Path(weights)
     if not path.is_file():
         raise TrainingError(
             f"--weights {weights}: neither a file nor weights of {architecture}, "
-            f"which are {', '.join(known.__members__)}"
+            f"which are {', '.join(presets.__members__)}"
         )
     state, metadata = _read(path, key)
     label = path.name if key is None else f"{path.name} ({key})"
     other = architecture_of(metadata)
     if other is None:  # not a file of ours
-        return of_preset(label, state, known.DEFAULT)
+        return with_preset(label, state, presets.DEFAULT)
     if other != architecture:
         raise TrainingError(f"--weights {weights} is for {other}, not for {architecture}; add --arch {other}")
-    return of_ours(label, state, metadata)
+    return with_metadata(label, state, metadata)
 
 
-def of_preset(label: str, state: dict[str, Tensor] | None, weights: Any) -> Source:
-    """Return weights that were trained with the preprocessing of those of torchvision's."""
+def with_preset(label: str, state: dict[str, Tensor] | None, weights: Any) -> InitialWeights:
+    """Return weights that were trained with the preprocessing of those of torchvision's.
+
+    Parameters
+    ----------
+    label
+        Where the weights come from, as the manifest says it.
+    state
+        Tensors by name; None to begin without any.
+    weights
+        One of torchvision's weights, whose preprocessing is taken.
+    """
     preset = weights.transforms()
     rule = InputRule(preset.resize_size[0], preset.crop_size[0], preset.interpolation.value)
     if state is not None:
-        state = {_today(name): tensor for name, tensor in state.items()}
-    return Source(label, state, preset.mean, preset.std, rule)
+        state = {_current_name(name): tensor for name, tensor in state.items()}
+    return InitialWeights(label, state, preset.mean, preset.std, rule)
 
 
-def _today(name: str) -> str:
+def _current_name(name: str) -> str:
     """Return what a tensor is called in torchvision's modules today; some of its files are older than they are."""
     for pattern, replacement in RENAMED:
         name = pattern.sub(replacement, name)
     return name
 
 
-def of_ours(label: str, state: dict[str, Tensor], metadata: Mapping[str, str]) -> Source:
-    """Return weights of a file that says by itself what must be known of them, see ``Recipe.metadata``."""
+def with_metadata(label: str, state: dict[str, Tensor], metadata: Mapping[str, str]) -> InitialWeights:
+    """Return weights of a file that says by itself what must be known of them, see ``Recipe.metadata``.
+
+    Parameters
+    ----------
+    label
+        Where the weights come from, as the manifest says it.
+    metadata
+        Of the safetensors file.
+    """
     facts = _facts(metadata)
     mlp = Mlp(facts["mlp"]["position"], tuple(facts["mlp"]["widths"])) if "mlp" in facts else None
-    return Source(label, state, facts["mean"], facts["std"], InputRule(**facts["input"]), mlp)
+    return InitialWeights(label, state, facts["mean"], facts["std"], InputRule(**facts["input"]), mlp)
 
 
 def architecture_of(metadata: Mapping[str, str]) -> str | None:

@@ -74,15 +74,18 @@ def evaluate(location: str, folder: Path, split: str, out: Path) -> None:
             say("Note", "this very test split has measured the model already: choose nothing by looking at it again")
 
         logits = _ask(model, photos, temperature or 1.0)
-        found = assess(logits, torch.tensor([photo.target for photo in photos]), temperature)
-        findings = Findings(split, found, worst(photos, logits, temperature or 1.0), photos_sha256)
-        metrics = findings.metrics([each["label"] for each in classes])[split]
+        assessment = assess(logits, torch.tensor([photo.target for photo in photos]), temperature)
+        findings = Findings(split, assessment, worst(photos, logits, temperature or 1.0), photos_sha256)
+        metrics = findings.metrics([item["label"] for item in classes])[split]
         written = {"schema": 1, "artifact": about["artifact"], "split": split, "metrics": metrics}
         (work / "evaluation.json").write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", "utf-8")
         page.write(work / "evaluation.html", about, findings)
         publish(work, out, ["evaluation.html", "evaluation.json"])
-    top5 = "" if found.top5 is None else f" (top five {found.top5:.4f})"
-    say("Result", f"accuracy {found.accuracy:.4f}{top5}, {found.by_class}, loss {found.loss:.4f}: {findings}")
+    top5 = "" if assessment.top5 is None else f" (top five {assessment.top5:.4f})"
+    say(
+        "Result",
+        f"accuracy {assessment.accuracy:.4f}{top5}, {assessment.by_class}, loss {assessment.loss:.4f}: {findings}",
+    )
     warn(findings.warning)
     say("Report", f"{out / 'evaluation.html'}; the numbers in evaluation.json")
 
@@ -113,25 +116,28 @@ def _classes(unpacked: Path, model: Model) -> list[dict[str, str]]:
     """Return the classes that are answered, as a manifest has them."""
     card = json.loads((unpacked / CARD).read_bytes())["classes"]
     labels = model.card.labels
-    return [{"name": str(each.get("name", text)), "label": text} for each, text in zip(card, labels, strict=True)]
+    return [{"name": str(item.get("name", text)), "label": text} for item, text in zip(card, labels, strict=True)]
 
 
 def _photos(folder: Path, split: str, classes: list[dict[str, str]]) -> list[Photo]:
     """List the photos, with their classes as the model numbers them: by the names of folders, or by their labels."""
-    found, faults = explore({split: folder})
-    if severe := [each for each in faults if not found.classes or each.kind in UNSEEN]:
+    photos, faults = explore({split: folder})
+    if severe := [fault for fault in faults if not photos.classes or fault.kind in UNSEEN]:
         raise TrainingError(severe[0].text)
-    labels = [canonical(each["label"]) for each in classes]
-    shown = [label(name) for name in found.classes]
-    for own, theirs in (([canonical(each["name"]) for each in classes], list(found.classes)), (labels, shown)):
-        if len(own) == len(theirs) and set(own) == set(theirs):
-            return [replace(photo, target=own.index(theirs[photo.target])) for photo in found.splits[split]]
+    names, labels = ([canonical(item[key]) for item in classes] for key in ("name", "label"))
+    shown = [label(name) for name in photos.classes]
+    for ours, theirs in ((names, list(photos.classes)), (labels, shown)):
+        if len(ours) == len(theirs) and set(ours) == set(theirs):
+            return [replace(photo, target=ours.index(theirs[photo.target])) for photo in photos.splits[split]]
+    raise TrainingError(f"{folder} and the artifact do not have the same classes: {_difference(folder, labels, shown)}")
+
+
+def _difference(folder: Path, labels: list[str], shown: list[str]) -> str:
+    """Return which class one side has and the other one lacks."""
     if unknown := [name for name in shown if name not in labels]:
-        reason = f"the model does not know {unknown[0]!r} ({len(unknown)} such classes)"
-    else:
-        lacking = [name for name in labels if name not in shown]
-        reason = f"{folder} has no photos of {lacking[0]!r} ({len(lacking)} such classes)"
-    raise TrainingError(f"{folder} and the artifact do not have the same classes: {reason}")
+        return f"the model does not know {unknown[0]!r} ({len(unknown)} such classes)"
+    lacking = [name for name in labels if name not in shown]
+    return f"{folder} has no photos of {lacking[0]!r} ({len(lacking)} such classes)"
 
 
 def _measured(about: Mapping[str, Any], split: str) -> str | None:

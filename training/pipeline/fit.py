@@ -1,31 +1,26 @@
 """One fit from beginning to end: photos in, a proven artifact beside its manifest out."""
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-
-from safetensors.torch import save
 
 from training.artifact.layout import pinned_requirements
 from training.artifact.wheels import fetch_wheels, wheel_cache
-from training.common.console import console, say, warn
-from training.common.errors import TrainingError
-from training.common.files import cache_folder, workspace
+from training.common.console import console, say
+from training.common.files import workspace
+from training.data.labels import label
 from training.fit import distributed
-from training.fit.learning import Learned, Task, learn, look, settle
-from training.fit.options import Options
+from training.fit.dataset import Dataset, load_dataset
+from training.fit.loading import device
+from training.fit.loop import TrainResult
+from training.fit.options import Options, TrainConfig, configure
 from training.fit.stopping import stopping
-from training.metrics.assessment import assess
-from training.model.network import Recipe
-from training.pipeline.pack import WEIGHTS, pack, write_weights
-from training.report.measurement import Findings, photos_digest
-from training.report.thumbnails import worst
-
-RESCUED = "trained.safetensors"
-UNMEASURED = "there is no test split: nothing is known of the model's accuracy, and it cannot be deployed"
+from training.fit.train import check_checkpoints, create_network, train
+from training.model.network import Recipe, check_architecture
+from training.pipeline.full_disk import weights_rescued
+from training.pipeline.measure import evaluate, validate
+from training.pipeline.pack import Model, pack, prove, publish_artifact, write_manifest, write_report
 
 
 def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
@@ -43,101 +38,81 @@ def fit(options: Options, about: Mapping[str, Any] | None = None) -> None:
     Stopped
         By SIGTERM.
     """
-    chosen = settle(options)
-    with stopping() as stop, _workspace(options.out) as work:
-        task = look(options, chosen)
-        if distributed.primary():
-            with console.status("Fetching what the artifact carries for AWS's container"):
-                wheels = fetch_wheels(pinned_requirements(), wheel_cache())
-        learned = learn(task, stop)
-        findings = _measure(task, learned)
+    config = configure(options)
+    check_architecture(config.architecture)
+    # One process writes, into a folder beside the artifact; the others only train.
+    place = workspace(options.out.absolute() / "model") if distributed.primary() else nullcontext(options.out)
+    with stopping() as stop, place as work:
+        check_checkpoints(config)
+        dataset = load_dataset(options.folders)
+        with console.status("Fetching what the artifact carries for AWS's container"):
+            wheels = fetch_wheels(pinned_requirements(), wheel_cache()) if distributed.primary() else []
+        network = create_network(config, dataset)
+        _introduce(dataset, network, config)
+        result = train(network, dataset, config, stop=stop)
+        evaluation = evaluate(dataset, result, config)
         if not distributed.primary():
             return
 
-        say("Test", UNMEASURED if findings is None else str(findings))
-        if findings is not None:
-            warn(findings.warning)
-        facts = _facts(task, learned) | dict(about or {})
-        to_prove, mode = task.found.splits.get("test") or task.found.splits["valid"], chosen.mode
-        recipe, classes, temperature = learned.recipe, task.found.classes, learned.temperature
-        with _rescued(work, options.out, recipe):
-            pack(work, options.out, recipe, classes, mode, temperature, wheels, to_prove, findings, facts)
+        findings = evaluation.findings
+        model = Model(network, dataset.photos.classes, config.mode, evaluation.temperature)
+        facts = _facts(options, config, dataset, network, result) | dict(about or {})
+        with weights_rescued(work=work, out=options.out, network=network):
+            packed = pack(model, wheels=wheels, work=work)
+            proof = prove(model, packed, photos=dataset.photos.splits["test" if findings else "valid"])
+            manifest = write_manifest(model, packed, proof=proof, findings=findings, facts=facts, work=work)
+            write_report(manifest, findings, work=work)
+            publish_artifact(manifest, proof=proof, work=work, out=options.out)
 
 
-@contextmanager
-def _workspace(out: Path) -> Iterator[Path]:
-    """Lend a folder beside what is to be written, to the process that writes it."""
-    if distributed.primary():
-        with workspace(out.absolute() / "model") as work:
-            yield work
-    else:
-        yield out
+def run_trial(options: Options) -> None:
+    """Train and validate, and leave nothing but what is printed: a trial, of which a tuning job takes the metric.
+
+    Raises
+    ------
+    TrainingError, Stopped
+        As by ``fit``.
+    """
+    config = configure(options)
+    check_architecture(config.architecture)
+    with stopping() as stop:
+        check_checkpoints(config)
+        dataset = load_dataset(options.folders)
+        network = create_network(config, dataset)
+        _introduce(dataset, network, config)
+        validate(train(network, dataset, config, stop=stop), config)
 
 
-@contextmanager
-def _rescued(work: Path, out: Path, recipe: Recipe) -> Iterator[None]:
-    """Keep what was learnt where it cannot be packed: a full disk is to cost no hours of training."""
-    try:
-        yield
-    except (OSError, TrainingError) as error:
-        if isinstance(error, TrainingError) and not isinstance(error.__cause__, OSError):
-            raise
-        kept = _rescue(work, out, recipe)
-        raise TrainingError(
-            f"{error}; the trained weights are kept: `./kennel package --from {kept} --data DIR --out DIR` packs them"
-            if kept
-            else f"{error}; there was no room for the trained weights either"
-        ) from error
-
-
-def _rescue(work: Path, out: Path, recipe: Recipe) -> Path | None:
-    """Return the file that the weights are in now: beside the artifact's place, or on another disk."""
-    kept = out / RESCUED
-    with suppress(OSError):
-        (work / WEIGHTS).replace(kept)  # on the same disk, so that it takes no room
-        return kept
-    for folder in (cache_folder(), Path(tempfile.gettempdir())):
-        kept = folder / RESCUED
-        with suppress(OSError):
-            write_weights(kept, save(recipe.classifier.network.state_dict(), recipe.metadata()))
-            return kept
-    return None
-
-
-def _measure(task: Task, learned: Learned) -> Findings | None:
-    """Look at the test split, if there is one."""
-    if learned.test is None:
-        return None
-    logits, targets = learned.test()
-    test = assess(logits, targets, learned.temperature)
-    console.print(
-        f"test_accuracy={test.accuracy:.4f} test_loss={test.loss:.4f} "
-        f"test_balanced_accuracy={test.balanced_accuracy:.4f} test_macro_f1={test.macro_f1:.4f}",
-        markup=False,
+def _introduce(dataset: Dataset, network: Recipe, config: TrainConfig) -> None:
+    """Print what learns from what."""
+    images, labels = dataset.images, [label(name) for name in dataset.photos.classes]
+    shown = ", ".join(labels if len(labels) <= 12 else [*labels[:5], "...", labels[-1]])
+    say(
+        "Photos",
+        f"{images['train']} to train, {images['valid']} to validate, {images.get('test', 'none')} to test; "
+        f"{len(labels)} classes: {shown}",
     )
-    mistakes = worst(task.found.splits["test"], logits, learned.temperature)
-    return Findings("test", test, mistakes, photos_digest(task.seen.digests["test"]), learned.validation)
+    side, size = network.rule.crop, distributed.size()
+    say(
+        "Model",
+        f"{network.architecture}, weights {network.weights}, {side} x {side} pixels; training "
+        + ("the last layer" if config.mode == "head" else f"every layer, augmentation {config.augment}")
+        + f", on the {'GPU' if device().type == 'cuda' else 'CPU'}"
+        + (f", in {size} processes" if size > 1 else ""),
+    )
 
 
-def _facts(task: Task, learned: Learned) -> dict[str, Any]:
+def _facts(
+    options: Options, config: TrainConfig, dataset: Dataset, network: Recipe, result: TrainResult
+) -> dict[str, Any]:
     """Return what the manifest says of the training and its photos."""
-    outcome, chosen = learned.outcome, task.chosen
+    division = None if options.split is None else {"shares": str(options.split), "seed": options.seed}
     return {
-        "history": [asdict(epoch) for epoch in outcome.history],
-        "training": asdict(chosen.schedule)
-        | {"best_epoch": outcome.epoch, "image_size": learned.recipe.rule.crop, "augment": chosen.augment}
-        | ({"views": task.options.views} if chosen.mode == "head" else {})
-        | outcome.settings,
-        "speed": outcome.speed | {"processes": distributed.size()},
-        "data": {
-            "fingerprint": task.seen.fingerprint,
-            **_division(task.options),
-            "images": {split: len(each) for split, each in task.found.splits.items()},
-            "findings": task.seen.findings,
-        },
+        "history": [asdict(epoch) for epoch in result.history],
+        "training": asdict(config.schedule)
+        | {"best_epoch": result.epoch, "image_size": network.rule.crop, "augment": config.augment}
+        | ({"views": config.views} if config.mode == "head" else {})
+        | result.settings,
+        "speed": result.speed | {"processes": distributed.size()},
+        "data": dataset.facts(division),
     }
-
-
-def _division(options: Options) -> dict[str, Any]:
-    """Return how the photos were divided, if they were."""
-    return {} if options.split is None else {"split": {"shares": str(options.split), "seed": options.seed}}

@@ -16,20 +16,22 @@ from training.common.errors import TrainingError
 from training.common.files import workspace
 from training.data.class_names import ClassNames, check_labels, names_by_folder, read_classes
 from training.data.labels import visible
-from training.data.photos import Photo
+from training.data.photos import Photo, survey
+from training.fit.dataset import Dataset
 from training.model.network import Recipe, adopt, create
 from training.model.own_classes import by_folders, own_classes, reconcile
 from training.model.recognition import Recognised, head_names, is_head_alone, recognise, recognise_head
 from training.model.weights import METADATA_KEY, architecture_of
 from training.model.weights_file import Weights, read_weights
-from training.pipeline.measure import Trial, look, try_out
-from training.pipeline.pack import pack
+from training.pipeline.full_disk import full_disk_told
+from training.pipeline.measure import Evaluation, find_photos, measure
+from training.pipeline.pack import Model, pack, prove, publish_artifact, write_manifest, write_report
 
 NORMALISATIONS = ("imagenet", "none")
 
 
 @dataclass(frozen=True)
-class Wish:
+class PackageOptions:
     """What ``./kennel package`` was asked for; its help says what each means."""
 
     source: Path
@@ -59,7 +61,7 @@ class Classes:
     shown: list[str]
 
 
-def package(wish: Wish) -> None:
+def package(options: PackageOptions) -> None:
     """Read a model, measure it if there are photos, pack, prove, and only then write the artifact.
 
     Raises
@@ -67,59 +69,54 @@ def package(wish: Wish) -> None:
     TrainingError
         For whatever the user can put right; nothing is written then, and what was there stays.
     """
-    with workspace(wish.out.absolute() / "model") as work:
+    with workspace(options.out.absolute() / "model") as work:
         (work / "unpacked").mkdir()
-        file = read_weights(wish.source, work / "unpacked", wish.weights_key)
+        file = read_weights(options.source, work / "unpacked", options.weights_key)
         for note in file.notes:
             say("Weights", f"{file.name}: {note}")
         with console.status("Telling which architecture it is"):
-            found, preset = _recognise(wish, file, work)
+            recognised, preset = _recognise(options, file, work)
         before = _manifest_beside(file)
-        classes = _classes(wish, file, before, found.classes)
-        recipe = _build(wish, file, found, preset)
-        photos = look(wish.folders, classes.names) if wish.folders else None
+        classes = _classes(options, file, before, recognised.classes)
+        recipe = _build(options, file, recognised, preset)
+        photos = find_photos(options.folders, classes.names) if options.folders else None
         with console.status("Fetching what the artifact carries for AWS's container"):
             wheels = fetch_wheels(pinned_requirements(), wheel_cache())
-        _introduce(recipe, file, found, classes.shown)
+        _introduce(recipe, file, recognised, classes.shown)
         facts: dict[str, Any] = {"source": {"file": file.name, "sha256": file.sha256}}
         if photos:
-            trial = try_out(recipe, photos)
-            chosen = photos.splits["test"]
+            dataset = Dataset(photos, survey(photos))
+            evaluation = measure(recipe, dataset)
+            facts |= {"data": dataset.facts()}
+            to_prove = photos.splits["test"]
         else:
-            trial = Trial((before and before.temperature) or 1.0, None, {})
-            chosen = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
+            evaluation = Evaluation((before and before.temperature) or 1.0, None)
+            to_prove = [Photo(path, 0) for path in write_stand_ins(work / "stand-ins", recipe.rule.resize)]
             say("Test", "no photos were given: nothing is known of its accuracy, and it cannot be deployed; add --data")
-        facts |= trial.facts
-        pack(
-            work,
-            wish.out,
-            recipe,
-            classes.names,
-            "packaged",
-            trial.temperature,
-            wheels,
-            chosen,
-            trial.findings,
-            facts,
-            shown=classes.shown,
-        )
+        model = Model(recipe, classes.names, "packaged", evaluation.temperature, classes.shown)
+        with full_disk_told(options.out):
+            packed = pack(model, wheels=wheels, work=work)
+            proof = prove(model, packed, photos=to_prove)
+            manifest = write_manifest(model, packed, proof=proof, findings=evaluation.findings, facts=facts, work=work)
+            write_report(manifest, evaluation.findings, work=work)
+            publish_artifact(manifest, proof=proof, work=work, out=options.out)
 
 
-def _recognise(wish: Wish, file: Weights, work: Path) -> tuple[Recognised, str]:
+def _recognise(options: PackageOptions, file: Weights, work: Path) -> tuple[Recognised, str]:
     """Return what the file holds, and whose preprocessing goes with it."""
     ours = architecture_of(file.metadata)
-    if wish.arch and ours and wish.arch != ours:
-        raise TrainingError(f"{file.source} is for {ours}, not for {wish.arch}; leave out --arch")
+    if options.arch and ours and options.arch != ours:
+        raise TrainingError(f"{file.source} is for {ours}, not for {options.arch}; leave out --arch")
     if not is_head_alone(file.state):
-        if wish.weights:
+        if options.weights:
             raise TrainingError(f"{file.source} has every layer: leave out --weights, which is for a head alone")
-        return recognise(file.state, wish.arch or ours, str(file.source)), "DEFAULT"
-    if wish.arch is None or wish.weights is None:
+        return recognise(file.state, options.arch or ours, str(file.source)), "DEFAULT"
+    if options.arch is None or options.weights is None:
         raise TrainingError(
             f"{file.source} holds a head alone: say by --arch and --weights on top of what it was trained, as in "
             "--arch resnet50 --weights IMAGENET1K_V1 (which is torchvision's pretrained=True)"
         )
-    return _with_body(wish.arch, wish.weights, file, work)
+    return _with_body(options.arch, options.weights, file, work)
 
 
 def _with_body(architecture: str, weights: str, file: Weights, work: Path) -> tuple[Recognised, str]:
@@ -131,14 +128,14 @@ def _with_body(architecture: str, weights: str, file: Weights, work: Path) -> tu
         if recipe.weights == "none":
             raise TrainingError("--weights none: a head is worth nothing on top of layers that learnt nothing")
         body, preset = recipe.classifier.network.state_dict(), recipe.weights
-    known = recognise(body, architecture, f"--weights {weights}")
+    complete = recognise(body, architecture, f"--weights {weights}")
     last, *blocks = head_names(architecture)
-    named = [each for each in (last, *blocks) if all(name.startswith(f"{each}.") for name in file.state)]
+    named = [layer for layer in (last, *blocks) if all(name.startswith(f"{layer}.") for name in file.state)]
     position = named[0] if named else last
     head = {name.removeprefix(f"{position}."): value for name, value in file.state.items()}
     tensors, classes, mlp = recognise_head(head, position, last, str(file.source))
-    rest: Mapping[str, Tensor] = {n: value for n, value in known.state.items() if not n.startswith(f"{position}.")}
-    return Recognised(architecture, {**rest, **tensors}, classes, mlp, known.side), preset
+    rest: Mapping[str, Tensor] = {n: value for n, value in complete.state.items() if not n.startswith(f"{position}.")}
+    return Recognised(architecture, {**rest, **tensors}, classes, mlp, complete.side), preset
 
 
 def _manifest_beside(file: Weights) -> Manifest | None:
@@ -153,96 +150,102 @@ def _manifest_beside(file: Weights) -> Manifest | None:
     return manifest
 
 
-def _classes(wish: Wish, file: Weights, before: Manifest | None, count: int) -> Classes:
+def _classes(options: PackageOptions, file: Weights, before: Manifest | None, count: int) -> Classes:
     """Return the classes by whoever names them: the checkpoint and the user, the manifest, or the folders."""
     if own := own_classes(file.content, count, str(file.source)):
-        return _of_checkpoint(wish, *own)
-    if wish.classes:
-        found, source = read_classes(wish.classes), f"--classes {wish.classes}"
+        return _of_checkpoint(options, *own)
+    if options.classes:
+        class_names, source = read_classes(options.classes), f"--classes {options.classes}"
     elif before:
-        names, labels = ([each[key] for each in before.classes] for key in ("name", "label"))
+        names, labels = ([item[key] for item in before.classes] for key in ("name", "label"))
         _check_count(ClassNames(names), "model.json beside it", count)
         return Classes(names, labels)
-    elif wish.folders:
-        found, source = read_classes(wish.folders["train"]), str(wish.folders["train"])
+    elif options.folders:
+        class_names, source = read_classes(options.folders["train"]), str(options.folders["train"])
     else:
         raise TrainingError(
             f"the model tells {count} classes apart; say by --classes which: a file with a name on each line, or the "
             "folder that ImageFolder was given"
         )
-    _check_count(found, source, count)
-    if found.taken:
-        say("Classes", f"{source}: {found.taken}")
-    return _with_folders(found, source, wish) if wish.classes and wish.folders else Classes(found.names, found.names)
+    _check_count(class_names, source, count)
+    if class_names.taken:
+        say("Classes", f"{source}: {class_names.taken}")
+    return (
+        _with_folders(class_names, source, options)
+        if options.classes and options.folders
+        else Classes(class_names.names, class_names.names)
+    )
 
 
-def _of_checkpoint(wish: Wish, own: ClassNames, key: str) -> Classes:
+def _of_checkpoint(options: PackageOptions, own: ClassNames, key: str) -> Classes:
     """Return the classes of a checkpoint that names them, by the names that the user gives them."""
     shown = None
-    if wish.classes:
-        source = f"--classes {wish.classes}"
-        shown = reconcile(own, key, read_classes(wish.classes), source)
+    if options.classes:
+        source = f"--classes {options.classes}"
+        shown = reconcile(own, key, read_classes(options.classes), source)
         check_labels(shown, source)
     else:
         source = f"the checkpoint's {key}"
         check_labels(own.names, source)
         say("Classes", f"as {source} has them" + (f"; {own.taken}" if own.taken else ""))
     names = own.names
-    if wish.folders:
-        names = by_folders(own, key, read_classes(wish.folders["train"]).names, str(wish.folders["train"]))
+    if options.folders:
+        names = by_folders(own, key, read_classes(options.folders["train"]).names, str(options.folders["train"]))
     return Classes(names, shown or names)
 
 
-def _with_folders(found: ClassNames, source: str, wish: Wish) -> Classes:
+def _with_folders(class_names: ClassNames, source: str, options: PackageOptions) -> Classes:
     """Return the classes that the user names, by the folders of the photos if these are a map's keys."""
-    assert wish.folders is not None  # noqa: S101
-    place = wish.folders["train"]
+    assert options.folders is not None  # noqa: S101
+    place = options.folders["train"]
     folders = read_classes(place).names
-    shown = None if set(folders) == set(found.names) else names_by_folder(found, folders, source, str(place))
+    shown = (
+        None if set(folders) == set(class_names.names) else names_by_folder(class_names, folders, source, str(place))
+    )
     if shown is None:
-        return Classes(found.names, found.names)
-    if shown != found.names:
-        output = next(i for i, (mine, name) in enumerate(zip(shown, found.names, strict=True)) if mine != name)
+        return Classes(class_names.names, class_names.names)
+    if shown != class_names.names:
+        output = next(i for i, (mine, name) in enumerate(zip(shown, class_names.names, strict=True)) if mine != name)
         raise TrainingError(
-            f"{source} can be read in two ways: the model's output {output} is {visible(found.names[output])} if its "
-            f"keys are outputs, and {visible(shown[output])} if they are folders of {place}, which ImageFolder sorts "
-            "as texts; give a list of names in the order of the outputs"
+            f"{source} can be read in two ways: the model's output {output} is {visible(class_names.names[output])} if "
+            f"its keys are outputs, and {visible(shown[output])} if they are folders of {place}, which ImageFolder "
+            "sorts as texts; give a list of names in the order of the outputs"
         )
     return Classes(folders, shown)
 
 
-def _check_count(found: ClassNames, source: str, count: int) -> None:
-    if len(found.names) + 1 == count and found.from_one:
+def _check_count(class_names: ClassNames, source: str, count: int) -> None:
+    if len(class_names.names) + 1 == count and class_names.from_one:
         raise TrainingError(
-            f"{source} names {len(found.names)} classes, counted from 1, and the model has {count} outputs: name the "
-            "first of them too, under 0"
+            f"{source} names {len(class_names.names)} classes, counted from 1, and the model has {count} outputs: name "
+            "the first of them too, under 0"
         )
-    if len(found.names) != count:
-        raise TrainingError(f"{source} has {len(found.names)} classes, and the model {count}")
+    if len(class_names.names) != count:
+        raise TrainingError(f"{source} has {len(class_names.names)} classes, and the model {count}")
 
 
-def _build(wish: Wish, file: Weights, found: Recognised, preset: str) -> Recipe:
-    if wish.normalisation and METADATA_KEY in file.metadata:
+def _build(options: PackageOptions, file: Weights, recognised: Recognised, preset: str) -> Recipe:
+    if options.normalisation and METADATA_KEY in file.metadata:
         raise TrainingError(f"{file.source} says how its pixels are normalised; leave out --weights-normalisation")
     return adopt(
-        found.architecture,
-        found.state,
+        recognised.architecture,
+        recognised.state,
         file.name,
-        found.classes,
-        wish.image_size or found.side,
-        found.mlp,
+        recognised.classes,
+        options.image_size or recognised.side,
+        recognised.mlp,
         preset=preset,
         metadata=file.metadata,
-        normalised=wish.normalisation != "none" if wish.normalisation else None,
+        normalised=options.normalisation != "none" if options.normalisation else None,
     )
 
 
-def _introduce(recipe: Recipe, file: Weights, found: Recognised, names: list[str]) -> None:
+def _introduce(recipe: Recipe, file: Weights, recognised: Recognised, names: list[str]) -> None:
     side = recipe.rule.crop
     say("Model", f"{file.name}: {recipe.architecture}, {len(names)} classes from {names[0]} to {names[-1]}")
-    if found.mlp:
-        widths = " - ".join(str(each) for each in (*found.mlp.widths, found.classes))
-        say("Head", f"{widths}" + (", with ReLU between" if len(found.mlp.widths) > 1 else ""))
+    if recognised.mlp:
+        widths = " - ".join(str(width) for width in (*recognised.mlp.widths, recognised.classes))
+        say("Head", f"{widths}" + (", with ReLU between" if len(recognised.mlp.widths) > 1 else ""))
     plain = bool((recipe.classifier.std == 1).all())
     say(
         "Pixels",

@@ -49,7 +49,7 @@ def verify(location: str) -> None:
             _check_archive(artifact, artifact.manifest, digest)
         with console.status("Unpacking"):
             files = unpack(artifact.archive, unpacked)
-        total = sum(each.size for each in files.values())
+        total = sum(file.size for file in files.values())
         say("Files", f"{len(files)} plain files, {total / 1e6:.1f} MB unpacked, none of them a pickle")
         card = _check_card(unpacked, files, artifact.manifest)
         _check_code(files, artifact)
@@ -74,15 +74,12 @@ def _check_card(unpacked: Path, files: dict[str, File], manifest: Manifest | Non
     try:
         card: dict[str, Any] = json.loads((unpacked / CARD).read_bytes())
         check_schema(card["schema"], f"{CARD} in the archive", manifest.kennel if manifest else None)
-        names, labels = ([each[key] for each in card["classes"]] for key in ("name", "label"))
+        names, labels = ([item[key] for item in card["classes"]] for key in ("name", "label"))
         height, width = card["input"]["crop"]
         graph = File(**card["files"][GRAPH])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise TrainingError(f"{CARD} in the archive is not a model card: {error!r}") from error
-    if not all(isinstance(each, str) and each.strip() for each in names + labels):
-        raise TrainingError(f"{CARD} in the archive has a class without a name")
-    if len(labels) < 2 or len(set(labels)) != len(labels):
-        raise TrainingError(f"{CARD} in the archive does not name at least two different classes")
+    _check_classes(names, labels)
     if graph != files[GRAPH]:
         raise TrainingError(f"{GRAPH} is not the one that {CARD} in the archive vouches for: another size or sha256")
     say("Card", f"{len(labels)} classes from {labels[0]} to {labels[-1]}; input {height} x {width} pixels")
@@ -90,22 +87,29 @@ def _check_card(unpacked: Path, files: dict[str, File], manifest: Manifest | Non
     return card
 
 
+def _check_classes(names: list[Any], labels: list[Any]) -> None:
+    if not all(isinstance(text, str) and text.strip() for text in names + labels):
+        raise TrainingError(f"{CARD} in the archive has a class without a name")
+    if len(labels) < 2 or len(set(labels)) != len(labels):
+        raise TrainingError(f"{CARD} in the archive does not name at least two different classes")
+
+
 def _check_code(files: dict[str, File], artifact: Artifact) -> None:
     expected = expected_files()
-    found = {name: each.sha256 for name, each in files.items() if name not in (GRAPH, CARD)}
-    if other := sorted(name for name in found if found[name] != expected.get(name)):
+    packed = {name: file.sha256 for name, file in files.items() if name not in (GRAPH, CARD)}
+    if other := sorted(name for name in packed if packed[name] != expected.get(name)):
         raise TrainingError(f"{other[0]} is not what Kennel {VERSION} packs: {_other_code(artifact)}")
-    if lacking := sorted(expected.keys() - found.keys()):
+    if lacking := sorted(expected.keys() - packed.keys()):
         raise TrainingError(f"the archive lacks {lacking[0]}, which Kennel {VERSION} packs: {_other_code(artifact)}")
-    wheels = [name.rpartition("/")[2] for name in found if name.endswith(".whl")]
+    wheels = [name.rpartition("/")[2] for name in packed if name.endswith(".whl")]
     names = ", ".join(" ".join(name.split("-")[:2]) for name in wheels)
-    say("Code", f"{len(found) - len(wheels)} files as this version of Kennel packs them, and PyPI's {names}")
+    say("Code", f"{len(packed) - len(wheels)} files as this version of Kennel packs them, and PyPI's {names}")
 
 
 def _other_code(artifact: Artifact) -> str:
     """Say whose code it may be, and what to do with the artifact."""
-    known = artifact.manifest.kennel if artifact.manifest else None
-    writer = f"Kennel {known}" if known and known != VERSION else "another version of Kennel"
+    version = artifact.manifest.kennel if artifact.manifest else None
+    writer = f"Kennel {version}" if version and version != VERSION else "another version of Kennel"
     weights, out = artifact.archive.with_name("model.safetensors"), artifact.archive.parent
     if not weights.is_file():  # the archive came from S3, or was moved
         weights, out = Path(weights.name), Path("build")
@@ -139,9 +143,9 @@ def _check_manifest(artifact: Artifact, card: dict[str, Any]) -> None:
         if said != is_so:
             raise TrainingError(f"{artifact.manifest_source} and the card in the archive do not have the same {what}")
     accuracy = manifest.accuracy
-    known = (
+    quality = (
         "its accuracy is not known: it cannot be deployed"
         if accuracy is None
         else f"it says test accuracy {accuracy:.4f}"
     )
-    say("Manifest", f"{artifact.manifest_source}: the same hash, classes and input; {known}")
+    say("Manifest", f"{artifact.manifest_source}: the same hash, classes and input; {quality}")

@@ -23,53 +23,90 @@ MOST = 10_000
 
 
 def heat_map(confusion: Tensor, labels: Sequence[str]) -> str:
-    """Draw counts of shape [true class, predicted class]; what is right and what is wrong has a colour each."""
-    size = len(labels)
-    cell = min(LARGEST_CELL, SIDE / size)
-    named = cell >= NAMED_CELL
-    names = [_short(label) for label in labels] if named else []
-    turned = max(map(len, names), default=0) > UPRIGHT
-    margin = 26 + (12 + 6.4 * max(len(each) for each in names) if named else 22)
-    width = margin + cell * size + 10
-    drawing = Drawing(max(width, 200), width, "Confusion matrix")
-    drawing.add("rect", x=margin, y=margin, width=cell * size, height=cell * size, class_="field")
-    drawing.text(margin + cell * size / 2, 14, "predicted", "middle strong")
-    drawing.text(14, margin + cell * size / 2, "true", "middle strong", transform=_turned(14, margin + cell * size / 2))
-    for number in range(size):
-        at = margin + cell * (number + 0.5)
-        if named:
-            drawing.text(margin - 6, at + 4, names[number], "end")
-            if turned:
-                drawing.text(at + 4, margin - 6, names[number], transform=_turned(at + 4, margin - 6))
-            else:
-                drawing.text(at, margin - 6, names[number], "middle")
+    """Draw the matrix; what is right and what is wrong has a colour each.
+
+    Parameters
+    ----------
+    confusion
+        Counts of shape [classes, classes]: true class, predicted class.
+    labels
+        Of the classes, in the order of the model's output.
+    """
+    matrix = _Matrix(confusion, labels)
+    matrix.draw_field()
+    for number in range(len(labels)):
+        if matrix.names:
+            matrix.draw_name(number)
         elif (number + 1) % 10 == 0:
-            drawing.text(margin - 6, at + 4, str(number + 1), "end")
-            drawing.text(at, margin - 6, str(number + 1), "middle")
-            drawing.line(margin, at, margin + cell * size, at, "grid")
-            drawing.line(at, margin, at, margin + cell * size, "grid")
-    faintest = 0.35 if named else 0.6  # a mistake of few pixels must be seen
-    shares = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
+            matrix.draw_number(number)
     for row, column in _cells(confusion):
-        count, share = int(confusion[row, column]), float(shares[row, column])
-        least = 0.15 if row == column else faintest
-        opacity = least + (1 - least) * share
-        x, y = margin + cell * column, margin + cell * row
-        drawing.add(
-            "rect",
-            title=f"{labels[row]} taken for {labels[column]}: {count}"
-            if row != column
-            else f"{labels[row]} recognised: {count} of {int(confusion[row].sum())}",
-            x=x,
-            y=y,
-            width=cell,
-            height=cell,
-            fill_opacity=opacity,
-            class_="right" if row == column else "wrong",
+        matrix.draw_cell(row, column)
+    return str(matrix.drawing)
+
+
+class _Matrix:
+    """The drawing of a confusion matrix; parameters as in ``heat_map``.
+
+    Attributes
+    ----------
+    cell, margin
+        Pixels of a cell's side, and of what is left of and above the matrix.
+    names
+        Of rows and columns; none where the cells are too small for them.
+    """
+
+    def __init__(self, confusion: Tensor, labels: Sequence[str]) -> None:
+        self.confusion, self.labels = confusion, labels
+        self.shares = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
+        self.cell = min(LARGEST_CELL, SIDE / len(labels))
+        self.names = [_short(label) for label in labels] if self.cell >= NAMED_CELL else []
+        self.longest = max(map(len, self.names), default=0)
+        self.margin = 26 + (12 + 6.4 * self.longest if self.names else 22)
+        width = self.margin + self.side + 10
+        self.drawing = Drawing(max(width, 200), width, "Confusion matrix")
+
+    @property
+    def side(self) -> float:
+        return self.cell * len(self.labels)
+
+    def draw_field(self) -> None:
+        middle = self.margin + self.side / 2
+        self.drawing.add("rect", x=self.margin, y=self.margin, width=self.side, height=self.side, class_="field")
+        self.drawing.text(middle, 14, "predicted", "middle strong")
+        self.drawing.text(14, middle, "true", "middle strong", transform=_turned(14, middle))
+
+    def draw_name(self, number: int) -> None:
+        """Name a row and its column."""
+        at, edge, name = self.margin + self.cell * (number + 0.5), self.margin - 6, self.names[number]
+        self.drawing.text(edge, at + 4, name, "end")
+        if self.longest > UPRIGHT:
+            self.drawing.text(at + 4, edge, name, transform=_turned(at + 4, edge))
+        else:
+            self.drawing.text(at, edge, name, "middle")
+
+    def draw_number(self, number: int) -> None:
+        """Draw a line through a row and its column, with their number."""
+        at, edge, end = self.margin + self.cell * (number + 0.5), self.margin - 6, self.margin + self.side
+        self.drawing.text(edge, at + 4, str(number + 1), "end")
+        self.drawing.text(at, edge, str(number + 1), "middle")
+        self.drawing.line(self.margin, at, end, at, "grid")
+        self.drawing.line(at, self.margin, at, end, "grid")
+
+    def draw_cell(self, row: int, column: int) -> None:
+        count, share = int(self.confusion[row, column]), float(self.shares[row, column])
+        if row == column:
+            title, class_ = f"{self.labels[row]} recognised: {count} of {int(self.confusion[row].sum())}", "right"
+            faintest = 0.15
+        else:
+            title, class_ = f"{self.labels[row]} taken for {self.labels[column]}: {count}", "wrong"
+            faintest = 0.35 if self.names else 0.6  # a mistake of few pixels must be seen
+        opacity = faintest + (1 - faintest) * share
+        x, y = self.margin + self.cell * column, self.margin + self.cell * row
+        self.drawing.add(
+            "rect", title=title, x=x, y=y, width=self.cell, height=self.cell, fill_opacity=opacity, class_=class_
         )
-        if cell >= COUNTED_CELL:
-            drawing.text(x + cell / 2, y + cell / 2 + 4, str(count), "middle count-text")
-    return str(drawing)
+        if self.cell >= COUNTED_CELL:
+            self.drawing.text(x + self.cell / 2, y + self.cell / 2 + 4, str(count), "middle count-text")
 
 
 def _cells(confusion: Tensor) -> list[tuple[int, int]]:

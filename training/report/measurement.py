@@ -33,7 +33,13 @@ class Findings:
     validation: Assessment | None = None
 
     def metrics(self, labels: Sequence[str]) -> dict[str, Any]:
-        """Return the manifest's part for each split that was measured; ``labels`` are those of the classes."""
+        """Return the manifest's part for each split that was measured.
+
+        Parameters
+        ----------
+        labels
+            Of the classes, in the order of the model's output.
+        """
         measured = {self.split: self.assessment.as_manifest(labels) | {"photos_sha256": self.photos_sha256}}
         return measured if self.validation is None else measured | {"validation": self.validation.as_manifest(labels)}
 

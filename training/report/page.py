@@ -54,7 +54,13 @@ def write(path: Path, manifest: Mapping[str, Any], findings: Findings) -> None:
 
 
 def page(manifest: Mapping[str, Any], findings: Findings) -> str:
-    """Return the page."""
+    """Return the page.
+
+    Parameters
+    ----------
+    manifest, findings
+        See ``write``.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -63,38 +69,44 @@ def page(manifest: Mapping[str, Any], findings: Findings) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "interval": interval, "decimal": lambda value: f"{value:.4f}"}
-    labels = [each["label"] for each in manifest["classes"]]
-    found = findings.assessment
+    labels = [entry["label"] for entry in manifest["classes"]]
+    assessment = findings.assessment
     history, best = manifest.get("history", []), manifest.get("training", {}).get("best_epoch", 0)
-    titled = [("after temperature scaling" if found.uncalibrated else "as served", found.calibrated)]
-    if found.uncalibrated:
-        titled.insert(0, ("before temperature scaling", found.uncalibrated))
-    drawings = _markup(*(charts.reliability(each, title) for title, each in titled))
-    mistakes = found.confusion - found.confusion.diagonal().diag()
+    titled = [("after temperature scaling" if assessment.uncalibrated else "as served", assessment.calibrated)]
+    if assessment.uncalibrated:
+        titled.insert(0, ("before temperature scaling", assessment.uncalibrated))
+    drawings = _markup(*(charts.reliability(calibration, title) for title, calibration in titled))
+    mistakes = assessment.confusion - assessment.confusion.diagonal().diag()
     measured_first = (manifest.get("metrics", {}).get("test") or {}).get("photos_sha256")
     return environment.get_template("page.html").render(
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 ours
         manifest=manifest,
         findings=findings,
-        found=found,
+        assessment=assessment,
         labels=labels,
-        wrong=found.images - round(found.accuracy * found.images),
+        wrong=assessment.images - round(assessment.accuracy * assessment.images),
         bins=BINS,
         curves=_markup(charts.loss_curves(history, best), charts.accuracy_curve(history, best)) if history else [],
         best=best,
-        matrix=_markup(heat_map(found.confusion, labels))[0],
-        diagrams=[(*each, drawing) for each, drawing in zip(titled, drawings, strict=True)],
+        matrix=_markup(heat_map(assessment.confusion, labels))[0],
+        diagrams=[(*titled_calibration, drawing) for titled_calibration, drawing in zip(titled, drawings, strict=True)],
         unseen="training" in manifest and measured_first == findings.photos_sha256,
         varied=manifest.get("training", {}).get("augment", "none") != "none",
-        confusions=found.confusions(),
+        confusions=assessment.confusions(),
         mistaken_pairs=int((mistakes > 0).sum()),
-        classes=list(_classes(found, labels)),
+        classes=list(_classes(assessment, labels)),
         tables=list(_tables(manifest)),
     )
 
 
 def percent(share: float | None) -> str:
-    """Return a share as people read it, and never 100 where something is missing."""
+    """Return a share as people read it, and never 100 where something is missing.
+
+    Parameters
+    ----------
+    share
+        From 0 to 1; None where there is nothing to measure.
+    """
     if share is None:
         return "\N{EN DASH}"
     rounded = f"{100 * share:.1f}"
@@ -104,16 +116,22 @@ def percent(share: float | None) -> str:
 
 
 def interval(bounds: tuple[float, float]) -> str:
-    """Return bounds as people read them."""
+    """Return bounds as people read them.
+
+    Parameters
+    ----------
+    bounds
+        From 0 to 1, the lower one first.
+    """
     low, high = map(percent, bounds)
     return f"{low.partition(SPACE)[0]} \N{EN DASH} {high}"
 
 
-def _classes(found: Assessment, labels: list[str]) -> Iterator[dict[str, Any]]:
+def _classes(assessment: Assessment, labels: list[str]) -> Iterator[dict[str, Any]]:
     """Return what the table of classes says, the worst first."""
-    scores = found.classes
+    scores = assessment.classes
     worst = sorted(range(len(labels)), key=lambda i: (_number(scores[i].recall), _number(scores[i].precision), i))
-    mistakes = found.confusion - found.confusion.diagonal().diag()
+    mistakes = assessment.confusion - assessment.confusion.diagonal().diag()
     for index in worst:
         count, taken_for = mistakes[index].max(0)
         yield {
@@ -140,14 +158,16 @@ def _tables(manifest: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, 
 def _rows(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Return a part of the manifest as rows of a table, whatever its depth."""
     if isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from _rows(each, f"{name} {_words(str(key))}".strip())
-    elif isinstance(value, list) and any(isinstance(each, Mapping | list) for each in value):
-        for each in value:
-            text = ", ".join(f"{k}: {v}" for k, v in each.items()) if isinstance(each, Mapping) else json.dumps(each)
+        for key, member in value.items():
+            yield from _rows(member, f"{name} {_words(str(key))}".strip())
+    elif isinstance(value, list) and any(isinstance(member, Mapping | list) for member in value):
+        for member in value:
+            text = (
+                ", ".join(f"{k}: {v}" for k, v in member.items()) if isinstance(member, Mapping) else json.dumps(member)
+            )
             yield name, text
     elif isinstance(value, list):
-        yield name, ", ".join(_text(each) for each in value)
+        yield name, ", ".join(_text(member) for member in value)
     elif value is not None:
         yield name, _text(value)
 
@@ -163,4 +183,4 @@ def _words(key: str) -> str:
 
 
 def _markup(*drawings: str) -> list[Markup]:
-    return [Markup(each) for each in drawings]  # noqa: S704 the drawing escaped what it holds
+    return [Markup(drawing) for drawing in drawings]  # noqa: S704 the drawing escaped what it holds

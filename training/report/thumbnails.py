@@ -57,14 +57,14 @@ def worst(photos: Sequence[Photo], logits: Tensor, temperature: float = 1.0, mos
         In the same order; logits of shape [photos, classes].
     """
     probabilities = (logits.double() / temperature).softmax(1)
-    highest, chosen = probabilities.max(1)
+    highest, answers = probabilities.max(1)
     order = highest.argsort(descending=True, stable=True).tolist()
-    wrong = [i for i in order if int(chosen[i]) != photos[i].target]
+    wrong = [i for i in order if int(answers[i]) != photos[i].target]
     return [
         Mistake(
             photos[i].path,
             photos[i].target,
-            int(chosen[i]),
+            int(answers[i]),
             float(highest[i]),
             float(probabilities[i, photos[i].target]),
         )

@@ -1,6 +1,6 @@
 """What the user sees of a search: a line for each trial, and the best ones in the end."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from training.common.console import console, say, warn
 from training.tuning.request import Request
-from training.tuning.space import Numbers
+from training.tuning.space import Numbers, Range
 from training.tuning.study import Study, number, rank
 
 SHOWN = 5
@@ -16,7 +16,7 @@ SHOWN = 5
 
 def introduce(request: Request, study: Study) -> None:
     """Say what is tried, and how far an earlier search came."""
-    say("Search", ", ".join(f"{name} {_range(each)}" for name, each in request.space.items()))
+    say("Search", ", ".join(f"{name} {_range(choice)}" for name, choice in request.space.items()))
     if request.given:
         say("All have", values(request.given))
     ended = len(study.ended())
@@ -45,7 +45,7 @@ def show(request: Request, trial: FrozenTrial, epochs: int, best: FrozenTrial | 
 
 def show_best(study: Study) -> None:
     """Print the best trials as a table, the best first."""
-    complete = sorted((each for each in study.ended() if each.state == TrialState.COMPLETE), key=rank, reverse=True)
+    complete = sorted((trial for trial in study.ended() if trial.state == TrialState.COMPLETE), key=rank, reverse=True)
     table = Table("Trial", "Accuracy", "Loss", "Epoch", *complete[0].params, box=None, pad_edge=False)
     for trial in complete[:SHOWN]:
         about = trial.user_attrs
@@ -54,7 +54,7 @@ def show_best(study: Study) -> None:
             f"{about['accuracy']:.4f}",
             f"{about['loss']:.4f}",
             str(about["epoch"]),
-            *(_value(each) for each in trial.params.values()),
+            *(_value(value) for value in trial.params.values()),
         )
     console.print(table)
     counts = study.counts()
@@ -63,17 +63,13 @@ def show_best(study: Study) -> None:
 
 def values(tried: Mapping[str, Any]) -> str:
     """Return options and their values in words."""
-    return ", ".join(f"{name} {_value(each)}" for name, each in tried.items())
+    return ", ".join(f"{name} {_value(value)}" for name, value in tried.items())
 
 
-def _range(each: Any) -> str:
-    if isinstance(each, Numbers):
-        return f"{_value(each.low)} to {_value(each.high)}" + (" (log)" if each.log else "")
-    return _either(each.values)
-
-
-def _either(texts: Iterable[str]) -> str:
-    return " | ".join(texts)
+def _range(choice: Range) -> str:
+    if isinstance(choice, Numbers):
+        return f"{_value(choice.low)} to {_value(choice.high)}" + (" (log)" if choice.log else "")
+    return " | ".join(choice.values)
 
 
 def _value(value: Any) -> str:

@@ -10,10 +10,10 @@ import torch
 
 from training.common.errors import TrainingError
 from training.common.files import sha256
-from training.fit.options import Options, plan
+from training.fit.options import Options, configure
 from training.model.network import check_architecture
 from training.serving.cores import cores
-from training.tuning.space import Choices, Numbers, Space
+from training.tuning.space import Choices, Numbers, Range, Space
 
 Value = float | int | str
 CORNERS = 256
@@ -55,27 +55,20 @@ class Request:
         """Return what a trial of these values fits with."""
         return replace(self.base, **{name.replace("-", "_"): self.typed(name, value) for name, value in tried.items()})
 
-    def usual(self) -> dict[str, Value]:
+    def defaults(self) -> dict[str, Value]:
         """Return what ``fit`` would take by itself, as far as the space has it; the first trial takes that."""
         try:
-            chosen = plan(self.base)
+            config = configure(self.base)
         except TrainingError:
             return {}
-        known = vars(self.base) | vars(chosen.schedule) | {"mode": chosen.mode, "augment": chosen.augment}
-        usual: dict[str, Value] = {}
-        for name, each in self.space.items():
-            value = known.get(name.replace("-", "_"))
-            if isinstance(each, Numbers):
-                if isinstance(value, int | float) and each.low <= value <= each.high:
-                    usual[name] = value
-            elif value is not None and str(value) in each.values:
-                usual[name] = str(value)
-        return usual
+        chosen = vars(self.base) | vars(config.schedule) | {"mode": config.mode, "augment": config.augment}
+        values = {name: _within(choice, chosen.get(name.replace("-", "_"))) for name, choice in self.space.items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     def architectures(self) -> tuple[str, ...]:
         """Return the networks that trials may have."""
-        each = self.space.get("arch")
-        return each.values if isinstance(each, Choices) else (self.base.arch,)
+        choice = self.space.get("arch")
+        return choice.values if isinstance(choice, Choices) else (self.base.arch,)
 
     def check(self) -> None:
         """Refuse what no trial could be fitted with.
@@ -89,12 +82,13 @@ class Request:
             check_architecture(name)
         names = list(self.space)
         ends: list[tuple[Value, ...]] = [
-            (each.low, each.high) if isinstance(each, Numbers) else each.values for each in self.space.values()
+            (choice.low, choice.high) if isinstance(choice, Numbers) else choice.values
+            for choice in self.space.values()
         ]
         first: TrainingError | None = None
         for values in itertools.islice(itertools.product(*ends), CORNERS):
             try:
-                plan(self.options(dict(zip(names, values, strict=True))))
+                configure(self.options(dict(zip(names, values, strict=True))))
                 return
             except TrainingError as error:
                 first = first or error
@@ -115,7 +109,14 @@ class Request:
             given["weights"] = sha256(weights)
         return {
             "photos": photos,
-            "search space": {name: vars(each) for name, each in self.space.items()},
+            "search space": {name: vars(choice) for name, choice in self.space.items()},
             "options": given,
             "pruning": self.pruning,
         }
+
+
+def _within(choice: Range, value: Any) -> Value | None:
+    """Return a value of an option as the space writes it; None if the space does not have it."""
+    if isinstance(choice, Numbers):
+        return value if isinstance(value, int | float) and choice.low <= value <= choice.high else None
+    return str(value) if value is not None and str(value) in choice.values else None

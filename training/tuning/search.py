@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 import torch
 from optuna.trial import FrozenTrial, Trial
@@ -14,18 +13,17 @@ from training.artifact.wheels import fetch_wheels, wheel_cache
 from training.common.console import console, say
 from training.common.errors import AlreadyTold, Stopped, TrainingError
 from training.common.files import workspace
-from training.data import photos
-from training.data.photos import Photos, Survey
+from training.fit.dataset import Dataset, load_dataset
 from training.fit.loop import Epoch
-from training.fit.options import plan
+from training.fit.options import configure
 from training.fit.stopping import stopping
 from training.model.network import create
 from training.pipeline.fit import fit
 from training.tuning.progress import introduce, show, show_best
 from training.tuning.request import Request
-from training.tuning.study import Study, number, opened
-from training.tuning.trial import Ending, Trainer, attempt
-from training.tuning.workers import Worker, heard, working
+from training.tuning.study import Study, number, open_study
+from training.tuning.trial import TrialResult, TrialTrainer, attempt
+from training.tuning.workers import Worker, receive, start_workers
 
 
 def tune(request: Request) -> None:
@@ -42,16 +40,14 @@ def tune(request: Request) -> None:
         raise TrainingError("a GPU takes one trial at a time: leave out --parallel")
     request.check()
     with stopping(), workspace(request.base.out.absolute() / "model"):  # it can be written
-        found = photos.find(request.base.folders)
-        seen = photos.survey(found)
-        _look_at_weights(request, found, seen)
+        dataset = load_dataset(request.base.folders)
+        _check_weights(request, dataset)
         with console.status("Fetching what the artifact carries for AWS's container"):
             fetch_wheels(pinned_requirements(), wheel_cache())  # what the last step needs is here before the first
-    with opened(request, seen.fingerprint) as study:
+    with open_study(request, dataset.survey.fingerprint) as study:
         try:
             with stopping():
-                features = request.base.features or wheel_cache() / "features"
-                best = Search(request, study, Trainer(_without_test(found), seen.side, features))()
+                best = Search(request, study, TrialTrainer(dataset.without_test())).run()
                 show_best(study)
                 say("Fitting", f"trial {number(best)} again, to test and to pack it")
                 with _threads(best.user_attrs["threads"]):  # then it is the same model
@@ -62,15 +58,15 @@ def tune(request: Request) -> None:
             raise AlreadyTold(stopped.status) from None
 
 
-def _look_at_weights(request: Request, found: Photos, seen: Survey) -> None:
+def _check_weights(request: Request, dataset: Dataset) -> None:
     """Refuse weights that no network of the search can begin with, and download them if there are some to."""
-    base = request.base
+    base, classes, side = request.base, len(dataset.photos.classes), dataset.survey.side
     if base.weights.lower() == "none":
         return
     first: TrainingError | None = None
     for name in request.architectures():
         try:
-            create(name, base.weights, len(found.classes), base.image_size, seen.side, base.weights_key)
+            create(name, base.weights, classes, base.image_size, side, base.weights_key)
         except TrainingError as error:
             first = first or error
         else:
@@ -89,24 +85,15 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _without_test(found: Photos) -> Photos:
-    learning = ("train", "valid")
-    return replace(
-        found,
-        splits={split: found.splits[split] for split in learning},
-        folders={split: found.folders[split] for split in learning},
-    )
-
-
 class Search:
     """The trials of one request that its study does not have yet."""
 
-    def __init__(self, request: Request, study: Study, trainer: Trainer) -> None:
+    def __init__(self, request: Request, study: Study, trainer: TrialTrainer) -> None:
         self.request, self.study, self.trainer = request, study, trainer
         self.begun = len(study.ended())
         self.deadline = time.monotonic() + 60 * request.minutes if request.minutes else float("inf")
 
-    def __call__(self) -> FrozenTrial:
+    def run(self) -> FrozenTrial:
         """Try them, and return the best of all.
 
         Raises
@@ -117,9 +104,9 @@ class Search:
         introduce(self.request, self.study)
         if self._more():
             if self.request.parallel == 1:
-                self._alone()
+                self._one_at_a_time()
             else:
-                self._together()
+                self._in_parallel()
         best = self.study.best()
         if best is None:
             ended = self.study.ended()
@@ -129,20 +116,21 @@ class Search:
             )
         return best
 
-    def _alone(self) -> None:
+    def _one_at_a_time(self) -> None:
         while self._more():
             trial, epochs = self._begin()
 
-            def go_on(epoch: Epoch, trial: Trial = trial, epochs: int = epochs) -> bool:
-                return self.study.goes_on(trial, epoch, epochs)
+            def should_continue(epoch: Epoch, trial: Trial = trial, epochs: int = epochs) -> bool:
+                return self.study.should_continue(trial, epoch, epochs)
 
-            self._end(trial, attempt(self.trainer, self.request.options(trial.params), go_on), epochs)
+            result = attempt(self.trainer.train, self.request.options(trial.params), should_continue)
+            self._end(trial, result, epochs)
 
-    def _together(self) -> None:
-        trainer, running = self.trainer, dict[Worker, tuple[Trial, int]]()
+    def _in_parallel(self) -> None:
+        running = dict[Worker, tuple[Trial, int]]()
         count = min(self.request.parallel, self.request.trials - self.begun)
         with (
-            working(count, self.request.threads, trainer.photos, trainer.side, trainer.features) as workers,
+            start_workers(count, self.request.threads, self.trainer.dataset) as workers,
             console.status("Trials are running"),
         ):
             while True:
@@ -151,16 +139,16 @@ class Search:
                         running[worker] = self._send(worker)
                 if not running:
                     return
-                for worker, said in heard(list(running)):
+                for worker, message in receive(list(running)):
                     trial, epochs = running[worker]
-                    if isinstance(said, Epoch):
-                        worker.tell(self.study.goes_on(trial, said, epochs))
+                    if isinstance(message, Epoch):
+                        worker.send(self.study.should_continue(trial, message, epochs))
                         continue
                     del running[worker]
-                    if said is None:
-                        workers[workers.index(worker)] = worker.another()
-                        said = Ending("failed", 0.0, reason="its process died, maybe for want of memory")
-                    self._end(trial, said, epochs)
+                    if message is None:
+                        workers[workers.index(worker)] = worker.replacement()
+                        message = TrialResult("failed", 0.0, reason="its process died, maybe for want of memory")
+                    self._end(trial, message, epochs)
 
     def _more(self) -> bool:
         return self.begun < self.request.trials and time.monotonic() < self.deadline
@@ -169,7 +157,7 @@ class Search:
         self.begun += 1
         trial = self.study.ask()
         try:
-            return trial, plan(self.request.options(trial.params)).schedule.epochs
+            return trial, configure(self.request.options(trial.params)).schedule.epochs
         except TrainingError:  # as training will say
             return trial, 0
 
@@ -178,8 +166,8 @@ class Search:
         options = self.request.options(trial.params)
         with suppress(TrainingError):  # as the worker will say
             self.trainer.prepare(options)
-        worker.tell(options)
+        worker.send(options)
         return trial, epochs
 
-    def _end(self, trial: Trial, ending: Ending, epochs: int) -> None:
-        show(self.request, self.study.tell(trial, ending), epochs, self.study.best())
+    def _end(self, trial: Trial, result: TrialResult, epochs: int) -> None:
+        show(self.request, self.study.tell(trial, result), epochs, self.study.best())

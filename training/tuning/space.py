@@ -63,6 +63,10 @@ def _range(where: str, table: Any) -> Range:
         raise TrainingError(f"{where} has {unknown[0]}, which is none of {', '.join(sorted(KEYS))}")
     if "values" in table:
         return _choices(where, table)
+    return _numbers(where, table)
+
+
+def _numbers(where: str, table: dict[str, Any]) -> Numbers:
     low: Any = table.get("low")
     high: Any = table.get("high")
     scale = table.get("scale", "linear")

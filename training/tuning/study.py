@@ -25,12 +25,12 @@ from training.common.errors import TrainingError
 from training.fit.loop import Epoch
 from training.tuning.request import Request
 from training.tuning.space import Numbers, Range
-from training.tuning.trial import Ending
+from training.tuning.trial import TrialResult
 
 NAME = "kennel"
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-ENDING = ("accuracy", "loss", "epoch", "seconds")
-NUMBERS = ("place", "threads", *ENDING)
+RESULT = ("accuracy", "loss", "epoch", "seconds")
+NUMBERS = ("place", "threads", *RESULT)
 QUARTER = 25
 """Percent of its epochs that a trial has at least: before, the learning rate still rises."""
 
@@ -47,7 +47,7 @@ class Study:
 
     def __init__(self, study: optuna.Study, request: Request) -> None:
         self._study, self._request = study, request
-        self._distributions = {name: _distribution(each) for name, each in request.space.items()}
+        self._distributions = {name: _distribution(values) for name, values in request.space.items()}
 
     def whole(self) -> bool:
         """Return whether the file tells of each trial all that ``ask`` and ``tell`` wrote."""
@@ -83,14 +83,14 @@ class Study:
             seed=int.from_bytes(seed), constant_liar=self._request.parallel > 1
         )
         if place == 0:
-            self._study.enqueue_trial(self._request.usual(), skip_if_exists=True)
+            self._study.enqueue_trial(self._request.defaults(), skip_if_exists=True)
         trial = self._study.ask(self._distributions)
         trial.set_user_attr("place", place)
         trial.set_user_attr("threads", self._request.threads)
         return trial
 
-    def goes_on(self, trial: Trial, epoch: Epoch, epochs: int) -> bool:
-        """Take note of an epoch, and return whether the trial is worth another one.
+    def should_continue(self, trial: Trial, epoch: Epoch, epochs: int) -> bool:
+        """Record an epoch, and return whether the trial is worth another one.
 
         Trials are compared where they have had the same share of their epochs, so the same part of the learning rate's
         curve, however many epochs each has.
@@ -103,12 +103,12 @@ class Study:
         trial.report(epoch.validation.accuracy, percent)
         return not trial.should_prune()
 
-    def tell(self, trial: Trial, ending: Ending) -> FrozenTrial:
-        """Take note of how a trial ended."""
-        for name in (*ENDING, "reason"):
-            trial.set_user_attr(name, getattr(ending, name))
-        value = ending.accuracy if ending.state == "complete" else None
-        return self._study.tell(trial, value, STATES[ending.state])
+    def tell(self, trial: Trial, result: TrialResult) -> FrozenTrial:
+        """Record how a trial ended."""
+        for name in (*RESULT, "reason"):
+            trial.set_user_attr(name, getattr(result, name))
+        value = result.accuracy if result.state == "complete" else None
+        return self._study.tell(trial, value, STATES[result.state])
 
     def manifest(self) -> dict[str, Any]:
         """Return what the manifest says of the search."""
@@ -118,7 +118,7 @@ class Study:
             "library": f"optuna {optuna.__version__}",
             "pruning": self._request.pruning,
             "trials": self.counts(),
-            "space": {name: vars(each) for name, each in self._request.space.items()},
+            "space": {name: vars(values) for name, values in self._request.space.items()},
             "best": best
             and {
                 "trial": number(best),
@@ -142,7 +142,7 @@ def rank(trial: FrozenTrial) -> tuple[float, float, int]:
 
 
 @contextmanager
-def opened(request: Request, photos: str) -> Iterator[Study]:
+def open_study(request: Request, photos: str) -> Iterator[Study]:
     """Open the study of a request, or begin it; nobody else can meanwhile.
 
     Parameters
@@ -170,14 +170,14 @@ def opened(request: Request, photos: str) -> Iterator[Study]:
                 study = optuna.create_study(
                     study_name=NAME, storage=storage, pruner=_pruner(request.pruning), direction="maximize"
                 )
-            known = study.user_attrs.get("identity")
+            identity = study.user_attrs.get("identity")
         except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
             raise TrainingError(f"{file} is damaged ({error}); remove it, or give another --study") from error
-        asked = json.loads(json.dumps(request.identity(photos) | {"seed": request.base.seed}))
-        if known is None:
-            study.set_user_attr("identity", asked)
-        elif other := [word for word in asked if asked[word] != known.get(word)]:
-            raise TrainingError(f"{file} is a study with another {other[0]}: remove it, or give another --study")
+        expected = json.loads(json.dumps(request.identity(photos) | {"seed": request.base.seed}))
+        if identity is None:
+            study.set_user_attr("identity", expected)
+        elif different := [word for word in expected if expected[word] != identity.get(word)]:
+            raise TrainingError(f"{file} is a study with another {different[0]}: remove it, or give another --study")
         made = Study(study, request)
         if not made.whole():
             raise TrainingError(f"{file} is damaged (a line of a trial is missing); remove it, or give another --study")
@@ -218,12 +218,12 @@ def _mend(file: Path, locked: IO[bytes]) -> None:
         os.fsync(locked.fileno())
 
 
-def _distribution(each: Range) -> BaseDistribution:
-    if not isinstance(each, Numbers):
-        return CategoricalDistribution(each.values)
-    if each.whole:
-        return IntDistribution(int(each.low), int(each.high), each.log)
-    return FloatDistribution(each.low, each.high, each.log)
+def _distribution(values: Range) -> BaseDistribution:
+    if not isinstance(values, Numbers):
+        return CategoricalDistribution(values.values)
+    if values.whole:
+        return IntDistribution(int(values.low), int(values.high), values.log)
+    return FloatDistribution(values.low, values.high, values.log)
 
 
 def _pruner(name: str) -> optuna.pruners.BasePruner:

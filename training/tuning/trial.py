@@ -4,26 +4,24 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from training.common.errors import TrainingError
-from training.data.photos import Photos, PixelDataset
-from training.fit.features import FeatureBank, Features, Views
+from training.fit.dataset import Dataset
+from training.fit.features import FeatureBank
 from training.fit.frozen import last_layer
-from training.fit.full import train_full
-from training.fit.head import train_head
-from training.fit.loading import device, set_seed
-from training.fit.loop import Epoch, Outcome, Report
-from training.fit.options import Options, Plan, plan
-from training.fit.speed import choose_precision
+from training.fit.loop import Epoch, Report, TrainResult
+from training.fit.options import Options, TrainConfig, configure
+from training.fit.train import create_features, create_network, train
 from training.metrics.commonest import no_better
-from training.model.network import Recipe, create
+from training.model.network import Recipe
+
+LEARNING = ("train", "valid")
 
 HELD = 2**30
-"""Bytes of features that are held in memory for trials to come: each network and number of views has its own."""
+"""Bytes of frozen networks and their features that are held in memory for later trials."""
 
 
 class Pruned(Exception):  # noqa: N818 nothing is wrong
@@ -31,7 +29,7 @@ class Pruned(Exception):  # noqa: N818 nothing is wrong
 
 
 @dataclass(frozen=True)
-class Ending:
+class TrialResult:
     """How a trial ended; of its best epoch if it is ``complete``, of its last one if it is ``pruned``.
 
     Parameters
@@ -53,105 +51,101 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What all trials of one frozen network share."""
+class _Frozen:
+    """What all trials of one frozen network share: its features, and its last layer before any training."""
 
-    head: nn.Linear
-    train: Features
-    valid: Features
+    features: FeatureBank
+    last_layer: dict[str, Tensor]
+
+    def network(self) -> Recipe:
+        """Return the network as it was before the first trial."""
+        network = self.features.recipe
+        last_layer(network).load_state_dict(self.last_layer)
+        return network
 
     def size(self) -> int:
-        """Return how many bytes the features take."""
-        return self.train.rows.nbytes + self.valid.rows.nbytes
+        """Return how many bytes the features and the network take."""
+        tensors = [self.features[split].rows for split in LEARNING]
+        tensors += self.features.recipe.classifier.state_dict().values()
+        return sum(int(tensor.nbytes) for tensor in tensors)
 
 
-class Trainer:
+class TrialTrainer:
     """Trains with one set of options after another on the same photos.
 
     In mode ``head``, the frozen network is asked once for each photo, whatever number of trials there are.
 
     Parameters
     ----------
-    photos
+    dataset
         Without the test split, so that no trial can see it.
-    side
-        Of the photos, see ``Survey``.
-    features
-        Folder that keeps what frozen networks compute.
     """
 
-    def __init__(self, photos: Photos, side: int, features: Path) -> None:
-        self.photos, self.side, self.features = photos, side, features
-        self._known: dict[tuple[object, ...], _Known] = {}
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._frozen: dict[tuple[object, ...], _Frozen] = {}
 
-    def __call__(self, options: Options, report: Report) -> Outcome:
-        """Train.
+    def train(self, options: Options, report: Report) -> TrainResult:
+        """Train with one set of options.
 
         Raises
         ------
         TrainingError
             The options do not go together, or training diverged.
         """
-        chosen = plan(options)
-        if chosen.mode == "head":
-            known = self._frozen(options, chosen)
-            return train_head(copy.deepcopy(known.head), known.train, known.valid, chosen.schedule, report)
-        recipe = self._recipe(options)
-        train = PixelDataset(self.photos.splits["train"], recipe.rule, chosen.augment, options.seed)
-        valid = PixelDataset(self.photos.splits["valid"], recipe.rule)
-        precision = options.precision or choose_precision(recipe.classifier, recipe.rule.crop)
-        return train_full(recipe, train, valid, chosen.schedule, precision, report=report)
+        config = configure(options)
+        frozen = self._prepare(config)
+        if frozen is None:
+            return train(create_network(config, self.dataset), self.dataset, config, report=report)
+        return train(frozen.network(), self.dataset, config, features=frozen.features, report=report)
 
     def prepare(self, options: Options) -> None:
         """Compute the features that a trial needs, so that other processes find them on disk."""
-        chosen = plan(options)
-        if chosen.mode == "head":
-            self._frozen(options, chosen)
+        self._prepare(configure(options))
 
-    def _frozen(self, options: Options, chosen: Plan) -> _Known:
-        seen = (options.arch, options.weights, options.weights_key, options.image_size, options.precision, options.seed)
-        key = (*seen, options.views, chosen.augment)
-        if key not in self._known:
-            recipe = self._recipe(options)
-            precision = options.precision or choose_precision(recipe.classifier, recipe.rule.crop)
-            views = Views(options.views, chosen.augment, options.seed)
-            bank = FeatureBank(recipe, self.photos, self.features, precision, views)
-            self._known[key] = _Known(last_layer(recipe), bank["train"], bank["valid"])
-            while len(self._known) > 1 and sum(each.size() for each in self._known.values()) > HELD:
-                del self._known[next(iter(self._known))]  # the oldest; the disk has it
-        return self._known[key]
-
-    def _recipe(self, options: Options) -> Recipe:
-        set_seed(options.seed)
-        classes, size = len(self.photos.classes), options.image_size
-        recipe = create(options.arch, options.weights, classes, size, self.side, options.weights_key)
-        recipe.classifier.to(device())
-        return recipe
+    def _prepare(self, config: TrainConfig) -> _Frozen | None:
+        """Return the frozen network with its features; None in mode ``full``, which freezes nothing."""
+        if config.mode == "full":
+            return None
+        network = (config.architecture, config.weights, config.weights_key, config.image_size)
+        key = (*network, config.precision, config.schedule.seed, config.views, config.augment)
+        if key not in self._frozen:
+            recipe = create_network(config, self.dataset)
+            features = create_features(recipe, self.dataset, config)
+            for split in LEARNING:
+                _ = features[split]
+            features.release()
+            self._frozen[key] = _Frozen(features, copy.deepcopy(last_layer(recipe).state_dict()))
+            while len(self._frozen) > 1 and sum(frozen.size() for frozen in self._frozen.values()) > HELD:
+                del self._frozen[next(iter(self._frozen))]  # the oldest; the disk has its features
+        return self._frozen[key]
 
 
-def attempt(train: Callable[[Options, Report], Outcome], options: Options, go_on: Callable[[Epoch], bool]) -> Ending:
-    """Try one set of options; a trial that cannot be is no reason to end a search.
+def attempt(
+    train: Callable[[Options, Report], TrainResult], options: Options, should_continue: Callable[[Epoch], bool]
+) -> TrialResult:
+    """Try one set of options; a trial that fails does not end the search.
 
     Parameters
     ----------
-    go_on
-        Is told of each epoch, and says whether there is to be a next one.
+    should_continue
+        Is called after each epoch, and returns whether the trial takes another one.
     """
     start, last, reason = time.perf_counter(), list[Epoch](), ""
 
     def report(epoch: Epoch) -> None:
         last[:] = [epoch]
-        if not go_on(epoch):
+        if not should_continue(epoch):
             raise Pruned
 
     try:
-        outcome = train(options, report)
-        state, best = "complete", outcome.history[outcome.epoch - 1]
-        reason = no_better(best.validation.accuracy, outcome.validation_targets.bincount().tolist())
+        result = train(options, report)
+        state, best = "complete", result.history[result.epoch - 1]
+        reason = no_better(best.validation.accuracy, result.validation_targets.bincount().tolist())
     except Pruned:
         state, best = "pruned", last[0]
     except (TrainingError, MemoryError, torch.OutOfMemoryError) as error:
         reason = str(error).partition("\n")[0] or "there is not enough memory"
-        return Ending("failed", time.perf_counter() - start, reason=reason)
+        return TrialResult("failed", time.perf_counter() - start, reason=reason)
     seconds = time.perf_counter() - start
-    return Ending(state, seconds, best.number, best.validation.accuracy, best.validation.loss, reason)
+    return TrialResult(state, seconds, best.number, best.validation.accuracy, best.validation.loss, reason)

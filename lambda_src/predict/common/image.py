@@ -1,4 +1,4 @@
-"""The photos that the function takes: their media type, told by the bytes alone, and their size."""
+"""The photos that the function takes: their media type, by the bytes alone, and their size."""
 
 from __future__ import annotations
 

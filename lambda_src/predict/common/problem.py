@@ -43,7 +43,7 @@ class ProblemType(Enum):
 
 
 class Problem(Exception):  # noqa: N818 (the word of RFC 9457)
-    """A request that cannot be fulfilled, with the type and the reason that the caller is told.
+    """A request that cannot be fulfilled, with the type and the reason that the caller gets.
 
     Parameters
     ----------

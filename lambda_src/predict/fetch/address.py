@@ -55,7 +55,7 @@ _IPV6_SPECIAL = tuple(
 def is_public(address: str) -> bool:
     """Tell whether ``address`` is a global unicast address with no special purpose.
 
-    An allow-list, so that what nobody thought of is refused: IPv4 from 1.0.0.0 to 223.255.255.255 and IPv6
+    An allow-list, so that an address of an unforeseen kind is refused: IPv4 from 1.0.0.0 to 223.255.255.255 and IPv6
     within 2000::/3, each without the blocks of IANA's special-purpose registries, also those that are
     globally reachable (no web server belongs there). The forms that hide an IPv4 address in IPv6 (mapped,
     compatible, NAT64) lie outside 2000::/3; 6to4 and Teredo are listed. An address with a zone is link local

@@ -151,5 +151,5 @@ class _Reader(io.RawIOBase):
         count = self._connection.recv_into(buffer)
         self._bytes_left -= count
         if self._bytes_left < 0:
-            raise HTTPException("the answer is far longer than its photo may be")
+            raise HTTPException("the response is much larger than the limit of a photo")
         return count

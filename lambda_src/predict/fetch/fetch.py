@@ -56,8 +56,8 @@ def fetch(
     max_bytes
         Most bytes that the photo may have.
     resolve, connect, tls
-        How to look a name up, open a connection and verify a certificate. What the first returns is checked
-        whoever returns it.
+        How to look a name up, open a connection and verify a certificate. Every address that `resolve` returns
+        is checked.
 
     Raises
     ------
@@ -164,11 +164,11 @@ def _content_length(response: HTTPResponse) -> int | None:
         raise HTTPException("the body is compressed although only identity was accepted")
     if codings:
         if len(codings) != 1 or not response.chunked:
-            raise HTTPException("an unknown transfer coding")
+            raise HTTPException("the transfer coding is unknown")
         return None
     if not lengths:
         return None
     length = lengths[0].strip()
     if len(lengths) > 1 or not re.fullmatch("[0-9]{1,18}", length):
-        raise HTTPException("a malformed Content-Length")
+        raise HTTPException("Content-Length is malformed")
     return int(length)

@@ -144,7 +144,7 @@ def _host(host: str, *, bracketed: bool) -> str:
 
 
 def _ipv6(text: str) -> str:
-    """Check what stands in brackets."""
+    """Check an IPv6 address, which a URL has in brackets."""
     try:
         address = IPv6Address(text)
     except AddressValueError:

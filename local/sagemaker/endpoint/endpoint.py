@@ -151,7 +151,7 @@ class Endpoint:
                 self.failure = None if fails_silently() else str(error)
                 log.warning("endpoint %s: %s", self.name, error)
             except Exception:
-                self.failure = "The embedded AWS failed; its log has the traceback."
+                self.failure = "The embedded AWS failed; see the traceback in its log."
                 log.exception("endpoint %s", self.name)
             finally:
                 self.modified = time.time()

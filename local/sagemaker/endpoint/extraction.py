@@ -29,7 +29,7 @@ def extract(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) 
         # A hard link to a relative symbolic link would be another one, relative to elsewhere; and for one to nothing
         # tarfile would extract an earlier member once more, unchecked.
         if member.islnk() and (target.is_symlink() or not target.is_file()):
-            raise tarfile.ExtractError(f"{member.name!r} is a hard link to {member.linkname!r}, which is no file")
+            raise tarfile.ExtractError(f"{member.name!r} is a hard link to {member.linkname!r}, which is not a file")
     elif not (member.isreg() or member.isdir()):
         raise tarfile.ExtractError(f"{member.name!r} is a special file")
     archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
@@ -40,4 +40,4 @@ def extract(archive: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) 
 
 def _check_inside(path: Path, member: tarfile.TarInfo, directory: Path) -> None:
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory)):
-        raise tarfile.ExtractError(f"{member.name!r} would be extracted or lead outside the directory")
+        raise tarfile.ExtractError(f"{member.name!r} is, or links to, a path outside the directory")

@@ -139,8 +139,8 @@ class Instance:
             install_artifact(s3, url, model_directory, self.spec.download_timeout)
         if not (model_directory / SERVER).is_file():
             raise InstanceError(
-                f"The primary container for production variant {self.spec.variant} cannot be started: the embedded "
-                f"AWS runs {SERVER.as_posix()} of the model artifact, which has no such file."
+                f"The primary container for production variant {self.spec.variant} cannot be started: the model "
+                f"artifact does not contain {SERVER.as_posix()}, which the embedded AWS runs."
             )
         port = free_port()
         environment = {

@@ -69,5 +69,6 @@ class FleetLauncher:
             raise InstanceError(str(error)) from error
         if current != deployment:
             raise InstanceError(
-                f"Endpoint configuration {deployment.name} or a model of it was deleted and made again."
+                f"Endpoint configuration {deployment.name} or a model of it was deleted and created again while the "
+                "endpoint used it: update the endpoint to a configuration with another name."
             )

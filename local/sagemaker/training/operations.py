@@ -75,8 +75,8 @@ class TrainingJobs:
         check_request(request)
         if not self._python.exists():
             raise validation_error(
-                f"The embedded AWS starts training jobs with {self._python}, which does not exist: make the "
-                "environment of training jobs with `make .venv-training/ready`, or start it with --training-python."
+                f"The embedded AWS starts training jobs with {self._python}, which does not exist: "
+                "create it with `make .venv-training/ready`, or start the embedded AWS with --training-python."
             )
         check_data(request, self._account)
 

@@ -26,14 +26,17 @@ NOT_SIMULATED = ("TrainingJobDefinitions", "WarmStartConfig", "Autotune")
 NEEDED = ("TrainingJobDefinition",)
 NEEDED_IN_CONFIG = (f"{KIND}Objective", "ParameterRanges")
 NOT_SIMULATED_IN_CONFIG: tuple[tuple[Callable[[Parameters], bool], str], ...] = (
-    (lambda config: config["Strategy"] == "Hyperband", "the embedded AWS does not simulate strategy Hyperband"),
+    (
+        lambda config: config["Strategy"] == "Hyperband",
+        "the embedded AWS does not simulate strategy Hyperband; use Random, Bayesian or Grid",
+    ),
     (
         lambda config: config.get("TrainingJobEarlyStoppingType", "Off") != "Off",
-        "the embedded AWS does not stop training jobs early",
+        "the embedded AWS does not simulate TrainingJobEarlyStoppingType Auto; use Off",
     ),
     (
         lambda config: "TuningJobCompletionCriteria" in config,
-        "the embedded AWS does not simulate TuningJobCompletionCriteria",
+        "the embedded AWS does not simulate TuningJobCompletionCriteria; remove it",
     ),
 )
 
@@ -134,6 +137,6 @@ def _find_limit_problems(config: Parameters) -> Iterator[str]:
     limits, combinations = config["ResourceLimits"], grid_size(config["ParameterRanges"])
     jobs = limits.get("MaxNumberOfTrainingJobs")
     if jobs is not None and limits["MaxParallelTrainingJobs"] > jobs:
-        yield "MaxParallelTrainingJobs is above MaxNumberOfTrainingJobs"
+        yield f"MaxParallelTrainingJobs must not be above MaxNumberOfTrainingJobs, {jobs}"
     if config["Strategy"] == "Grid" and jobs not in (None, combinations):
-        yield f"with strategy Grid, MaxNumberOfTrainingJobs is the number of combinations, {combinations}"
+        yield f"with strategy Grid, MaxNumberOfTrainingJobs must be the number of combinations, {combinations}"

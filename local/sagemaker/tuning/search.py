@@ -60,10 +60,11 @@ def _find_bound_problems(entry: Mapping[str, str], number: Callable[[str], float
     try:
         low, high = number(entry["MinValue"]), number(entry["MaxValue"])
     except ValueError:
-        yield f"the bounds of {name} are no numbers of its kind: {entry['MinValue']}, {entry['MaxValue']}"
+        kind = "numbers" if number is float else "integers"
+        yield f"MinValue and MaxValue of {name} must be {kind}: {entry['MinValue']}, {entry['MaxValue']}"
         return
     if low > high:
-        yield f"MinValue of {name} is above its MaxValue"
+        yield f"MinValue of {name} must not be above its MaxValue"
     if scaling == "Logarithmic" and low <= 0:
         yield f"{name} has logarithmic scaling, which needs values above 0"
     if scaling == "ReverseLogarithmic" and not (number is float and 0 <= low <= high < 1):

@@ -76,7 +76,9 @@ def test_a_region_without_an_account_is_refused_at_synth_with_the_way_out(
     endpoint: Make, training: Make, monkeypatch: pytest.MonkeyPatch, region: str
 ) -> None:
     monkeypatch.setenv("CDK_DEFAULT_REGION", region)
-    with pytest.raises(ConfigurationError, match=rf'KennelEndpoint-dev: .* {region}: set endpoint.container = "image"'):
+    with pytest.raises(
+        ConfigurationError, match=rf'KennelEndpoint-dev: .* {region}: set endpoint.container to "image"'
+    ):
         endpoint(container="ray")
     with pytest.raises(ConfigurationError, match=rf"KennelTraining-dev: .* {region}: set training.repository to"):
         training()

@@ -39,13 +39,13 @@ def test_a_model_below_the_gate_is_refused_with_both_numbers(manifest: Path) -> 
 
 def test_changed_bytes_are_refused(manifest: Path) -> None:
     (manifest.parent / "model.tar.gz").write_bytes(b"another model")
-    with pytest.raises(ConfigurationError, match="do not belong together"):
+    with pytest.raises(ConfigurationError, match="use the manifest that was written with this artifact"):
         load_artifact(manifest, minimum_accuracy=0.9)
 
 
 def test_a_missing_archive_is_refused(manifest: Path) -> None:
     (manifest.parent / "model.tar.gz").unlink()
-    with pytest.raises(ConfigurationError, match="is not there"):
+    with pytest.raises(ConfigurationError, match="does not exist"):
         load_artifact(manifest, minimum_accuracy=0.9)
 
 
@@ -54,7 +54,7 @@ def test_a_missing_archive_is_refused(manifest: Path) -> None:
 )
 def test_a_manifest_of_another_form_is_refused_in_one_line(manifest: Path, text: str) -> None:
     manifest.write_text(text)
-    with pytest.raises(ConfigurationError, match="not a manifest of this version") as caught:
+    with pytest.raises(ConfigurationError, match="not a valid manifest") as caught:
         load_artifact(manifest, minimum_accuracy=0.9)
     assert "\n" not in str(caught.value)
 
@@ -77,8 +77,10 @@ def test_another_schema_is_refused_with_both_versions_and_what_to_do(
     with pytest.raises(ConfigurationError) as caught:
         load_artifact(manifest, minimum_accuracy=0.9)
     message = str(caught.value)
-    assert f"it has schema 2 of {writer}" in message
-    assert f"; this is Kennel {VERSION}, which reads schema 1: use the version that wrote it, or run `" in message
+    assert f": {writer}" in message
+    assert f" wrote it with schema 2, but Kennel {VERSION} reads schema 1: use the version that wrote it, or run `" in (
+        message
+    )
     assert message.isprintable()
     assert len(message) < 700 + len(str(manifest))
 
@@ -112,7 +114,7 @@ def test_the_manifest_of_another_artifact_is_refused_as_far_as_the_address_tells
     manifest: Path, named: str, location: str
 ) -> None:
     edit(manifest, "artifact", location=named)
-    with pytest.raises(ConfigurationError, match=r"not known to be the one at s3://bucket/models/.*make rollback"):
+    with pytest.raises(ConfigurationError, match=r"may not be the one at s3://bucket/models/.*make rollback"):
         load_artifact(manifest, minimum_accuracy=0.9, location=location)
 
 
@@ -120,7 +122,7 @@ def test_the_manifest_of_the_last_training_is_not_taken_for_any_artifact(
     manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stacks.endpoint.artifact.MANIFEST", manifest)
-    with pytest.raises(ConfigurationError, match=r"not known to be the one at s3://bucket/model\.tar\.gz"):
+    with pytest.raises(ConfigurationError, match=r"may not be the one at s3://bucket/model\.tar\.gz"):
         load_artifact(minimum_accuracy=0.9, location="s3://bucket/model.tar.gz")
     sha256 = json.loads(manifest.read_text())["artifact"]["sha256"]
     key = f"models/{sha256}.tar.gz"
@@ -166,5 +168,5 @@ def test_a_place_that_holds_no_artifact_is_refused_in_one_short_line(manifest: P
 
 def test_a_model_whose_accuracy_nobody_measured_is_refused_and_told_how_to_measure_it(manifest: Path) -> None:
     edit(manifest, "metrics", test=None)
-    with pytest.raises(ConfigurationError, match=r"not known: .*--data DIR"):
+    with pytest.raises(ConfigurationError, match=r"test accuracy is unknown: .*--data DIR"):
         load_artifact(manifest, minimum_accuracy=0)

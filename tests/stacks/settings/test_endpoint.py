@@ -66,8 +66,8 @@ def test_a_shadow_weighs_its_share_of_the_production_variant() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"variants": [variant("Same"), variant("Same")]}, ["Same, Same", "twice"]),
-        ({"variants": [variant("A", weight=0)]}, ["add up to 0"]),
+        ({"variants": [variant("Same"), variant("Same")]}, ['the name "Same" is used twice']),
+        ({"variants": [variant("A", weight=0)]}, ["all weights are 0"]),
         ({"variants": [variant("A", weight=-1)]}, ["variants.0.weight = -1", "greater than or equal to 0"]),
         ({"variants": [variant("no_underscore")]}, ["variants.0.name", "pattern"]),
         ({"variants": [variant(name) for name in "ABCD"]}, ["variants", "at most 3"]),
@@ -79,13 +79,13 @@ def test_a_shadow_weighs_its_share_of_the_production_variant() -> None:
         ({"instance_type": "ml.c99.large"}, ["instance_type = 'ml.c99.large'", "ml.c7i.large"]),
         ({"shadow": {**SHADOW, "instance_type": "ml.m6g.large"}}, ["variant Candidate", "x86-64 only"]),
         ({"variants": [variant("A"), variant("B")], "shadow": SHADOW}, ["exactly one production variant", "2"]),
-        ({"shadow": {**SHADOW, "name": "AllTraffic"}}, ["AllTraffic, AllTraffic", "twice"]),
+        ({"shadow": {**SHADOW, "name": "AllTraffic"}}, ['the name "AllTraffic" is used twice']),
         ({"shadow": {**SHADOW, "sampling_percentage": 0}}, ["shadow.sampling_percentage = 0"]),
         ({"capture_percentage": 101}, ["capture_percentage = 101", "100"]),
         ({"capture_percentage": 1}, ["capture_percentage = 1", '"answers"', '"photos_and_answers"']),
         ({"capture_percentage": 1, "capture": "photos"}, ["capture = 'photos'", "'photos_and_answers'"]),
         ({"routing": "round_robin"}, ["routing = 'round_robin'", "'random'"]),
-        ({"serverless": SERVERLESS}, ["network_isolation = True", "set it to false"]),
+        ({"serverless": SERVERLESS}, ["network_isolation = true", "set it to false"]),
         (
             {"serverless": SERVERLESS, "network_isolation": False, "capture_percentage": 5, "shadow": SHADOW},
             ["capture_percentage = 5", "remove [endpoint.shadow]"],
@@ -105,14 +105,14 @@ def test_a_shadow_weighs_its_share_of_the_production_variant() -> None:
         ({"deployment": {"traffic": "rolling"}}, ["deployment.traffic", "'canary'"]),
         (
             {"deployment": {"step_percentage": 30}, "scaling": {"minimum_instances": 3}},
-            ["30 % of as few as 3", "step_percentage to 34"],
+            ["30 % of the instances at a time, which is less than one instance of 3", "step_percentage to 34"],
         ),
         (
             {
                 "deployment": {"traffic": "canary"},
                 "scaling": {"minimum_instances": 2, "schedule": [{**MORNINGS, "minimum_instances": 1}]},
             },
-            ["as few as 1 instances"],
+            ["less than one instance of 1"],
         ),
         ({"deployment": {"step_percentage": 51}}, ["step_percentage = 51", "50"]),
         ({"deployment": {"bake_seconds": 179}}, ["bake_seconds = 179", "180"]),
@@ -125,11 +125,14 @@ def test_a_shadow_weighs_its_share_of_the_production_variant() -> None:
         ({"guardrails": {"latency_p99_milliseconds": 60_000}}, ["latency_p99_milliseconds = 60000", "60000"]),
         ({"scaling": {"metric": "concurrency"}}, ["concurrent_requests_per_instance", "set it"]),
         ({"scaling": {"schedule": [{**MORNINGS, "maximum_instances": 1}]}}, ["schedule.0", "above", "= 1"]),
-        ({"scaling": {"schedule": [{**MORNINGS, "cron": "0 7 * * MON-FRI *"}]}}, ["schedule.0.cron", "put ? in one"]),
+        (
+            {"scaling": {"schedule": [{**MORNINGS, "cron": "0 7 * * MON-FRI *"}]}},
+            ["schedule.0.cron", "put ? in either"],
+        ),
         ({"scaling": {"schedule": [{**MORNINGS, "cron": "0 7 * * 1"}]}}, ["schedule.0.cron", "six fields"]),
         ({"scaling": {"schedule": [{**MORNINGS, "cron": "0 24 ? * * *"}]}}, ["schedule.0.cron", "0 to 23", "'24'"]),
         ({"scaling": {"schedule": [{**MORNINGS, "cron": "0 7 ? * MO *"}]}}, ["schedule.0.cron", "'MO'"]),
-        ({"scaling": {"schedule": [MORNINGS, MORNINGS]}}, ["Mornings, Mornings", "twice"]),
+        ({"scaling": {"schedule": [MORNINGS, MORNINGS]}}, ['the name "Mornings" is used twice']),
     ],
 )
 def test_what_aws_would_refuse_or_ignore_is_refused_in_one_line(changes: dict[str, Any], says: list[str]) -> None:

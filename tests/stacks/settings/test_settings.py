@@ -100,7 +100,7 @@ def test_what_is_no_name_of_an_environment_is_refused_in_one_short_line(name: st
         load_settings(name, SETTINGS)
     line = str(caught.value)
     assert line.startswith("-c environment=")
-    assert "not the name of an environment" in line
+    assert "not an environment's name" in line
     assert line.isprintable()
     assert len(line) < 500
 

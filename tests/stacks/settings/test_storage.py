@@ -53,5 +53,5 @@ def test_an_environment_whose_bucket_would_have_too_long_a_name_is_refused(tmp_p
     for environment in (longest, longest + "e"):
         (tmp_path / f"{environment}.toml").write_text(text)
     assert len(f"kennel-{load_settings(longest, tmp_path).environment}-123456789012-us-isof-south-1") == 63
-    with pytest.raises(ConfigurationError, match=r"-c environment=e+: not the name of an environment"):
+    with pytest.raises(ConfigurationError, match=r"-c environment=e+: not an environment's name"):
         load_settings(longest + "e", tmp_path)

@@ -18,7 +18,7 @@ from training.data.duplicates import THUMBNAIL, look_alikes
 from training.data.findings import Finding
 from training.data.layout import SPLITS
 from training.data.photos import find
-from training.data.survey import Look, survey
+from training.data.survey import PhotoRecord, survey
 from training.serving import photo_pixels
 
 Run = Callable[..., tuple[int, str, str]]
@@ -164,33 +164,35 @@ def test_photos_that_share_little_do_not_look_the_same(data: Path) -> None:
 
 def test_look_alikes_are_found_wherever_they_stand_among_many() -> None:
     chance = np.random.default_rng(0)
-    looks = [
-        Look(f"{split}/{i}", split, 0, pixels=f"{split}{i}", thumbnail=chance.bytes(THUMBNAIL**2))
+    records = [
+        PhotoRecord(f"{split}/{i}", split, 0, pixels=f"{split}{i}", thumbnail=chance.bytes(THUMBNAIL**2))
         for split, count in {"train": 600, "test": 300}.items()
         for i in range(count)
     ]
-    looks[600 + 270] = replace(looks[600 + 270], thumbnail=looks[555].thumbnail)
-    assert look_alikes(looks)[0].photos == (("train/555", "test/270"),)
+    records[600 + 270] = replace(records[600 + 270], thumbnail=records[555].thumbnail)
+    assert look_alikes(records)[0].photos == (("train/555", "test/270"),)
 
 
 def test_of_photos_that_all_look_the_same_each_is_told_once() -> None:
     blank = bytes(THUMBNAIL**2)
-    looks = [
-        Look(f"{split}/{i}", split, 0, pixels=f"{split}{i}", thumbnail=blank)
+    records = [
+        PhotoRecord(f"{split}/{i}", split, 0, pixels=f"{split}{i}", thumbnail=blank)
         for split, count in {"train": 300, "test": 20}.items()
         for i in range(count)
     ]
-    looks[77] = replace(looks[77], thumbnail=b"\x03" + blank[1:])
-    looks[310] = replace(looks[310], thumbnail=b"\x03" + blank[1:])
-    (found,) = look_alikes(looks)
+    records[77] = replace(records[77], thumbnail=b"\x03" + blank[1:])
+    records[310] = replace(records[310], thumbnail=b"\x03" + blank[1:])
+    (found,) = look_alikes(records)
     assert found.count == 20
     assert ("train/77", "test/10") in found.photos, "with the nearest"
 
 
 def test_too_many_photos_to_compare_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "MAX_PAIRS", 5)
-    looks = [Look("", split, 0, thumbnail=bytes(THUMBNAIL**2)) for split in ("train", "test") for _ in range(3)]
-    assert [(each.severity, each.kind) for each in look_alikes(looks)] == [("warning", "look-alikes not sought")]
+    records = [
+        PhotoRecord("", split, 0, thumbnail=bytes(THUMBNAIL**2)) for split in ("train", "test") for _ in range(3)
+    ]
+    assert [(each.severity, each.kind) for each in look_alikes(records)] == [("warning", "look-alikes not sought")]
 
 
 def test_folders_that_falsify_are_findings_together(data: Path) -> None:

@@ -18,7 +18,7 @@ from training.data.division import divide
 from training.data.duplicates import THUMBNAIL, alike_groups
 from training.data.layout import find
 from training.data.shares import Division, Shares, shares
-from training.data.survey import Look
+from training.data.survey import PhotoRecord
 
 Run = Callable[..., tuple[int, str, str]]
 EIGHTY = Division(Shares(0.8, 0.1, 0.1))
@@ -130,7 +130,7 @@ def test_what_is_divided_already_is_refused(data: Path) -> None:
 
 def test_unchanged_photos_are_not_read_again(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = divide(pets, EIGHTY)
-    monkeypatch.setattr(division, "look_at", None)
+    monkeypatch.setattr(division, "scan", None)
     assert divide(pets, EIGHTY) == before
 
 
@@ -157,12 +157,15 @@ def test_shares_are_written_as_they_are_read(text: str) -> None:
 
 def test_groups_are_found_by_way_of_others() -> None:
     flat = bytes([100]) * THUMBNAIL**2
-    looks = [
-        Look(str(i), "train", 0, pixels=str(i), thumbnail=bytes([100 + step]) * THUMBNAIL**2)
+    records = [
+        PhotoRecord(str(i), "train", 0, pixels=str(i), thumbnail=bytes([100 + step]) * THUMBNAIL**2)
         for i, step in enumerate((0, 2, 4, 50, 52, 90))
     ]
-    looks += [Look("x", "train", 0, problem="empty file"), Look("y", "train", 0, pixels="0", thumbnail=flat)]
-    groups = alike_groups(looks)
+    records += [
+        PhotoRecord("x", "train", 0, problem="empty file"),
+        PhotoRecord("y", "train", 0, pixels="0", thumbnail=flat),
+    ]
+    groups = alike_groups(records)
     assert len({groups[i] for i in (0, 1, 2, 7)}) == 1
     assert groups[3] == groups[4]
     assert len(set(groups)) == 4

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from training.common.errors import TrainingError
+from training.common.s3 import Bucket
 from training.data import s3
-from training.data.hints import Prefix, of_root
+from training.data.hints import Prefix, root_hint
 
 Run = Callable[..., tuple[int, str, str]]
 RED = "001.Red_setter"
@@ -194,13 +195,14 @@ class Listing:
 def test_photos_in_s3_have_the_same_hints(layout: str) -> None:
     key, hint = KEYS[layout]
     client: Any = Listing(f"data/{key}")
-    assert hint in of_root(Prefix(client, "bucket", "data/"))
-    assert hint in s3._hint(Prefix(client, "bucket", "data/"), "train")
+    prefix = Prefix(Bucket(client, "bucket"), "data/")
+    assert hint in root_hint(prefix)
+    assert hint in s3._hint(prefix, "train")
 
 
 def test_a_split_given_as_the_prefix_names_the_prefix_above() -> None:
     client: Any = Listing("data/train/cat/1.jpg")
-    assert "give --data s3://bucket/data, which" in of_root(Prefix(client, "bucket", "data/train/"))
+    assert "give --data s3://bucket/data, which" in root_hint(Prefix(Bucket(client, "bucket"), "data/train/"))
 
 
 def test_nothing_is_said_where_nothing_is_known(tmp_path: Path, run: Run) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ResponseStreamingError
 from botocore.response import StreamingBody
 
 from tests.embedded import Aws, environment_of, free_port, run_local
 from training.common.errors import TrainingError
-from training.data import s3
+from training.common.s3 import Bucket, Object
 from training.data.s3 import fetch
 
 Run = Callable[..., tuple[int, str, str]]
@@ -70,13 +71,13 @@ def contents(folder: Path) -> dict[str, str]:
 def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Record which objects are downloaded."""
     seen: list[str] = []
-    get = s3._get
+    download = Bucket._download
 
-    def record(client: Any, bucket: str, prefix: str, each: s3.Object, path: Path) -> None:
-        seen.append(each.name)
-        get(client, bucket, prefix, each, path)
+    def record(bucket: Bucket, key: str, path: Path, listed: Object | None) -> None:
+        seen.append(key.removeprefix("data/dogs/"))
+        download(bucket, key, path, listed)
 
-    monkeypatch.setattr(s3, "_get", record)
+    monkeypatch.setattr(Bucket, "_download", record)
     return seen
 
 
@@ -200,14 +201,14 @@ def test_an_interrupted_download_goes_on_where_it_was(
     bucket: Any, cache: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        get = s3._get
+        download = Bucket._download
 
-        def stop(client: Any, bucket: str, prefix: str, each: s3.Object, path: Path) -> None:
-            if each.name.startswith("test"):
+        def stop(bucket: Bucket, key: str, path: Path, listed: Object | None) -> None:
+            if key.startswith("data/dogs/test"):
                 raise KeyboardInterrupt
-            get(client, bucket, prefix, each, path)
+            download(bucket, key, path, listed)
 
-        patch.setattr(s3, "_get", stop)
+        patch.setattr(Bucket, "_download", stop)
         with pytest.raises(KeyboardInterrupt):
             fetch(ADDRESS)
     assert not [path for path in cache.rglob("*") if path.name.endswith(".incomplete")]
@@ -254,13 +255,14 @@ def test_a_disk_without_room_is_told_before_anything_is_downloaded(
 
 
 def test_an_object_that_changes_while_it_is_downloaded_is_refused(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    get = s3._get
+    download = Bucket._download
 
-    def change(client: Any, bucket_name: str, prefix: str, each: s3.Object, path: Path) -> None:
-        put(bucket, each.name, "changed " + each.name)
-        get(client, bucket_name, prefix, each, path)
+    def change(source: Bucket, key: str, path: Path, listed: Object | None) -> None:
+        name = key.removeprefix("data/dogs/")
+        put(bucket, name, "changed " + name)
+        download(source, key, path, listed)
 
-    monkeypatch.setattr(s3, "_get", change)
+    monkeypatch.setattr(Bucket, "_download", change)
     with pytest.raises(TrainingError, match="changed while they were downloaded; try again"):
         fetch(ADDRESS)
 
@@ -348,7 +350,7 @@ def test_without_a_network_it_is_one_line(bucket: Any, monkeypatch: pytest.Monke
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound, not listening
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setattr("training.common.aws._CONFIG", Config(retries={"total_max_attempts": 1}))
         status, _, errors = run("check", "--data", ADDRESS)
     assert (status, errors.count("\n")) == (2, 1)
     assert "Could not connect" in errors

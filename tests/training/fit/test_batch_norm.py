@@ -17,7 +17,7 @@ from training.data import photos
 from training.fit import full
 from training.fit.batch_norm import INITIAL_SHARE, initial_share, needs_statistics, with_statistics_of
 from training.fit.evaluation import measure, predict
-from training.fit.full import FullTraining, train_full
+from training.fit.full import Trainer, train_full
 from training.fit.schedule import Schedule
 from training.fit.stopping import Stop
 from training.model.network import build, create
@@ -74,7 +74,7 @@ def test_the_share_of_the_initial_value_falls_with_the_momentum_and_more_slowly_
 
 def test_averaged_statistics_hold_the_share_that_the_rule_says(splits: Splits) -> None:
     made = tiny()
-    training = FullTraining(
+    training = Trainer(
         made, *datasets(splits, made), replace(SCHEDULE, ema=0.9), "float32", None, Stop(), lambda _: None
     )
     assert training.progress.average is not None

@@ -52,7 +52,7 @@ def test_rows_are_those_of_their_photos(data: Path, cache: Path) -> None:
     pixels = PixelDataset(find(data).splits["valid"], made.recipe.rule)
     for i in range(len(pixels)):
         photo, target = pixels[i]
-        assert torch.equal(Frozen(made.recipe, "float32")(photo[None])[0], made["valid"].rows[0, i])
+        assert torch.equal(Frozen(made.recipe, "float32").compute(photo[None])[0], made["valid"].rows[0, i])
         assert made["valid"].targets[i] == target
 
 
@@ -127,7 +127,7 @@ def test_what_was_computed_before_a_sudden_end_is_kept(
     data: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(features, "CHUNK", 32)
-    compute, calls = Frozen.__call__, []
+    compute, calls = Frozen.compute, []
 
     def fail_in_the_third_batch(self: Frozen, pixels: torch.Tensor) -> torch.Tensor:
         calls.append(len(pixels))
@@ -135,7 +135,7 @@ def test_what_was_computed_before_a_sudden_end_is_kept(
             raise KeyboardInterrupt
         return compute(self, pixels)
 
-    monkeypatch.setattr(Frozen, "__call__", fail_in_the_third_batch)
+    monkeypatch.setattr(Frozen, "compute", fail_in_the_third_batch)
     with pytest.raises(KeyboardInterrupt):
         bank(data, cache, views=LIGHT)["train"]
     assert computed(bank(data, cache, views=LIGHT)) == 72 - 64

@@ -47,7 +47,7 @@ def plainly(made: Recipe, photos: Tensor) -> Tensor:
 def test_features_are_what_the_last_layer_is_given(architecture: str) -> None:
     made, photos = network(architecture), pixels(3)
     expected = plainly(made, photos)
-    features = Frozen(made, "float32")(photos)
+    features = Frozen(made, "float32").compute(photos)
     assert features.shape == expected.shape
     assert torch.allclose(features, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
@@ -69,12 +69,12 @@ def test_a_network_that_cannot_be_read_stays_as_it_is() -> None:
     made.classifier.network = Looks(made.classifier.network)
     frozen = Frozen(replace(made, head="0.fc"), "float32")
     assert not frozen.folded
-    assert torch.allclose(frozen(photos), expected, rtol=1e-3, atol=1e-4)
+    assert torch.allclose(frozen.compute(photos), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_bfloat16_points_where_float32_does() -> None:
     made, photos = network(), pixels(8)
-    exact, quick = Frozen(made, "float32")(photos), Frozen(made, "bfloat16")(photos)
+    exact, quick = Frozen(made, "float32").compute(photos), Frozen(made, "bfloat16").compute(photos)
     assert not torch.equal(exact, quick)
     assert quick.dtype == torch.float32
     assert nn.functional.cosine_similarity(exact, quick).min() >= 0.9999
@@ -83,9 +83,9 @@ def test_bfloat16_points_where_float32_does() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_photo_has_the_same_features_to_the_last_bit_whatever_comes_with_it(precision: str) -> None:
     frozen, photos = Frozen(network("mobilenet_v3_small"), precision), pixels(6)
-    together = frozen(photos)
-    assert torch.equal(frozen(photos.flip(0)).flip(0), together)
-    assert torch.equal(torch.cat([frozen(photo[None]) for photo in photos]), together)
+    together = frozen.compute(photos)
+    assert torch.equal(frozen.compute(photos.flip(0)).flip(0), together)
+    assert torch.equal(torch.cat([frozen.compute(photo[None]) for photo in photos]), together)
 
 
 def test_the_identity_changes_with_all_that_features_depend_on() -> None:
@@ -113,9 +113,9 @@ def test_a_compiled_network_gives_the_same_features_whatever_comes_with_a_photo(
     assert compiled.identity != plain.identity
     assert compiled.compile()
     assert compiled._forward is not compiled._classifier
-    together = compiled(photos)
-    assert nn.functional.cosine_similarity(together, plain(photos)).min() >= 0.9999
-    assert torch.equal(torch.cat([compiled(photo[None]) for photo in photos]), together)
+    together = compiled.compute(photos)
+    assert nn.functional.cosine_similarity(together, plain.compute(photos)).min() >= 0.9999
+    assert torch.equal(torch.cat([compiled.compute(photo[None]) for photo in photos]), together)
 
 
 def raising(*_: object, **__: object) -> Callable[[Tensor], Tensor]:
@@ -132,10 +132,10 @@ def test_a_network_that_cannot_be_compiled_or_then_computes_something_else_stays
     compiler: Callable[..., Callable[[Tensor], Tensor]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frozen, photos = Frozen(tiny(), "bfloat16", MANY), pixels(3)
-    before = frozen(photos)
+    before = frozen.compute(photos)
     monkeypatch.setattr(torch, "compile", compiler)
     assert not frozen.compile()
-    assert torch.equal(frozen(photos), before)
+    assert torch.equal(frozen.compute(photos), before)
 
 
 @pytest.mark.usefixtures("amx")

@@ -13,7 +13,7 @@ from training.data.photos import Photos, PixelDataset
 from training.fit.evaluation import measure, predict
 from training.fit.features import FeatureBank, Features
 from training.fit.frozen import last_layer
-from training.fit.head import answer, train_head
+from training.fit.head import predict_head, train_head
 from training.fit.schedule import Schedule
 
 pytestmark = pytest.mark.usefixtures("trains")
@@ -37,7 +37,7 @@ def test_the_network_answers_as_its_head_did_on_features(found: Photos, tmp_path
     outcome = train_head(last_layer(made), bank["train"], bank["valid"], SCHEDULE)
     for split, (logits, targets) in {
         "valid": (outcome.validation_logits, outcome.validation_targets),
-        "test": answer(last_layer(made), bank["test"]),
+        "test": predict_head(last_layer(made), bank["test"]),
     }.items():
         expected = predict(made.classifier, PixelDataset(found.splits[split], made.rule), "")
         assert torch.allclose(logits, expected[0], atol=1e-5)

@@ -71,7 +71,8 @@ def test_checkpoints_are_gone_on_from_only_when_somebody_says_so(fitted: Path, t
 def test_a_job_goes_on_by_itself_and_refuses_the_checkpoints_of_another_one(
     fitted: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    monkeypatch.setattr("training.pipeline.fit.pack", lambda *_: None)
+    for step in ("pack", "prove", "write_manifest", "write_report", "publish_artifact"):
+        monkeypatch.setattr(f"training.pipeline.fit.{step}", lambda *_, **__: None)
     kept = tmp_path / "kept"
     hyperparameters = {"epochs": 1, "batch-size": 8} | ({"checkpoints": str(kept)} if where == "argument" else {})
     environment = {

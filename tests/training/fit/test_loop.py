@@ -5,11 +5,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
 from training.fit.evaluation import measure
-from training.fit.loop import Learner, Outcome, balanced, best_epoch
+from training.fit.loop import Learner, TrainResult, balanced, best_epoch
 from training.fit.schedule import Schedule
 
 
-def trained(module: nn.Linear, accuracies: list[float], schedule: Schedule) -> Outcome:
+def trained(module: nn.Linear, accuracies: list[float], schedule: Schedule) -> TrainResult:
     """Train so that the weight is the number of the epoch."""
 
     def epoch(number: int) -> float:
@@ -41,7 +41,7 @@ def test_weights_decay_as_much_as_asked_and_biases_do_not() -> None:
         nn.init.constant_(module.weight, 1.0)
         nn.init.constant_(module.bias, 1.0)
         learner = Learner(module, Schedule(1, 1, lr=0.1, seed=0, weight_decay=decay), steps=1)
-        learner(module(torch.ones(1, 1)), torch.zeros(1, dtype=torch.long))  # one class: there is nothing to learn
+        learner.step(module(torch.ones(1, 1)), torch.zeros(1, dtype=torch.long))  # one class: there is nothing to learn
         assert module.weight.item() == pytest.approx(1 - 0.1 * decay)
         assert module.bias.item() == 1.0
 
@@ -71,7 +71,7 @@ def test_balanced_classes_have_the_same_say() -> None:
         schedule = Schedule(1, 10, lr=0.1, seed=0, weight_decay=0.0, class_weights=weights, shape="cosine")
         learner = Learner(module, schedule, steps=200, targets=targets.tolist())
         for _ in range(200):
-            learner(module(torch.ones(10, 1)), targets)
+            learner.step(module(torch.ones(10, 1)), targets)
         shares.append(module.weight[:, 0].softmax(0)[1].item())
     assert shares == pytest.approx([0.1, 0.5], abs=0.01)
 

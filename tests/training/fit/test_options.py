@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from training.common.errors import TrainingError
-from training.fit.learning import _checkpoints, _settings
-from training.fit.options import Options, plan
+from training.fit.options import Options, configure
 from training.fit.schedule import Schedule
+from training.fit.train import _checkpoints, _settings
 
 
 def chosen(**options: Any) -> Any:
-    return plan(Options(folders={}, out=Path(), **options))
+    return configure(Options(folders={}, out=Path(), **options))
 
 
 def test_photos_vary_in_full_mode_and_where_they_have_several_views() -> None:
@@ -49,11 +49,11 @@ def test_a_checkpoint_of_the_version_before_is_of_the_same_settings() -> None:
 def test_checkpoints_belong_to_the_set_of_weights_that_training_began_with(tmp_path: Path) -> None:
     def identity(**options: Any) -> dict[str, Any]:
         asked = Options(folders={}, out=tmp_path, checkpoints=tmp_path, **options)
-        task: Any = SimpleNamespace(options=asked, chosen=plan(asked), seen=SimpleNamespace(fingerprint="f"))
-        recipe: Any = SimpleNamespace(architecture="resnet18", rule=SimpleNamespace(crop=32))
-        found = _checkpoints(task, recipe, "float32")
-        assert found is not None
-        return dict(found.identity)
+        dataset: Any = SimpleNamespace(survey=SimpleNamespace(fingerprint="f"))
+        network: Any = SimpleNamespace(architecture="resnet18", rule=SimpleNamespace(crop=32))
+        made = _checkpoints(network, dataset, configure(asked), "float32")
+        assert made is not None
+        return dict(made.identity)
 
     assert "weights key" not in identity(weights="DEFAULT"), "checkpoints of the version before resume"
     assert identity(weights="DEFAULT", weights_key="ema")["weights key"] == "ema"

@@ -16,8 +16,8 @@ from training.common.errors import AlreadyTold, Stopped, TrainingError
 from training.data import photos
 from training.data.pixels import read_photo
 from training.fit.checkpoints import NAME, Checkpoints
-from training.fit.full import FullTraining, train_full
-from training.fit.loop import Epoch, Learner, Outcome
+from training.fit.full import Trainer, train_full
+from training.fit.loop import Epoch, Learner, TrainResult
 from training.fit.schedule import Schedule
 from training.fit.stopping import stopping
 
@@ -30,7 +30,9 @@ Splits = dict[str, list[photos.Photo]]
 class Killed(BaseException): ...
 
 
-def run(splits: Splits, schedule: Schedule, checkpoints: Checkpoints | None = None) -> tuple[dict[str, Any], Outcome]:
+def run(
+    splits: Splits, schedule: Schedule, checkpoints: Checkpoints | None = None
+) -> tuple[dict[str, Any], TrainResult]:
     made = tiny()
     with stopping() as stop:
         outcome = train_full(made, *datasets(splits, made, "light"), schedule, "float32", checkpoints, stop)
@@ -41,7 +43,7 @@ def timeless(history: tuple[Epoch, ...] | list[Epoch]) -> list[Epoch]:
     return [replace(epoch, seconds=0) for epoch in history]
 
 
-def same(one: tuple[dict[str, Any], Outcome], other: tuple[dict[str, Any], Outcome]) -> bool:
+def same(one: tuple[dict[str, Any], TrainResult], other: tuple[dict[str, Any], TrainResult]) -> bool:
     return (
         one[0].keys() == other[0].keys()
         and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
@@ -71,7 +73,7 @@ def test_killed_after_any_step_and_resumed_gives_the_same_to_the_bit(
     splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: Schedule
 ) -> None:
     whole = run(splits, schedule)
-    learn = Learner.__call__
+    learn = Learner.step
     for kill_at in range(1, 10):
         kept = Checkpoints(tmp_path / str(kill_at), {}, steps=2)
         kept.prepare()
@@ -85,7 +87,7 @@ def test_killed_after_any_step_and_resumed_gives_the_same_to_the_bit(
             return learn(learner, *arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Learner, "__call__", step)
+            patch.setattr(Learner, "step", step)
             with pytest.raises(Killed):
                 run(splits, schedule, kept)
         assert same(run(splits, schedule, kept), whole)
@@ -122,7 +124,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_very_step(
 ) -> None:
     whole = run(splits, SCHEDULE)
     kept = Checkpoints(tmp_path, {})
-    learn = Learner.__call__
+    learn = Learner.step
     steps = 0
 
     def step(learner: Learner, *arguments: Any) -> float:
@@ -132,7 +134,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_very_step(
             os.kill(os.getpid(), number)
         return learn(learner, *arguments)
 
-    monkeypatch.setattr(Learner, "__call__", step)
+    monkeypatch.setattr(Learner, "step", step)
     with pytest.raises(Stopped, match=f"by {name} in epoch {(after + 2) // 3}; --resume goes on from") as caught:
         run(splits, SCHEDULE, kept)
     assert caught.value.status == 128 + number
@@ -193,7 +195,7 @@ def test_without_checkpoints_a_signal_says_that_nothing_is_kept(
         os.kill(os.getpid(), signal.SIGTERM)
         return 0.5
 
-    monkeypatch.setattr(Learner, "__call__", step)
+    monkeypatch.setattr(Learner, "step", step)
     with pytest.raises(Stopped, match="nothing was written"):
         run(splits, SCHEDULE)
 
@@ -221,7 +223,7 @@ def test_what_is_ignored_stays_so() -> None:
 def test_a_finished_training_is_not_repeated(splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Checkpoints(tmp_path, {})
     whole = run(splits, SCHEDULE, kept)
-    monkeypatch.setattr(FullTraining, "learn", None)
+    monkeypatch.setattr(Trainer, "train_epoch", None)
     assert same(run(splits, SCHEDULE, kept), whole)
 
 
@@ -235,7 +237,7 @@ def test_patience_ends_a_resumed_training_where_it_ends_one_that_never_stopped(
     whole = run(splits, schedule, kept)
     assert len(whole[1].history) < 9
     assert len(whole[1].history) == whole[1].epoch + 2
-    monkeypatch.setattr(FullTraining, "learn", None)
+    monkeypatch.setattr(Trainer, "train_epoch", None)
     assert same(run(splits, schedule, kept), whole)
 
 

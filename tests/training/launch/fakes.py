@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 
 from training.common.aws import Aws
-from training.launch.order import Order
+from training.launch.job_spec import JobSpec
 from training.launch.site import Site
 
 BUCKET = "kennel-dev-123456789012-eu-west-1"
@@ -26,9 +27,9 @@ SITE = Site(
 TAGS = [{"Key": key, "Value": value} for key, value in SITE.tags.items()]
 
 
-def order(**changes: Any) -> Order:
+def job_spec(**changes: Any) -> JobSpec:
     made: Any = {"photos": SITE.uri("data/dogs/"), "code": "training/code/abc.tar.gz", "site": SITE} | changes
-    return Order("kennel-dev-261121-120000-abcd", **made)
+    return JobSpec("kennel-dev-261121-120000-abcd", **made)
 
 
 def error(code: str, status: int = 400, text: str = "no") -> ClientError:
@@ -67,14 +68,19 @@ class FakeS3:
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         if Key not in self.objects:
             raise error("NoSuchKey", 404)
-        return {"Body": io.BytesIO(self.objects[Key])}
+        content = self.objects[Key]
+        return {"Body": StreamingBody(io.BytesIO(content), len(content)), "ContentLength": len(content)}
 
     def download_file(self, bucket: str, key: str, file: str) -> None:
-        Path(file).write_bytes(self.objects[key])
+        Path(file).write_bytes(self.get_object(Bucket=bucket, Key=key)["Body"].read())
 
     def list_objects_v2(self, *, Bucket: str, Prefix: str, MaxKeys: int = 1000) -> dict[str, Any]:  # noqa: N803
         found = [
-            {"Key": key, "ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'}
+            {
+                "Key": key,
+                "ETag": f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"',
+                "Size": len(content),
+            }
             for key, content in sorted(self.objects.items())
             if key.startswith(Prefix)
         ][:MaxKeys]

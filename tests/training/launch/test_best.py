@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.training.launch.fakes import SITE, FakeS3, aws_with, error, order
+from tests.training.launch.fakes import SITE, FakeS3, aws_with, error, job_spec
 from tests.training.launch.test_requests import SPACE, valid
-from training.launch.best import about, best_job, read_ranges
+from training.launch.best import best_job, read_ranges, search_facts
 from training.launch.requests import HAND_SIGTERM_ON, ranges, training_job, tuning_job
 from training.launch.sagemaker import TuningJob
 from training.tuning.space import Numbers
@@ -23,7 +23,7 @@ BEST = {
 
 def told(status: str = "Completed", **changes: Any) -> dict[str, Any]:
     """Return what SageMaker tells of a tuning job: the request, with what it adds to that."""
-    asked: Any = copy.deepcopy(tuning_job(order(space=SPACE, trials=6, **changes)))
+    asked: Any = copy.deepcopy(tuning_job(job_spec(space=SPACE, trials=6, **changes)))
     asked["TrainingJobDefinition"]["StaticHyperParameters"]["_tuning_objective_metric"] = "valid_accuracy"
     counts = {"Completed": 4, "InProgress": 0, "RetryableError": 1, "NonRetryableError": 0, "Stopped": 1}
     return {
@@ -62,7 +62,7 @@ class SageMaker:
 
 
 def search_on(sagemaker: SageMaker, s3: FakeS3 | None = None) -> TuningJob:
-    return TuningJob(aws_with(sagemaker=sagemaker, s3=s3 or FakeS3()), SITE, order().name)
+    return TuningJob(aws_with(sagemaker=sagemaker, s3=s3 or FakeS3()), SITE, job_spec().name)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def search_on(sagemaker: SageMaker, s3: FakeS3 | None = None) -> TuningJob:
 def test_the_last_job_is_what_launch_would_ask_for_with_the_settings_that_were_found(changes: dict[str, Any]) -> None:
     made = valid("CreateTrainingJob", best_job(told(**changes), changes.get("site", SITE)))
     options = changes.get("options", {}) | BEST["TunedHyperParameters"]
-    alike: Any = training_job(replace(order(**changes), name=f"{order().name}-best", options=options))
+    alike: Any = training_job(replace(job_spec(**changes), name=f"{job_spec().name}-best", options=options))
     search = made["Environment"].pop("KENNEL_SEARCH")
-    assert search == SITE.uri(f"training/runs/{order().name}-best/search.json")
+    assert search == SITE.uri(f"training/runs/{job_spec().name}-best/search.json")
     assert made == alike
     assert made["AlgorithmSpecification"]["ContainerArguments"] == [HAND_SIGTERM_ON]
     assert "KENNEL_TRIAL" not in made["Environment"]
@@ -95,8 +95,8 @@ def test_the_space_comes_back_from_sagemakers_words() -> None:
 
 
 def test_the_manifest_is_to_say_what_was_tried_and_what_was_best() -> None:
-    said = json.loads(about(told()))["tuning"]
-    assert said["study"] == order().name
+    said = json.loads(search_facts(told()))["tuning"]
+    assert said["study"] == job_spec().name
     assert said["library"] == "Amazon SageMaker, Bayesian"
     assert said["trials"] == {"complete": 4, "stopped": 1, "failed": 1}
     assert said["space"]["lr"] == {"low": 0.0003, "high": 0.01, "whole": False, "log": True}
@@ -111,9 +111,9 @@ def test_the_manifest_is_to_say_what_was_tried_and_what_was_best() -> None:
 def test_the_last_job_is_started_once_whoever_follows_the_search(capfd: pytest.CaptureFixture[str]) -> None:
     sagemaker, s3 = SageMaker(told()), FakeS3()
     for _ in range(2):
-        assert search_on(sagemaker, s3).after().name == f"{order().name}-best"
+        assert search_on(sagemaker, s3).next_run().name == f"{job_spec().name}-best"
     assert len(sagemaker.made) == 1
-    assert "tuning" in json.loads(s3.objects[f"training/runs/{order().name}-best/search.json"])
+    assert "tuning" in json.loads(s3.objects[f"training/runs/{job_spec().name}-best/search.json"])
     assert "--batch-size=64 --epochs=5 --lr=0.0042" in capfd.readouterr().out
 
 
@@ -122,14 +122,14 @@ def test_of_two_who_start_it_at_the_same_time_one_finds_the_others() -> None:
         def create_training_job(self, **_: Any) -> None:
             raise error("ResourceInUse", text="already exists")
 
-    assert search_on(Race(told())).after().name == f"{order().name}-best"
+    assert search_on(Race(told())).next_run().name == f"{job_spec().name}-best"
 
 
 def test_a_search_without_a_good_trial_has_failed() -> None:
     search = told()
     del search["BestTrainingJob"]
-    look = search_on(SageMaker(search)).look()
-    assert (look.state, look.reason.partition(";")[0]) == ("failed", "no trial has succeeded")
+    status = search_on(SageMaker(search)).status()
+    assert (status.state, status.reason.partition(";")[0]) == ("failed", "no trial has succeeded")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,6 @@ def test_a_search_without_a_good_trial_has_failed() -> None:
 def test_stop_ends_whichever_of_the_two_is_under_way(search: str, last: str, stopped: list[str]) -> None:
     sagemaker = SageMaker(told(search))
     if last:
-        sagemaker.jobs[f"{order().name}-best"] = last
+        sagemaker.jobs[f"{job_spec().name}-best"] = last
     assert search_on(sagemaker).stop() == bool(stopped)
-    assert sagemaker.stopped == [f"{order().name}{tail}" for tail in stopped]
+    assert sagemaker.stopped == [f"{job_spec().name}{tail}" for tail in stopped]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -18,13 +19,15 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from tests.training.launch.fakes import BUCKET, SITE, TAGS, FakeS3, aws_with, error, order
-from training.common.aws import explained
+from tests.training.launch.fakes import BUCKET, SITE, TAGS, FakeS3, aws_with, error, job_spec
+from training.common.aws import Aws
+from training.common.aws_errors import explained
 from training.common.errors import TrainingError
 from training.launch.ec2 import Instance, user_data
 from training.launch.remote import mirror, on_instance, spot
 from training.launch.remote.log_writer import LogWriter
 
+ROOT = Path(__file__).parents[3]
 RUN = "kennel-dev-261121-120000-abcd"
 DESCRIBED = {"InstanceIds": ["i-1"]}
 Boot = Callable[[str], subprocess.Popen[bytes]]
@@ -68,7 +71,7 @@ def test_an_instance_is_started_from_the_template(stub: tuple[Instance, Stubber,
         InstanceType="g5.xlarge",
         InstanceMarketOptions={"MarketType": "spot", "SpotOptions": once},
     )
-    Instance.start(run.aws, order(instance_type="g5.xlarge", spot=True, options={"epochs": "3"}))
+    Instance.start(run.aws, job_spec(instance_type="g5.xlarge", spot=True, options={"epochs": "3"}))
     left = json.loads(s3.objects[f"training/runs/{RUN}/order.json"])
     assert left["instance"] == "i-1"
     assert left["options"] == {"epochs": "3"}
@@ -87,7 +90,7 @@ def test_all_that_an_instance_brings_along_has_the_tags_of_the_stack(
 ) -> None:
     client = RecordedEc2()
     site = replace(SITE, spot=of_template, tags={**SITE.tags, "Name": "ours"})
-    Instance.start(aws_with(ec2=client, s3=FakeS3()), order(site=site, spot=asked))
+    Instance.start(aws_with(ec2=client, s3=FakeS3()), job_spec(site=site, spot=asked))
     (request,) = client.requests
     spot = ["spot-instances-request"] if spot_is_tagged else []
     assert kinds_tagged(request) == ["instance", "volume", "network-interface", *spot]
@@ -114,7 +117,7 @@ class RecordedEc2:
 
 def test_without_a_network_of_the_settings_ec2_chooses_the_subnet() -> None:
     client = RecordedEc2()
-    Instance.start(aws_with(ec2=client, s3=FakeS3()), order())
+    Instance.start(aws_with(ec2=client, s3=FakeS3()), job_spec())
     assert "SubnetId" not in client.requests[0]
 
 
@@ -125,7 +128,7 @@ def test_without_a_network_of_the_settings_ec2_chooses_the_subnet() -> None:
 def test_an_instance_starts_in_the_first_subnet_of_the_settings_that_can_have_it(code: str) -> None:
     client, s3 = RecordedEc2({"subnet-1": code}), FakeS3()
     site = replace(SITE, subnets=("subnet-1", "subnet-2", "subnet-3"), security_groups=("sg-1",))
-    Instance.start(aws_with(ec2=client, s3=s3), order(site=site))
+    Instance.start(aws_with(ec2=client, s3=s3), job_spec(site=site))
     assert [request["SubnetId"] for request in client.requests] == ["subnet-1", "subnet-2"]
     tokens = [request["ClientToken"] for request in client.requests]
     assert tokens == [f"{RUN}-1", f"{RUN}-1-2"], "EC2 refuses a token with another request"
@@ -138,7 +141,7 @@ def test_what_no_other_subnet_can_help_is_told_at_once() -> None:
     site = replace(SITE, subnets=("subnet-1", "subnet-2"))
     client = RecordedEc2({"subnet-1": "UnauthorizedOperation"})
     with pytest.raises(Exception, match="UnauthorizedOperation"):
-        Instance.start(aws_with(ec2=client, s3=FakeS3()), order(site=site))
+        Instance.start(aws_with(ec2=client, s3=FakeS3()), job_spec(site=site))
     assert len(client.requests) == 1
 
 
@@ -146,7 +149,7 @@ def test_no_capacity_in_any_subnet_is_told() -> None:
     site = replace(SITE, subnets=("subnet-1", "subnet-2"))
     client = RecordedEc2(dict.fromkeys(site.subnets, "InsufficientInstanceCapacity"))
     with explained_as(r"try again later, without --spot, or with another --instance-type"):
-        Instance.start(aws_with(ec2=client, s3=FakeS3()), order(site=site))
+        Instance.start(aws_with(ec2=client, s3=FakeS3()), job_spec(site=site))
 
 
 @contextlib.contextmanager
@@ -168,13 +171,13 @@ def explained_as(line: str) -> Iterator[None]:
 )
 def test_what_an_account_lacks_is_told_with_what_to_do(code: str, line: str) -> None:
     with explained_as(line):
-        Instance.start(aws_with(ec2=RecordedEc2({"": code}), s3=FakeS3()), order())
+        Instance.start(aws_with(ec2=RecordedEc2({"": code}), s3=FakeS3()), job_spec())
 
 
 def test_settings_without_a_template_are_told() -> None:
     site = replace(SITE, template=None)
     with pytest.raises(TrainingError, match=r"set training\.instance\.enabled = true in settings/dev\.toml"):
-        Instance.start(aws_with(), order(site=site))
+        Instance.start(aws_with(), job_spec(site=site))
 
 
 @pytest.fixture
@@ -182,9 +185,9 @@ def boot(stub: tuple[Instance, Stubber, FakeS3], tmp_path: Path) -> Iterator[Boo
     """Run the user data, with a stand-in for Python, where of all programs only a few are there."""
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     script = tmp_path / "user-data"
-    script.write_text(user_data(SITE, run._order()))
+    script.write_text(user_data(SITE, run._spec()))
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("bash", "sleep", "mktemp"):
@@ -234,7 +237,7 @@ def test_an_instance_that_somebody_terminates_gives_the_training_the_time_for_it
 def test_only_what_runs_is_terminated(stub: tuple[Instance, Stubber, FakeS3]) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     described(stubber, "running")
     stubber.add_response("terminate_instances", {}, DESCRIBED)
     assert run.stop()
@@ -258,30 +261,30 @@ def test_an_instance_that_says_nothing_is_judged_by_its_state(
 ) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     described(stubber, state, why=why)
-    assert run.look().state == expected
+    assert run.status().state == expected
 
 
 def test_what_an_instance_says_last_counts(stub: tuple[Instance, Stubber, FakeS3]) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     says(s3, "failed", reason="valid is missing")
-    assert (run.look().state, run.look().reason) == ("failed", "valid is missing")
+    assert (run.status().state, run.status().reason) == ("failed", "valid is missing")
 
 
 def test_another_instance_takes_the_place_of_one_that_was_taken_away(stub: tuple[Instance, Stubber, FakeS3]) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     says(s3, "interrupted")
-    assert run.look().state == "interrupted"
+    assert run.status().state == "interrupted"
     started(stubber, s3, "i-2", ClientToken=f"{RUN}-2")
-    assert run.again()
+    assert run.restart()
     described(stubber, "running", "i-2")
-    look = run.look()
-    assert (look.state, look.detail) == ("running", "i-2: instance running"), "what the first one said is over"
+    status = run.status()
+    assert (status.state, status.detail) == ("running", "i-2: instance running"), "what the first one said is over"
 
 
 def test_an_instance_that_could_not_be_started_again_can_be_tried_again(
@@ -289,28 +292,28 @@ def test_an_instance_that_could_not_be_started_again_can_be_tried_again(
 ) -> None:
     run, stubber, s3 = stub
     started(stubber, s3)
-    Instance.start(run.aws, order())
+    Instance.start(run.aws, job_spec())
     says(s3, "interrupted")
     stubber.add_client_error("run_instances", "InsufficientInstanceCapacity")
     with pytest.raises(Exception, match="InsufficientInstanceCapacity"):
-        run.again()
-    assert run.look().state == "interrupted"
+        run.restart()
+    assert run.status().state == "interrupted"
 
 
 def test_a_folder_of_the_bucket_comes_whole_and_stays_inside(tmp_path: Path) -> None:
     s3: Any = FakeS3({"data/x/train/cat/1.jpg": b"1", "data/x/": b"", "data/xy/2.jpg": b"2"})
-    assert mirror.fetch(s3, SITE.uri("data/x/"), tmp_path / "data") == 1
+    assert mirror.fetch(aws_with(s3=s3), SITE.uri("data/x/"), tmp_path / "data") == 1
     assert (tmp_path / "data/train/cat/1.jpg").read_bytes() == b"1"
     s3.objects["data/x/../../evil"] = b"3"
     with pytest.raises(TrainingError, match="cannot be a file of a folder"):
-        mirror.fetch(s3, SITE.uri("data/x/"), tmp_path / "data")
+        mirror.fetch(aws_with(s3=s3), SITE.uri("data/x/"), tmp_path / "data")
 
 
 def test_the_prefix_of_the_checkpoints_holds_what_the_folder_does(tmp_path: Path) -> None:
     s3: Any = FakeS3({"training/checkpoints/run/checkpoint-1": b"1", "training/checkpoints/run/checkpoint-2": b"2"})
     for name in ("checkpoint-2", "checkpoint-3", ".checkpoint-9.incomplete"):
         (tmp_path / name).write_text(name)
-    mirror.push(s3, tmp_path, SITE.uri("training/checkpoints/run/"))
+    mirror.push(aws_with(s3=s3), tmp_path, SITE.uri("training/checkpoints/run/"))
     assert sorted(key.rpartition("/")[2] for key in s3.objects) == ["checkpoint-2", "checkpoint-3"]
     assert s3.calls == [
         ("put", "training/checkpoints/run/checkpoint-3"),
@@ -404,11 +407,17 @@ def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[on_instanc
         "attempt": 1,
     }
     s3.objects[f"training/runs/{RUN}/order.json"] = json.dumps(left).encode()
-    clients = {"s3": s3, "logs": logs}
-    monkeypatch.setattr(boto3, "client", lambda name: clients[name])
+    monkeypatch.setattr(Aws, "s3", s3)
+    monkeypatch.setattr(Aws, "logs", logs)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(on_instance.Attempt, "_install", lambda _: 0)
     return on_instance.Attempt(BUCKET, RUN), s3, logs
+
+
+def test_an_instance_needs_boto3_alone_before_it_has_installed_the_rest() -> None:
+    lacking = "import sys; sys.modules.update(dict.fromkeys(('rich', 'numpy', 'PIL', 'torch')))"
+    program = f"{lacking}; import training.launch.remote.on_instance"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 def trains(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -430,7 +439,7 @@ def test_an_instance_trains_and_delivers(
 ) -> None:
     run, s3, logs = attempt
     trains(monkeypatch, MODEL + "echo epoch=1; ls data/train/cat")
-    assert run() == 0
+    assert run.run() == 0
     assert status(s3)["state"] == "completed"
     assert logs.lines[-2:] == ["epoch=1", "1.jpg"]
     home = json.loads(s3.objects[f"training/runs/{RUN}/model.json"])
@@ -444,14 +453,14 @@ def test_a_training_that_fails_says_why_in_its_own_words(
 ) -> None:
     run, s3, _ = attempt
     trains(monkeypatch, "echo 'kennel: valid is missing' >&2; echo torchrun says more; exit 2")
-    assert run() == 1
+    assert run.run() == 1
     assert (status(s3)["state"], status(s3)["reason"]) == ("failed", "valid is missing")
 
 
 def test_a_bug_is_said_too(attempt: tuple[on_instance.Attempt, FakeS3, Logs], monkeypatch: pytest.MonkeyPatch) -> None:
     run, s3, _ = attempt
     trains(monkeypatch, "true")  # there is nothing to deliver
-    assert run() == 1
+    assert run.run() == 1
     assert status(s3)["state"] == "failed"
     assert "FileNotFoundError" in status(s3)["reason"]
 
@@ -465,7 +474,7 @@ def test_the_notice_ends_the_training_and_keeps_its_checkpoint(
         monkeypatch, "trap 'echo 1 > checkpoints/checkpoint-1; exit 143' TERM; echo ready; while :; do sleep 0.05; done"
     )
     metadata["/latest/meta-data/spot/instance-action"] = "{}"
-    assert run() == 1
+    assert run.run() == 1
     assert status(s3)["state"] == "interrupted"
     assert f"training/checkpoints/{RUN}/checkpoint-1" in s3.objects
 
@@ -476,7 +485,7 @@ def test_sigterm_ends_the_training_and_keeps_its_checkpoint(
     run, s3, _ = attempt
     script = f"trap 'echo 1 > checkpoints/checkpoint-1; exit 143' TERM; kill -TERM {os.getpid()}; "
     trains(monkeypatch, script + "while :; do sleep 0.05; done")
-    assert run() == 1
+    assert run.run() == 1
     assert status(s3)["state"] == "stopped"
     assert f"training/checkpoints/{RUN}/checkpoint-1" in s3.objects
 
@@ -487,7 +496,7 @@ def test_packages_that_cannot_be_had_end_it(
     run, s3, _ = attempt
     script = "echo ERROR: no matching distribution; exit 1"
     monkeypatch.setattr(on_instance.Attempt, "_install", lambda self: self._execute(["bash", "-c", script]))
-    assert run() == 1
+    assert run.run() == 1
     assert status(s3)["reason"] == "pip could not install requirements.txt: ERROR: no matching distribution"
 
 
@@ -497,7 +506,7 @@ def test_another_attempt_finds_the_checkpoint(
     run, s3, logs = attempt
     s3.objects[f"training/checkpoints/{RUN}/checkpoint-1"] = b"weights"
     trains(monkeypatch, MODEL + "cat checkpoints/checkpoint-1")
-    assert run() == 0
+    assert run.run() == 0
     assert logs.lines[-1] == "weights"
 
 
@@ -505,10 +514,10 @@ def test_a_training_that_takes_too_long_is_ended(
     attempt: tuple[on_instance.Attempt, FakeS3, Logs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, s3, _ = attempt
-    run.order["hours"] = 0
+    run.spec["hours"] = 0
     monkeypatch.setattr(spot, "SECONDS", 0.05)
     trains(monkeypatch, "while :; do sleep 0.05; done")
     begun = time.monotonic()
-    assert run() == 1
+    assert run.run() == 1
     assert time.monotonic() - begun < 20
     assert "give it more --hours" in status(s3)["reason"]

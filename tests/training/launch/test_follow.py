@@ -13,38 +13,38 @@ from botocore.stub import Stubber
 from tests.training.launch.fakes import SITE, FakeS3, aws_with, error
 from tests.training.launch.test_logs import Logs
 from training.common.errors import TrainingError
-from training.launch.follow import bring_home, follow
+from training.launch.follow import download_result, follow
 from training.launch.logs import BEGIN
-from training.launch.run import Look
+from training.launch.run import RunStatus
 from training.launch.sagemaker import TrainingJob, reason
 
 
 @dataclass
 class FakeRun:
-    """A run that goes through some looks, one at a time."""
+    """A run that goes through some states, one at a time."""
 
-    looks: list[Look]
+    statuses: list[RunStatus]
     name: str = "job"
     kind: str = "training"
     log_group: str = "group"
     restarts: int = 1
     stopped: list[str] = field(default_factory=list)
 
-    def look(self) -> Look:
-        return self.looks.pop(0)
+    def status(self) -> RunStatus:
+        return self.statuses.pop(0)
 
     def stop(self) -> bool:
         self.stopped.append(self.name)
         return True
 
-    def again(self) -> bool:
+    def restart(self) -> bool:
         self.restarts -= 1
         return self.restarts >= 0
 
-    def after(self) -> None: ...
+    def next_run(self) -> None: ...
 
 
-RUNNING, DONE = Look("running", "Training"), Look("completed", "Completed")
+RUNNING, DONE = RunStatus("running", "Training"), RunStatus("completed", "Completed")
 
 
 def test_states_and_lines_are_shown_until_the_end(capfd: pytest.CaptureFixture[str]) -> None:
@@ -58,13 +58,13 @@ def test_states_and_lines_are_shown_until_the_end(capfd: pytest.CaptureFixture[s
 
 def test_a_job_that_never_began_shows_its_last_lines(capfd: pytest.CaptureFixture[str]) -> None:
     aws = aws_with(logs=Logs(job_1=["pip cannot find onnx"]))
-    failed = Look("failed", "Failed", "why")
+    failed = RunStatus("failed", "Failed", "why")
     assert follow(aws, FakeRun([failed]), 0) == failed
     assert "pip cannot find onnx" in capfd.readouterr().out
 
 
 def test_an_interrupted_run_is_started_again_but_not_for_ever() -> None:
-    interrupted = Look("interrupted", "taken away")
+    interrupted = RunStatus("interrupted", "taken away")
     aws = aws_with(logs=Logs())
     assert follow(aws, FakeRun([interrupted, RUNNING, DONE]), 0) == DONE
     assert follow(aws, FakeRun([interrupted, interrupted, interrupted]), 0).state == "failed"
@@ -111,8 +111,8 @@ def test_a_job_that_ran_too_long_has_failed_though_sagemaker_says_stopped() -> N
     }
     with Stubber(client) as stub:
         stub.add_response("describe_training_job", job, {"TrainingJobName": "job"})
-        look = TrainingJob(aws_with(sagemaker=client), "job").look()
-    assert (look.state, look.reason) == ("failed", "MaxRuntimeExceeded")
+        status = TrainingJob(aws_with(sagemaker=client), "job").status()
+    assert (status.state, status.reason) == ("failed", "MaxRuntimeExceeded")
 
 
 def manifest(content: bytes = b"artifact") -> dict[str, Any]:
@@ -128,7 +128,7 @@ def test_a_jobs_manifest_comes_home_and_names_the_artifact_in_s3(tmp_path: Path)
     )
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "report.html").write_text("the page of another model")
-    bring_home(aws_with(s3=s3), SITE, FakeRun([DONE]), tmp_path / "build")
+    download_result(aws_with(s3=s3), SITE, FakeRun([DONE]), tmp_path / "build")
     assert json.loads((tmp_path / "build" / "model.json").read_bytes()) == made
     assert (tmp_path / "build" / "report.html").read_bytes() == b"its page"
     assert {path.name for path in (tmp_path / "build").iterdir()} == {"model.json", "report.html"}
@@ -138,5 +138,5 @@ def test_a_run_without_a_manifest_leaves_the_old_one_in_place(tmp_path: Path) ->
     (tmp_path / "model.json").write_text("old")
     s3 = FakeS3({"training/runs/job/report.html": b"page"})
     with pytest.raises(TrainingError, match=r"job has left no model\.json"):
-        bring_home(aws_with(s3=s3), SITE, FakeRun([DONE]), tmp_path)
+        download_result(aws_with(s3=s3), SITE, FakeRun([DONE]), tmp_path)
     assert (tmp_path / "model.json").read_text() == "old"

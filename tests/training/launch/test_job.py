@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from tests.training.launch.fakes import SITE, FakeS3
 from training import job
+from training.common.aws import Aws
 from training.common.version import VERSION
 
 
@@ -33,7 +33,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     made = FakeS3()
-    monkeypatch.setattr(boto3, "client", lambda _: made)
+    monkeypatch.setattr(Aws, "s3", made)
     return made
 
 

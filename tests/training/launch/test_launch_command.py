@@ -11,8 +11,8 @@ import pytest
 from tests.training.launch.fakes import SITE, FakeS3, error
 from training.commands.search_options import fit_parser
 from training.common.aws import Aws
-from training.launch.order import MAX_NAME, new_name
-from training.launch.run import Look
+from training.launch.job_spec import MAX_NAME, new_name
+from training.launch.run import RunStatus
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -111,7 +111,7 @@ def test_without_a_test_split_two_splits_are_uploaded_and_no_report_is_waited_fo
     shutil.rmtree(data / "test")
     artifact = {"location": SITE.uri("models/abc.tar.gz"), "sha256": "abc", "size": 1}
     manifest = {"schema": 1, "artifact": artifact, "metrics": {"test": None}}
-    monkeypatch.setattr("training.launch.order.new_name", lambda _: "job")
+    monkeypatch.setattr("training.launch.job_spec.new_name", lambda _: "job")
     s3.objects |= {"training/runs/job/model.json": json.dumps(manifest).encode()}
     status, output, errors = run("launch", "--data", data, "--out", tmp_path / "build", "--no-test")
     assert (status, errors) == (0, "")
@@ -125,7 +125,7 @@ def test_a_job_that_completes_leaves_its_manifest(
 ) -> None:
     artifact = {"location": SITE.uri("models/abc.tar.gz"), "sha256": "abc", "size": 1}
     manifest = {"schema": 1, "artifact": artifact, "metrics": {"test": {"accuracy": 0.9}}}
-    monkeypatch.setattr("training.launch.order.new_name", lambda _: "job")
+    monkeypatch.setattr("training.launch.job_spec.new_name", lambda _: "job")
     s3.objects |= {"training/runs/job/model.json": json.dumps(manifest).encode(), "training/runs/job/report.html": b""}
     status, output, errors = run("launch", "--data", data, "--out", tmp_path / "build")
     assert (status, errors) == (0, "")
@@ -151,7 +151,7 @@ def searched(
     run: Run, data: Path, sagemaker: FakeSageMaker, s3: FakeS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     """Start a search, and let go of it; return what was printed."""
-    monkeypatch.setattr("training.launch.order.new_name", lambda _: "search")
+    monkeypatch.setattr("training.launch.job_spec.new_name", lambda _: "search")
     status, output, _ = run("launch", "--data", data, "--out", tmp_path / "build", "--tune", "2", "--detach")
     assert status == 0
     return output
@@ -177,17 +177,17 @@ def test_a_search_ends_with_one_job_more_whose_model_comes_home(
     ("ending", "status", "said"),
     [
         (None, 130, "Detached    search-best goes on: `./kennel launch --attach search` follows it"),
-        (Look("stopped", "Stopped"), 1, "Stopped     search-best; there is no model of it"),
-        (Look("failed", "Failed", "no capacity"), 2, "search-best failed: no capacity; with the settings above"),
+        (RunStatus("stopped", "Stopped"), 1, "Stopped     search-best; there is no model of it"),
+        (RunStatus("failed", "Failed", "no capacity"), 2, "search-best failed: no capacity; with the settings above"),
     ],
 )
 def test_the_last_job_of_a_search_may_be_left_and_may_end_badly(
     run: Run, searched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: Any, status: int, said: str
 ) -> None:
-    def follow(_: Aws, each: Any) -> Look:
+    def follow(_: Aws, each: Any) -> RunStatus:
         if each.kind == "training" and ending is None:
             raise KeyboardInterrupt
-        return Look("completed", "Completed") if each.kind == "tuning" else ending
+        return RunStatus("completed", "Completed") if each.kind == "tuning" else ending
 
     monkeypatch.setattr("training.launch.follow.follow", follow)
     found, output, errors = run("launch", "--attach", "--out", tmp_path / "build")
@@ -216,12 +216,12 @@ def test_a_folder_that_is_full_costs_neither_the_runs_name_nor_its_model(
     def full(*_: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("training.launch.order.new_name", lambda _: "job")
+    monkeypatch.setattr("training.launch.job_spec.new_name", lambda _: "job")
     with monkeypatch.context() as patch:
         patch.setattr("training.launch.state.remember", full)
         status, _, errors = run("launch", "--data", data, "--out", tmp_path / "build")
     assert (status, errors) == (2, "kennel: no space left on device; job was started: `--attach job`, or `--stop`\n")
-    monkeypatch.setattr("training.launch.follow.bring_home", full)
+    monkeypatch.setattr("training.launch.follow.download_result", full)
     status, _, errors = run("launch", "--attach", "job", "--out", tmp_path / "build")
     assert status == 2
     assert "job is still there: `./kennel launch --attach job`" in errors

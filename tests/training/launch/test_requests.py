@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.validate import ParamValidator
 
-from tests.training.launch.fakes import SITE, TAGS, order
+from tests.training.launch.fakes import SITE, TAGS, job_spec
 from training.launch.requests import HAND_SIGTERM_ON, METRICS, training_job, tuning_job
 from training.tuning.space import Choices, Numbers, Space
 
@@ -29,11 +29,11 @@ def valid(operation: str, request: Any) -> dict[str, Any]:
 
 
 def job(**changes: Any) -> dict[str, Any]:
-    return valid("CreateTrainingJob", training_job(order(**changes)))
+    return valid("CreateTrainingJob", training_job(job_spec(**changes)))
 
 
 def tuning(**changes: Any) -> dict[str, Any]:
-    return valid("CreateHyperParameterTuningJob", tuning_job(order(space=SPACE, trials=6, parallel=3, **changes)))
+    return valid("CreateHyperParameterTuningJob", tuning_job(job_spec(space=SPACE, trials=6, parallel=3, **changes)))
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_the_container_suits_the_instance(kind: str | None, tag: str) -> None:
 
 def test_jobs_have_the_tags_of_the_stack() -> None:
     """SageMaker gives those of a tuning job to its trials (API reference, CreateHyperParameterTuningJob, Tags)."""
-    assert training_job(order())["Tags"] == TAGS
-    assert tuning_job(order(space=SPACE, trials=2))["Tags"] == TAGS
+    assert training_job(job_spec())["Tags"] == TAGS
+    assert tuning_job(job_spec(space=SPACE, trials=2))["Tags"] == TAGS
 
 
 def test_the_containers_pytorch_is_the_one_of_the_requirements() -> None:

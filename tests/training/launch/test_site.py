@@ -1,5 +1,6 @@
 """The stack's outputs, and what is said where they cannot be had."""
 
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -10,6 +11,7 @@ from botocore.stub import Stubber
 from tests.training.launch.fakes import aws_with
 from training.common.aws import Aws
 from training.common.errors import TrainingError
+from training.launch import site
 from training.launch.site import find_site, tags
 
 OUTPUTS = {
@@ -28,6 +30,7 @@ def stubbed(outputs: dict[str, str]) -> tuple[Aws, Stubber]:
     stub = Stubber(client)
     stack: Any = {
         "StackName": "KennelTraining-dev",
+        "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/KennelTraining-dev/1",
         "CreationTime": "2026-11-21T00:00:00Z",
         "StackStatus": "CREATE_COMPLETE",
         "Tags": [{"Key": key, "Value": value} for key, value in {**TAGS, "aws:servicecatalog:x": "y"}.items()],
@@ -39,11 +42,11 @@ def stubbed(outputs: dict[str, str]) -> tuple[Aws, Stubber]:
 
 
 def test_the_outputs_say_where_to_train() -> None:
-    site = find_site(stubbed(OUTPUTS)[0], "dev")
-    assert site.bucket == "kennel-dev-123456789012-eu-west-1"
-    assert site.subnets == ("subnet-1", "subnet-2")
-    assert (site.template, site.key, site.region) == ("lt-1", None, "eu-west-1")
-    assert site.spot
+    place = find_site(stubbed(OUTPUTS)[0], "dev")
+    assert place.bucket == "kennel-dev-123456789012-eu-west-1"
+    assert place.subnets == ("subnet-1", "subnet-2")
+    assert (place.template, place.key, place.region) == ("lt-1", None, "eu-west-1")
+    assert place.spot
 
 
 def test_what_is_started_has_the_tags_of_the_stack() -> None:
@@ -52,6 +55,31 @@ def test_what_is_started_has_the_tags_of_the_stack() -> None:
         {"Key": "Deployment", "Value": "kennel-dev"},
         {"Key": "owner", "Value": "vision"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("bound", "message"),
+    [
+        ('id = "123456789012"\nregion = "eu-west-1"', None),
+        ("", None),
+        (
+            'id = "210987654321"',
+            r'account.id = "210987654321".* lead to 123456789012: nothing was started; set AWS_PROFILE',
+        ),
+        ('region = "us-east-1"', r"lead to eu-west-1: nothing was started; set AWS_REGION=us-east-1$"),
+        ("id = ", r"^settings/dev\.toml cannot be read: "),
+    ],
+)
+def test_an_environment_that_is_bound_trains_in_no_other_account_or_region(
+    bound: str, message: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(site, "SETTINGS", tmp_path)
+    (tmp_path / "dev.toml").write_text(f"[account]\n{bound}\n")
+    if message is None:
+        find_site(stubbed(OUTPUTS)[0], "dev")
+        return
+    with pytest.raises(TrainingError, match=message):
+        find_site(stubbed(OUTPUTS)[0], "dev")
 
 
 def test_a_stack_of_an_older_version_says_nothing_of_the_market() -> None:

@@ -119,7 +119,7 @@ def every_preprocessing() -> list[object]:
 
 @pytest.mark.parametrize("chosen", every_preprocessing(), ids=str)
 def test_photos_are_prepared_as_the_weights_want_them(chosen: Any, tmp_path: Path) -> None:
-    source = weights.of_preset(chosen.name, {}, chosen)
+    source = weights.with_preset(chosen.name, {}, chosen)
     classifier = Classifier(torch.nn.Identity(), source.mean, source.std)
     chance = np.random.default_rng(0)
     for height, width in ((375, 500), (601, 333), (60, 90)):
@@ -161,7 +161,7 @@ def test_files_that_are_older_than_the_architecture_fit(make: Any, names: list[t
     for pattern, replacement in names:
         state = {re.sub(pattern, replacement, name): value for name, value in state.items()}
     assert (state.keys() <= old.state_dict().keys()) == (not names)
-    source = weights.of_preset("", state, models.ResNet18_Weights.DEFAULT)
+    source = weights.with_preset("", state, models.ResNet18_Weights.DEFAULT)
     network._load(new, source, "classifier", "")
     assert all(torch.equal(value, old.state_dict()[name]) for name, value in new.state_dict().items())
 
@@ -172,7 +172,7 @@ def test_a_transformer_takes_photos_of_another_size_than_its_weights_did() -> No
 
     own, positions = dict(transformer(64).state_dict()), "encoder.pos_embedding"
     larger = transformer(96)
-    source = weights.Source("", own, [0.0] * 3, [1.0] * 3, InputRule(64, 64, "bilinear"))
+    source = weights.InitialWeights("", own, [0.0] * 3, [1.0] * 3, InputRule(64, 64, "bilinear"))
     network._load(larger, source, "heads.head", "")
     state = larger.state_dict()
     assert state[positions].shape == (1, 1 + 3 * 3, 8)

@@ -303,7 +303,7 @@ def test_weights_without_room_beside_the_artifact_are_kept_on_another_disk(
     data: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.pipeline.pack.write_weights", full)
-    monkeypatch.setattr("training.pipeline.fit.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("training.pipeline.full_disk.cache_folder", lambda: tmp_path)
     status, _, errors = run("fit", "--data", data, "--out", tmp_path / "build", *QUICK)
     assert status == 2
     assert f"package --from {tmp_path / 'trained.safetensors'} " in errors

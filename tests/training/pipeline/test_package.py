@@ -21,8 +21,8 @@ from training.common.torchvision_compat import models
 from training.model.mlp import Mlp
 from training.model.network import create
 from training.model.weights_file import Weights
-from training.pipeline.measure import look
-from training.pipeline.package import Wish, _classes
+from training.pipeline.measure import find_photos
+from training.pipeline.package import PackageOptions, _classes
 
 pytestmark = pytest.mark.usefixtures("trains")
 
@@ -139,7 +139,7 @@ def test_a_head_alone_is_put_on_top_of_its_body(tutorial: Path, names: Path, tmp
 
 def test_classes_come_in_the_order_of_the_models_output(data: Path) -> None:
     folders = {split: data / split for split in ("train", "valid", "test")}
-    found = look(folders, CLASSES[::-1])
+    found = find_photos(folders, CLASSES[::-1])
     assert found.classes == tuple(CLASSES[::-1])
     for photos in found.splits.values():
         assert all(photo.path.parent.name == found.classes[photo.target] for photo in photos)
@@ -148,9 +148,9 @@ def test_classes_come_in_the_order_of_the_models_output(data: Path) -> None:
 def test_photos_of_other_classes_are_refused(data: Path) -> None:
     folders = {split: data / split for split in ("train", "valid", "test")}
     with pytest.raises(TrainingError, match=r"has no photos of 004\.Cat \(1 such classes\)"):
-        look(folders, [*CLASSES, "004.Cat"])
+        find_photos(folders, [*CLASSES, "004.Cat"])
     with pytest.raises(TrainingError, match=r"has photos of 003\.Blue_heeler, which the model does not know"):
-        look(folders, CLASSES[:2])
+        find_photos(folders, CLASSES[:2])
 
 
 @pytest.fixture(scope="module")
@@ -227,11 +227,11 @@ def test_keys_that_are_outputs_and_folders_in_another_order_are_refused(data: Pa
             shutil.copytree(data / split / CLASSES[0], tmp_path / split / str(number))
     (tmp_path / "names.json").write_text(json.dumps({str(number): f"dog {number}" for number in range(12)}))
     folders = {split: tmp_path / split for split in ("train", "valid", "test")}
-    wish = Wish(tmp_path, tmp_path, classes=tmp_path / "names.json", folders=folders)
+    options = PackageOptions(tmp_path, tmp_path, classes=tmp_path / "names.json", folders=folders)
     file = Weights(tmp_path, "", {})
     reason = "can be read in two ways: the model's output 2 is dog 2 if its keys are outputs, and dog 10 if they are"
     with pytest.raises(TrainingError, match=reason):
-        _classes(wish, file, None, 12)
+        _classes(options, file, None, 12)
 
 
 @pytest.mark.parametrize(

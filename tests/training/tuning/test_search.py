@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -9,16 +10,16 @@ import torch
 
 from tests.training.tuning.asked import SPACE, epoch, request
 from training.common.errors import TrainingError
-from training.fit.loop import Outcome, Report
+from training.fit.loop import Report, TrainResult
 from training.fit.options import Options
 from training.tuning.request import Request
 from training.tuning.search import Search
 from training.tuning.space import Choices, Numbers
-from training.tuning.study import opened
-from training.tuning.trial import Trainer, attempt
+from training.tuning.study import open_study
+from training.tuning.trial import TrialTrainer, attempt
 
 
-def learn(options: Options, report: Report) -> Outcome:
+def learn(options: Options, report: Report) -> TrainResult:
     """Reach an accuracy that is the learning rate, in the epoch before the last; above 0.01, diverge."""
     assert options.lr is not None
     if options.lr > 0.01:
@@ -26,12 +27,12 @@ def learn(options: Options, report: Report) -> Outcome:
     epochs = tuple(epoch(number, options.lr / (2 if number == 4 else 1)) for number in range(1, 5))
     for each in epochs:
         report(each)
-    return Outcome(3, torch.empty(0), torch.arange(2), epochs)  # two photos of two classes
+    return TrainResult(3, torch.empty(0), torch.arange(2), epochs)  # two photos of two classes
 
 
 def search(asked: Request, train: Callable[..., Any] = learn) -> tuple[dict[str, Any], dict[str, int], int]:
-    with opened(asked, "photos") as study:
-        best = Search(asked, study, cast("Trainer", train))()
+    with open_study(asked, "photos") as study:
+        best = Search(asked, study, cast("TrialTrainer", SimpleNamespace(train=train))).run()
         return best.params, study.counts(), best.user_attrs["epoch"]
 
 
@@ -63,7 +64,7 @@ def test_a_search_that_found_nothing_says_so_in_one_line(tmp_path: Path) -> None
 def test_only_what_is_missing_is_tried(tmp_path: Path) -> None:
     tried: list[Options] = []
 
-    def count(options: Options, report: Report) -> Outcome:
+    def count(options: Options, report: Report) -> TrainResult:
         tried.append(options)
         return learn(options, report)
 
@@ -81,7 +82,7 @@ def test_no_trial_begins_when_time_is_over(tmp_path: Path) -> None:
 def test_a_trial_that_lags_behind_is_ended(tmp_path: Path) -> None:
     ends: list[int] = []
 
-    def watched(options: Options, report: Report) -> Outcome:
+    def watched(options: Options, report: Report) -> TrainResult:
         def counted(each: Any) -> None:
             ends[-1] = each.number
             report(each)
@@ -98,7 +99,7 @@ def test_a_trial_that_lags_behind_is_ended(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")])
 def test_a_trial_that_is_too_large_for_the_memory_fails_alone(error: Exception) -> None:
-    def train(options: Options, report: Report) -> Outcome:
+    def train(options: Options, report: Report) -> TrainResult:
         raise error
 
     ending = attempt(train, Options(folders={}, out=Path()), lambda _: True)
@@ -108,7 +109,7 @@ def test_a_trial_that_is_too_large_for_the_memory_fails_alone(error: Exception) 
 
 
 def test_a_mistake_in_the_program_is_no_failed_trial(tmp_path: Path) -> None:
-    def train(options: Options, report: Report) -> Outcome:
+    def train(options: Options, report: Report) -> TrainResult:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -13,17 +13,17 @@ from training.common.errors import TrainingError
 from training.fit.options import Options
 from training.tuning.request import Request
 from training.tuning.space import Choices, Numbers
-from training.tuning.study import Study, number, opened
-from training.tuning.trial import Ending
+from training.tuning.study import Study, number, open_study
+from training.tuning.trial import TrialResult
 
 
-def complete(accuracy: float, loss: float = 1.0) -> Ending:
-    return Ending("complete", 0.1, 1, accuracy, loss)
+def complete(accuracy: float, loss: float = 1.0) -> TrialResult:
+    return TrialResult("complete", 0.1, 1, accuracy, loss)
 
 
 def try_some(asked: Request, trials: int, *, photos: str = "photos") -> list[dict[str, Any]]:
     """Try values of which the larger learning rate is the better one, and return all that were ever tried."""
-    with opened(asked, photos) as study:
+    with open_study(asked, photos) as study:
         for _ in range(trials):
             trial = study.ask()
             study.tell(trial, complete(trial.params["lr"]))
@@ -42,8 +42,8 @@ def test_a_search_that_stops_in_a_trial_tries_what_it_would_have_tried(tmp_path:
     expected = try_some(request(tmp_path, study=tmp_path / "whole"), 14)
     asked = request(tmp_path)
     try_some(asked, 12)
-    with opened(asked, "photos") as study:
-        study.goes_on(study.ask(), epoch(1, 0.5), 4)
+    with open_study(asked, "photos") as study:
+        study.should_continue(study.ask(), epoch(1, 0.5), 4)
     assert try_some(asked, 2) == expected
 
 
@@ -63,16 +63,16 @@ def test_the_first_trial_takes_what_fit_would_by_itself(tmp_path: Path) -> None:
     assert 0.5 <= first.pop("ema") <= 0.9  # none would be below
     assert first == {"lr": 0.001, "arch": "resnet18", "epochs": 4, "batch-size": first["batch-size"]}
     asked = request(tmp_path, space={"views": Choices(("5", "1")), "precision": Choices(("float32", "bfloat16"))})
-    assert asked.usual() == {"views": "1"}  # the precision depends on the network
+    assert asked.defaults() == {"views": "1"}  # the precision depends on the network
 
 
 def test_of_two_trials_as_accurate_the_one_with_the_lower_loss_is_the_best(tmp_path: Path) -> None:
-    with opened(request(tmp_path), "photos") as study:
+    with open_study(request(tmp_path), "photos") as study:
         assert study.best() is None
         for ending in (complete(0.5, 0.1), complete(0.9, 0.4), complete(0.9, 0.3), complete(0.9, 0.3)):
             study.tell(study.ask(), ending)
-        study.tell(study.ask(), Ending("pruned", 0.1, 1, 0.99, 0.1))
-        study.tell(study.ask(), Ending("failed", 0.1, reason="diverged"))
+        study.tell(study.ask(), TrialResult("pruned", 0.1, 1, 0.99, 0.1))
+        study.tell(study.ask(), TrialResult("failed", 0.1, reason="diverged"))
         best = study.best()
         assert best is not None
         assert number(best) == 3
@@ -81,14 +81,14 @@ def test_of_two_trials_as_accurate_the_one_with_the_lower_loss_is_the_best(tmp_p
 
 def lags(study: Study, epochs: int, accuracy: float, at: int) -> bool:
     trial = study.ask()
-    return not study.goes_on(trial, epoch(at, accuracy), epochs)
+    return not study.should_continue(trial, epoch(at, accuracy), epochs)
 
 
 def test_median_ends_what_is_worse_than_half_at_the_same_share_of_the_epochs(tmp_path: Path) -> None:
-    with opened(request(tmp_path), "photos") as study:
+    with open_study(request(tmp_path), "photos") as study:
         for accuracy in (0.5, 0.6, 0.7, 0.8, 0.9):
             trial = study.ask()
-            assert all(study.goes_on(trial, epoch(at, accuracy), 8) for at in range(1, 9))
+            assert all(study.should_continue(trial, epoch(at, accuracy), 8) for at in range(1, 9))
             study.tell(trial, complete(accuracy))
         assert not lags(study, 8, 0.1, at=1)  # within the first quarter
         assert lags(study, 8, 0.65, at=4)
@@ -98,14 +98,14 @@ def test_median_ends_what_is_worse_than_half_at_the_same_share_of_the_epochs(tmp
 
 
 def test_asha_keeps_the_better_half_and_none_keeps_all(tmp_path: Path) -> None:
-    with opened(request(tmp_path, pruning="asha"), "photos") as study:
+    with open_study(request(tmp_path, pruning="asha"), "photos") as study:
         for accuracy in (0.9, 0.8, 0.7, 0.6):
             trial = study.ask()
-            study.goes_on(trial, epoch(2, accuracy), 8)
+            study.should_continue(trial, epoch(2, accuracy), 8)
             study.tell(trial, complete(accuracy))
         assert lags(study, 8, 0.65, at=2)
         assert not lags(study, 8, 0.95, at=2)
-    with opened(request(tmp_path, pruning="none", study=tmp_path / "all"), "photos") as study:
+    with open_study(request(tmp_path, pruning="none", study=tmp_path / "all"), "photos") as study:
         for accuracy in range(9):
             study.tell(study.ask(), complete(accuracy))
         assert not lags(study, 8, -1, at=7)
@@ -172,9 +172,9 @@ def test_a_damaged_study_is_told_in_one_line(tmp_path: Path) -> None:
 
 def test_two_searches_do_not_share_a_study(tmp_path: Path) -> None:
     with (
-        opened(request(tmp_path), "photos"),
+        open_study(request(tmp_path), "photos"),
         pytest.raises(TrainingError, match="in use by another search"),
-        opened(request(tmp_path), "photos"),
+        open_study(request(tmp_path), "photos"),
     ):
         pass
     try_some(request(tmp_path), 1)

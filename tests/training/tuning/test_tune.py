@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from training.data.photos import Photos
+from training.fit.dataset import Dataset
 from training.fit.options import Options
 from training.serving.cores import cores
-from training.tuning.trial import Trainer
+from training.tuning.trial import TrialTrainer
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -144,12 +145,12 @@ def test_no_trial_is_given_the_test_split(
 ) -> None:
     given: list[Photos] = []
 
-    class Watched(Trainer):
-        def __init__(self, photos: Photos, *others: Any) -> None:
-            given.append(photos)
-            super().__init__(photos, *others)
+    class Watched(TrialTrainer):
+        def __init__(self, dataset: Dataset) -> None:
+            given.append(dataset.photos)
+            super().__init__(dataset)
 
-    monkeypatch.setattr("training.tuning.search.Trainer", Watched)
+    monkeypatch.setattr("training.tuning.search.TrialTrainer", Watched)
     assert run(*arguments, "--trials", "1")[0] == 0
     assert [set(photos.splits) for photos in given] == [{"train", "valid"}]
     assert [set(photos.folders) for photos in given] == [{"train", "valid"}]
@@ -167,15 +168,15 @@ def test_stopped_it_says_how_to_go_on_and_does(
     expected: int,
 ) -> None:
     calls: list[Options] = []
-    original = Trainer.__call__
+    original = TrialTrainer.train
 
-    def interrupted(self: Trainer, options: Options, report: Any) -> Any:
+    def interrupted(self: TrialTrainer, options: Options, report: Any) -> Any:
         calls.append(options)
         if len(calls) == 2:
             os.kill(os.getpid(), by)
         return original(self, options, report)
 
-    monkeypatch.setattr(Trainer, "__call__", interrupted)
+    monkeypatch.setattr(TrialTrainer, "train", interrupted)
     status, _, errors = run(*arguments, "--trials", "3")
     assert status == expected
     assert errors.startswith("stopped; 1 of 3 trials are in ")
@@ -193,13 +194,13 @@ def test_in_the_background_ctrl_c_does_not_stop_it(
     fits: list[tuple[Options, Mapping[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = Trainer.__call__
+    original = TrialTrainer.train
 
-    def interrupted(self: Trainer, options: Options, report: Any) -> Any:
+    def interrupted(self: TrialTrainer, options: Options, report: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return original(self, options, report)
 
-    monkeypatch.setattr(Trainer, "__call__", interrupted)
+    monkeypatch.setattr(TrialTrainer, "train", interrupted)
     assert run(*arguments, "--trials", "1")[0] == 0
     assert len(fits) == 1
 

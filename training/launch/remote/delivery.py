@@ -4,13 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import boto3
-
+from training.common.aws import Aws
 from training.common.files import sha256
-from training.launch.places import split
+from training.common.s3 import split
 
 
-def deliver(folder: Path, run: str, runs: str, models: str, besides: Sequence[str]) -> str:
+def deliver(aws: Aws, folder: Path, run: str, runs: str, models: str, besides: Sequence[str]) -> str:
     """Put what serves into the bucket, the manifest last; return the artifact's address.
 
     The archive is then taken away from the folder: SageMaker packs what is left of it (weights, manifest, report) into
@@ -27,18 +26,17 @@ def deliver(folder: Path, run: str, runs: str, models: str, besides: Sequence[st
     """
     archive = folder / "model.tar.gz"
     manifest = json.loads((folder / "model.json").read_bytes())
-    digest = sha256(archive)
-    bucket, prefix = split(models)
-    s3 = boto3.client("s3")
-    s3.upload_file(str(archive), bucket, f"{prefix}{digest}.tar.gz")
-    location = f"s3://{bucket}/{prefix}{digest}.tar.gz"
-    manifest["artifact"]["location"] = location
+    artifact = split(f"{models}{sha256(archive)}")
+    bucket = aws.bucket(artifact.bucket)
+    bucket.upload(archive, f"{artifact.key}.tar.gz")
+    manifest["artifact"]["location"] = location = f"{artifact}.tar.gz"
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    s3.put_object(Bucket=bucket, Key=f"{prefix}{digest}.json", Body=text.encode())
-    bucket, prefix = split(runs)
-    for name in (each for each in besides if (folder / each).is_file()):  # no report without a test split
-        s3.upload_file(str(folder / name), bucket, f"{prefix}{run}/{name}")
-    s3.put_object(Bucket=bucket, Key=f"{prefix}{run}/model.json", Body=text.encode())
+    bucket.write(f"{artifact.key}.json", text.encode())
+    results = split(f"{runs}{run}/")
+    bucket = aws.bucket(results.bucket)
+    for name in (name for name in besides if (folder / name).is_file()):  # no report without a test split
+        bucket.upload(folder / name, results.key + name)
+    bucket.write(f"{results.key}model.json", text.encode())
     (folder / "model.json").write_text(text, encoding="utf-8")
     archive.unlink()
     print(f"Delivered   {location}", flush=True)  # noqa: T201

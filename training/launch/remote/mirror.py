@@ -1,56 +1,63 @@
 """Prefixes of S3 as folders of an instance."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from training.common.aws import CONNECTIONS
+from training.common.aws import Aws
 from training.common.errors import TrainingError
-from training.launch.places import split
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from training.common.s3 import CONNECTIONS, split
+from training.common.threads import in_threads
 
 
-def fetch(s3: "S3Client", uri: str, folder: Path) -> int:
+def fetch(aws: Aws, uri: str, folder: Path) -> int:
     """Download everything under a prefix that ends with a slash; return how many files that were.
+
+    Parameters
+    ----------
+    uri
+        ``s3://BUCKET/PREFIX/``.
+    folder
+        Is made if need be.
 
     Raises
     ------
     TrainingError
         A key leads out of the folder.
     """
-    bucket, prefix = split(uri)
-    names = [key.removeprefix(prefix) for key in _keys(s3, bucket, prefix)]
+    source = split(uri)
+    bucket = aws.bucket(source.bucket)
+    names = [listed.key.removeprefix(source.key) for listed in bucket.objects(source.key)]
     names = [name for name in names if name and not name.endswith("/")]
 
     def download(name: str) -> None:
         target = folder / name
         if not target.resolve().is_relative_to(folder.resolve()):
-            raise TrainingError(f"s3://{bucket}/{prefix}{name} cannot be a file of a folder; remove it")
+            raise TrainingError(f"{source}{name} cannot be a file of a folder; remove it")
         target.parent.mkdir(parents=True, exist_ok=True)
-        s3.download_file(bucket, prefix + name, str(target))
+        bucket.download(source.key + name, target)
 
     folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        list(pool.map(download, names))
+    in_threads(download, names, threads=CONNECTIONS)
     return len(names)
 
 
-def push(s3: "S3Client", folder: Path, uri: str) -> None:
-    """Make a prefix hold the checkpoints of a folder, whose names change with their content, and no others."""
-    bucket, prefix = split(uri)
+def push(aws: Aws, folder: Path, uri: str) -> None:
+    """Make a prefix hold the checkpoints of a folder, whose names change with their content, and no others.
+
+    Parameters
+    ----------
+    folder
+        Has the checkpoints as ``checkpoint-*``.
+    uri
+        ``s3://BUCKET/PREFIX/``.
+    """
+    target = split(uri)
+    bucket = aws.bucket(target.bucket)
     here = {path.name: path for path in folder.glob("checkpoint-*")}
-    there = {key.removeprefix(prefix) for key in _keys(s3, bucket, prefix)}
+    there = {listed.key.removeprefix(target.key) for listed in bucket.objects(target.key)}
     for name in sorted(here.keys() - there):
         try:
-            s3.upload_file(str(here[name]), bucket, prefix + name)
+            bucket.upload(here[name], target.key + name)
         except FileNotFoundError:
             continue  # a newer one has taken its place meanwhile
     for name in sorted(there - here.keys()):
-        s3.delete_object(Bucket=bucket, Key=prefix + name)
-
-
-def _keys(s3: "S3Client", bucket: str, prefix: str) -> list[str]:
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return [each["Key"] for page in pages for each in page.get("Contents", [])]
+        bucket.delete(target.key + name)

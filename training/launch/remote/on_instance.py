@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from training.common.aws import Aws
 from training.common.errors import TrainingError
+from training.common.s3 import split
 from training.launch.logs import BEGIN
-from training.launch.places import order_key, split, status_key
+from training.launch.places import spec_key, status_key
 from training.launch.remote import mirror, spot
 from training.launch.remote.delivery import deliver
 from training.launch.remote.log_writer import LogWriter
@@ -44,28 +45,28 @@ class Attempt:
 
     def __init__(self, bucket: str, name: str) -> None:
         self.bucket, self.name = bucket, name
-        self.s3 = boto3.client("s3")
-        self.order = json.loads(self.s3.get_object(Bucket=bucket, Key=order_key(name))["Body"].read())
-        stream = f"{name}/{self.order['attempt']}-{int(time.time())}"
-        self.log = LogWriter(boto3.client("logs"), self.order["log_group"], stream)
+        self.aws = Aws()
+        self.spec = json.loads(self.aws.bucket(bucket).read(spec_key(name)))
+        stream = f"{name}/{self.spec['attempt']}-{int(time.time())}"
+        self.log = LogWriter(self.aws.logs, self.spec["log_group"], stream)
         self.ending = ""
         self._process: subprocess.Popen[str] | None = None
         self._last = ""
         self._over = threading.Event()
 
-    def __call__(self) -> int:
+    def run(self) -> int:
         """Run from beginning to end; return the exit status."""
         signal.signal(signal.SIGTERM, lambda *_: self._end("stopped"))
         with self.log:
             try:
-                state, detail, reason = self._run()
+                state, detail, reason = self._train_and_deliver()
             except Exception as error:  # whatever it is, it is said where somebody looks
                 state, detail, reason = "failed", "failed", f"{type(error).__name__}: {error}"
                 self.log.write(f"{OWN_WORDS}{reason}")
             self._say(state, detail, reason)
         return 0 if state == "completed" else 1
 
-    def _run(self) -> tuple[str, str, str]:
+    def _train_and_deliver(self) -> tuple[str, str, str]:
         """Return how it ended: state, detail, reason."""
         self._say("running", "installing packages")
         failed = self._install()
@@ -74,11 +75,12 @@ class Attempt:
         if failed:
             return "failed", "no packages", f"pip could not install requirements.txt: {self._last}"
         self._say("running", "fetching photos")
-        photos = mirror.fetch(self.s3, self.order["photos"], FOLDERS["data"])
-        kept = mirror.fetch(self.s3, self.order["checkpoints"], FOLDERS["checkpoints"])
-        if uri := self.order["weights"]:
+        photos = mirror.fetch(self.aws, self.spec["photos"], FOLDERS["data"])
+        kept = mirror.fetch(self.aws, self.spec["checkpoints"], FOLDERS["checkpoints"])
+        if uri := self.spec["weights"]:
             FOLDERS["weights"].mkdir()
-            self.s3.download_file(*split(uri), str(self._weights()))
+            weights = split(uri)
+            self.aws.bucket(weights.bucket).download(weights.key, self._weights())
         if self.ending:
             return self._ended()
         self._say("running", f"training on {photos} photos" + (", from a checkpoint" if kept else ""))
@@ -87,7 +89,7 @@ class Attempt:
         if status == 0:
             self._say("running", "delivering")
             besides = ["report.html", "model.safetensors"]  # nothing else is left of the instance's disk
-            location = deliver(FOLDERS["out"], self.name, self.order["runs"], self.order["models"], besides)
+            location = deliver(self.aws, FOLDERS["out"], self.name, self.spec["runs"], self.spec["models"], besides)
             return "completed", location, ""
         if self.ending:
             return self._ended()
@@ -95,7 +97,7 @@ class Attempt:
 
     def _ended(self) -> tuple[str, str, str]:
         if self.ending == "late":
-            return "failed", "too long", f"it was not done after {self.order['hours']:g} hours; give it more --hours"
+            return "failed", "too long", f"it was not done after {self.spec['hours']:g} hours; give it more --hours"
         return self.ending, self.ending, ""
 
     def _install(self) -> int:
@@ -114,8 +116,8 @@ class Attempt:
             self._keep()
 
     def _command(self) -> list[str]:
-        options = dict(self.order["options"])
-        if self.order["weights"]:
+        options = dict(self.spec["options"])
+        if self.spec["weights"]:
             options["weights"] = str(self._weights())
         folders = ["--data", "data", "--out", "out", "--checkpoints", "checkpoints", "--resume", "yes"]
         fit = ["-m", "training", "fit", *folders, *(f"--{name}={value}" for name, value in options.items())]
@@ -125,7 +127,7 @@ class Attempt:
         return [sys.executable, *torchrun, *fit]
 
     def _weights(self) -> Path:
-        return FOLDERS["weights"] / str(self.order["weights"]).rpartition("/")[2]
+        return FOLDERS["weights"] / str(self.spec["weights"]).rpartition("/")[2]
 
     def _execute(self, command: Sequence[str]) -> int:
         """Run a program, its lines in the log; return its exit status."""
@@ -144,7 +146,7 @@ class Attempt:
 
     def _watch(self) -> None:
         """Tell the training to end when the spot instance is to go, or the time is up."""
-        deadline = time.monotonic() + self.order["hours"] * 3600
+        deadline = time.monotonic() + self.spec["hours"] * 3600
         while not self._over.wait(spot.SECONDS):
             if spot.is_to_go():
                 self._end("interrupted")
@@ -157,7 +159,7 @@ class Attempt:
 
     def _keep(self) -> None:
         try:
-            mirror.push(self.s3, FOLDERS["checkpoints"], self.order["checkpoints"])
+            mirror.push(self.aws, FOLDERS["checkpoints"], self.spec["checkpoints"])
         except (ClientError, BotoCoreError, Boto3Error) as error:  # the training is worth more than its checkpoint
             self.log.write(f"Checkpoint  not kept: {error}")
 
@@ -167,9 +169,9 @@ class Attempt:
             self._process.terminate()
 
     def _say(self, state: str, detail: str, reason: str = "") -> None:
-        status: dict[str, Any] = {"state": state, "detail": detail, "reason": reason, "attempt": self.order["attempt"]}
+        status: dict[str, Any] = {"state": state, "detail": detail, "reason": reason, "attempt": self.spec["attempt"]}
         status["time"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self.s3.put_object(Bucket=self.bucket, Key=status_key(self.name), Body=json.dumps(status).encode())
+        self.aws.bucket(self.bucket).write(status_key(self.name), json.dumps(status).encode())
 
 
 def _gpus() -> int:
@@ -184,7 +186,7 @@ def main(arguments: Sequence[str]) -> int:
         bucket, name = arguments
     except ValueError:
         raise TrainingError("usage: python -m training.launch.remote.on_instance BUCKET RUN") from None
-    return Attempt(bucket, name)()
+    return Attempt(bucket, name).run()
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def test_a_server_that_is_not_healthy_in_time_is_stopped(tmp_path: Path, log: Lo
 
 
 def test_an_artifact_without_a_server_is_named(tmp_path: Path, log: Log) -> None:
-    with pytest.raises(InstanceError, match=r"code/server\.py of the model artifact, which has no such file"):
+    with pytest.raises(InstanceError, match=r"the model artifact does not contain code/server\.py, which"):
         make(tmp_path, log, archive(file("model.onnx"))).start()
 
 

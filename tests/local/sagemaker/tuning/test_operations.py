@@ -175,7 +175,7 @@ def test_stopping_a_tuning_job_stops_its_training_jobs(aws: Aws, role: str) -> N
         ({"hyperparameters": {"mode": "head"}}, "hyperparameter mode is given more than once"),
         ({"Strategy": "Hyperband"}, "does not simulate strategy Hyperband"),
         ({"ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1}}, "number of combinations, 2"),
-        ({"TrainingJobEarlyStoppingType": "Auto"}, "does not stop training jobs early"),
+        ({"TrainingJobEarlyStoppingType": "Auto"}, "does not simulate TrainingJobEarlyStoppingType Auto"),
     ],
 )
 def test_a_tuning_job_that_cannot_run_is_refused(aws: Aws, role: str, changes: dict[str, Any], words: str) -> None:

@@ -64,9 +64,9 @@ def test_a_grid_is_every_combination_once() -> None:
     ("ranges", "strategy", "words"),
     [
         ({}, "Random", "at least one hyperparameter"),
-        (continuous("1", "0"), "Random", "MinValue of lr is above its MaxValue"),
-        (continuous("a", "1"), "Random", "no numbers of its kind: a, 1"),
-        (integer("0.5", "2"), "Random", "no numbers of its kind: 0.5, 2"),
+        (continuous("1", "0"), "Random", "MinValue of lr must not be above its MaxValue"),
+        (continuous("a", "1"), "Random", "must be numbers: a, 1"),
+        (integer("0.5", "2"), "Random", "must be integers: 0.5, 2"),
         (continuous("0", "1", "Logarithmic"), "Random", "logarithmic scaling, which needs values above 0"),
         (continuous("0", "1", "ReverseLogarithmic"), "Random", "from 0 to below 1"),
         (continuous("0", "1", name="seed"), "Random", "hyperparameter seed is given more than once"),

@@ -22,7 +22,7 @@ SAGEMAKER_TYPE, MAX_NAME = "ml.g4dn.xlarge", 32
 
 
 @dataclass(frozen=True)
-class Order:
+class JobSpec:
     """One training job, tuning job or instance.
 
     Parameters
