@@ -3,11 +3,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 
 from lambda_src.predict.answer import answer
 from lambda_src.predict.common.problem import Problem, ProblemType
+from lambda_src.predict.endpoint_problem import endpoint_problem
+from lambda_src.predict.event import MAX_TOP_K
 from lambda_src.predict.model_answer import MAX_ANSWER_BYTES, read_answer
+from training.serving.inference import Prediction, output_fn, problem
+from training.serving.photo_pixels import decode
+from training.serving.serving_errors import RequestError
 
 DOG = {"label": "Belgian malinois", "probability": 0.93, "name": "020.Belgian_malinois"}
 SHA256 = "0123456789abcdef" * 4
@@ -87,3 +94,32 @@ def test_the_largest_answer_fits_into_lambdas_payload() -> None:
     body = json.dumps({"predictions": [{"label": label, "probability": 1}]}, ensure_ascii=False).encode()
     result: Any = answer(read_answer(body))
     assert len(json.dumps(result)) < 6_000_000
+
+
+def test_the_containers_own_answers_pass() -> None:
+    names = tuple(f"{number:03}.{'ü' * 250}" for number in range(1_000))
+    probabilities = np.zeros(1_000, np.float32)
+    probabilities[7] = 1
+    body, _ = output_fn(Prediction(probabilities, names, names, SHA256), top_k=MAX_TOP_K)
+    read = read_answer(body)
+    assert read == json.loads(body)
+    assert (read["predictions"][0]["name"], len(read["predictions"])) == (names[7], MAX_TOP_K)
+
+
+@pytest.mark.parametrize(
+    "photo", [b"", b"GIF89a", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n broken", b"\0" * (25 * 1024 * 1024 + 1)], ids=len
+)
+def test_the_containers_own_details_pass(photo: bytes) -> None:
+    with pytest.raises(RequestError) as caught:
+        decode(photo)
+    refusal = caught.value
+    sent = problem(refusal.status, refusal.title, refusal.detail)
+    response: Any = {
+        "Error": {"Code": "ModelError", "Message": ""},
+        "ResponseMetadata": {"HTTPStatusCode": 424},
+        "OriginalStatusCode": refusal.status,
+        "OriginalMessage": sent.body.decode(),
+    }
+    answered = endpoint_problem(ClientError(response, "InvokeEndpoint"))
+    assert answered is not None
+    assert (answered.status, answered.detail) == (refusal.status, refusal.detail)

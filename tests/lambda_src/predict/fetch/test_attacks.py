@@ -262,6 +262,7 @@ REFUSED_SERVERS: dict[str, tuple[Script | bytes, set[int]]] = {
     "a redirect with a user": (redirect("http://photos.example.org@169.254.169.254/"), {422}),
     "a redirect of 1 MB": (redirect("/" + "a" * 1_000_000), {422, 502}),
     "a redirect of 2 KB": (redirect("/" + "a" * 2_048), {422}),
+    "two redirects": (redirect("/ok\r\nLocation: http://127.0.0.1/"), {422, 403, 502}),
     "300 to a private address": (redirect("http://127.0.0.1/", "300 M"), {502, 422}),
     "a bomb": (body(BOMB, "Content-Encoding: gzip"), {502}),
     "a bomb as a transfer coding": (head("Transfer-Encoding: gzip, chunked") + BOMB, {502}),
@@ -306,6 +307,11 @@ def test_an_odd_server_gives_its_photo_and_leads_nowhere_else(internet: Internet
     internet.server = serve(answer)
     assert internet.fetch() == JPEG
     assert internet.connected == [(PUBLIC, 80)]
+
+
+def test_a_bomb_behind_a_second_coding_is_not_inflated(internet: Internet, serve: Serve) -> None:
+    internet.server = serve(body(BOMB, "Content-Encoding: identity", "Content-Encoding: gzip"))
+    assert internet.fetch() == BOMB
 
 
 # TLS and DNS
