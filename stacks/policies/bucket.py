@@ -26,6 +26,8 @@ def use_key(scope: Construct, key_arn: str, *, write: bool) -> iam.PolicyStateme
 def list_prefixes(bucket_arn: str, prefixes: Sequence[str]) -> iam.PolicyStatement:
     """List objects under some prefixes: SageMaker and ``aws s3 sync`` list before they read.
 
+    Wildcard: a prefix is the folder of a purpose, and its user names the objects in it.
+
     Source: SageMaker guide, "SageMaker AI roles", CreateTrainingJob API; S3 guide, ``s3:prefix``.
     """
     return iam.PolicyStatement(
@@ -37,7 +39,12 @@ def list_prefixes(bucket_arn: str, prefixes: Sequence[str]) -> iam.PolicyStateme
 
 
 def read_objects(bucket_arn: str, prefixes: Sequence[str]) -> iam.PolicyStatement:
-    """Read objects under some prefixes (SageMaker guide, "SageMaker AI roles", CreateTrainingJob API)."""
+    """Read objects under some prefixes.
+
+    Wildcard: the user or the job names the objects under a prefix.
+
+    Source: SageMaker guide, "SageMaker AI roles", CreateTrainingJob API.
+    """
     return iam.PolicyStatement(
         sid="ReadObjects",
         actions=["s3:GetObject"],
@@ -46,7 +53,9 @@ def read_objects(bucket_arn: str, prefixes: Sequence[str]) -> iam.PolicyStatemen
 
 
 def write_objects(bucket_arn: str, prefixes: Sequence[str]) -> iam.PolicyStatement:
-    """Write objects under some prefixes, and give up what was half uploaded.
+    """Write objects under some prefixes, and abort multipart uploads.
+
+    Wildcard: the user or the job names the objects under a prefix when it starts.
 
     Source: SageMaker guide, "SageMaker AI roles", CreateTrainingJob API; S3 guide, "Multipart upload API and
     permissions".
@@ -60,6 +69,8 @@ def write_objects(bucket_arn: str, prefixes: Sequence[str]) -> iam.PolicyStateme
 
 def delete_checkpoints(bucket_arn: str, prefix: str) -> iam.PolicyStatement:
     """Remove old checkpoints: SageMaker deletes in S3 what a job deletes in ``/opt/ml/checkpoints``.
+
+    Wildcard: the job names its checkpoints.
 
     Source: SageMaker guide, "Checkpoints in Amazon SageMaker AI".
     """

@@ -14,7 +14,12 @@ def invoke_endpoint(scope: Construct, endpoint_name: str) -> iam.PolicyStatement
 
 
 def write_function_logs(scope: Construct, log_group_name: str) -> iam.PolicyStatement:
-    """Write to the function's own log group, which the stack creates (Lambda guide, "Execution role")."""
+    """Write to the function's own log group, which the stack creates.
+
+    Wildcard: Lambda names the log streams of the group.
+
+    Source: Lambda guide, "Execution role".
+    """
     return iam.PolicyStatement(
         sid="WriteFunctionLogs",
         actions=["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -45,7 +50,9 @@ def use_queue_key(scope: Construct, key_arn: str) -> iam.PolicyStatement:
 
 
 def send_traces() -> iam.PolicyStatement:
-    """Send the function's traces; neither action supports a resource or has a condition key that could narrow it.
+    """Send the function's traces.
+
+    Wildcard: neither action supports a resource or has a condition key that could narrow it.
 
     Source: Lambda guide, "Visualize Lambda function invocations using AWS X-Ray"; Service Authorization Reference,
     AWS X-Ray.

@@ -19,7 +19,12 @@ def read_artifact(object_arn: str) -> iam.PolicyStatement:
 
 
 def log_in_to_ecr() -> iam.PolicyStatement:
-    """Get a registry token; the action supports no resource (Service Authorization Reference, Amazon ECR)."""
+    """Get a registry token.
+
+    Wildcard: the action supports no resource.
+
+    Source: Service Authorization Reference, Amazon ECR.
+    """
     return iam.PolicyStatement(sid="LogInToEcr", actions=["ecr:GetAuthorizationToken"], resources=["*"])
 
 
@@ -35,18 +40,32 @@ def pull_image(repository_arn: str) -> iam.PolicyStatement:
 def write_endpoint_logs(scope: Construct, endpoint_name: str) -> iam.PolicyStatement:
     """Write the container's output to the endpoint's own log group, which SageMaker creates.
 
+    Wildcard: SageMaker names the log streams of the group.
+
     Source: SageMaker guide, "Log groups and streams that Amazon SageMaker AI sends to CloudWatch Logs".
     """
     return write_sagemaker_logs(scope, "WriteEndpointLogs", f"{ENDPOINTS_NAMESPACE}/{endpoint_name}")
 
 
 def keep_endpoint_logs(scope: Construct, endpoint_name: str) -> iam.PolicyStatement:
-    """Set the retention of the endpoint's own log group (CloudWatch Logs API reference, PutRetentionPolicy)."""
+    """Set the retention of the endpoint's own log group.
+
+    Wildcard: CloudWatch Logs authorises the action on the group's ARN with an ending.
+
+    Source: CloudWatch Logs API reference, PutRetentionPolicy; CloudWatch Logs guide, "Overview of managing access
+    permissions".
+    """
     return _on_endpoint_logs(scope, "KeepEndpointLogs", "logs:PutRetentionPolicy", endpoint_name)
 
 
 def encrypt_endpoint_logs(scope: Construct, endpoint_name: str) -> iam.PolicyStatement:
-    """Set the key of the endpoint's own log group (CloudWatch Logs API reference, AssociateKmsKey)."""
+    """Set the key of the endpoint's own log group.
+
+    Wildcard: CloudWatch Logs authorises the action on the group's ARN with an ending.
+
+    Source: CloudWatch Logs API reference, AssociateKmsKey; CloudWatch Logs guide, "Overview of managing access
+    permissions".
+    """
     return _on_endpoint_logs(scope, "EncryptEndpointLogs", "logs:AssociateKmsKey", endpoint_name)
 
 
@@ -56,7 +75,9 @@ def _on_endpoint_logs(scope: Construct, sid: str, action: str, endpoint_name: st
 
 
 def publish_instance_metrics() -> iam.PolicyStatement:
-    """Publish the host's CPU, memory and disk use; only the namespace can narrow the action.
+    """Publish the host's CPU, memory and disk use.
+
+    Wildcard: the action supports no resource; the condition restricts it to SageMaker's namespace.
 
     Source: Service Authorization Reference, Amazon CloudWatch (``cloudwatch:namespace``).
     """
@@ -69,7 +90,9 @@ def publish_instance_metrics() -> iam.PolicyStatement:
 
 
 def write_capture(bucket_arn: str) -> iam.PolicyStatement:
-    """Keep captured requests: SageMaker puts them there with the model's role.
+    """Store captured requests, which SageMaker does with the model's role.
+
+    Wildcard: SageMaker names the objects that hold captured requests.
 
     Source: SageMaker guide, "Capture data from real-time endpoint".
     """

@@ -9,7 +9,9 @@ from stacks.policies.arns import ec2_arn
 
 
 def describe_network() -> iam.PolicyStatement:
-    """Look at the VPC that a job is to join; the actions support no resource.
+    """Look at the VPC that a job is to join.
+
+    Wildcard: the actions support no resource.
 
     Source: SageMaker guide, "SageMaker AI roles", CreateTrainingJob API; Service Authorization Reference, Amazon EC2.
     """
@@ -31,8 +33,9 @@ def create_network_interfaces(
 ) -> iam.PolicyStatement:
     """Join a job to the VPC of the settings: in these subnets, with these security groups.
 
-    An interface has no name before it exists, hence ``network-interface/*``. Source: Service Authorization
-    Reference, Amazon EC2, CreateNetworkInterface.
+    Wildcard: an interface has no ID before it exists; the subnets and security groups are named.
+
+    Source: Service Authorization Reference, Amazon EC2, CreateNetworkInterface.
     """
     resources = ["network-interface/*"]
     resources += [f"subnet/{name}" for name in subnet_ids]
@@ -46,6 +49,8 @@ def create_network_interfaces(
 
 def manage_network_interfaces(scope: Construct, subnet_ids: Sequence[str]) -> iam.PolicyStatement:
     """Let SageMaker's hosts attach the interfaces in these subnets, and take both back after the job.
+
+    Wildcard: an interface has no ID before it exists; the condition restricts the actions to the subnets.
 
     Source: SageMaker guide, "SageMaker AI roles"; Service Authorization Reference, Amazon EC2 (all three actions
     are on a network interface, with ``ec2:Subnet``).

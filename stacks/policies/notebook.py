@@ -10,6 +10,8 @@ from stacks.policies.sagemaker_logs import write_sagemaker_logs
 def write_notebook_logs(scope: Construct) -> iam.PolicyStatement:
     """Write the notebook's Jupyter and lifecycle logs to the group that SageMaker creates.
 
+    Wildcard: SageMaker names the log streams of the group.
+
     Source: SageMaker guide, "Log groups and streams that Amazon SageMaker AI sends to CloudWatch Logs".
     """
     return write_sagemaker_logs(scope, "WriteNotebookLogs", "/aws/sagemaker/NotebookInstances")

@@ -10,6 +10,8 @@ from stacks.common.names import alarm_arns, alarm_topic_arn, state_rule_name
 def tell_of_alarms(scope: Construct, environment: str) -> iam.PolicyStatement:
     """Let CloudWatch publish to the alarm topic, for this environment's alarms only.
 
+    Wildcard: all alarms of the environment notify people, and their names begin alike.
+
     Source: CloudWatch guide, "Notifying users on alarm changes" (topic policy with ``aws:SourceArn``).
     """
     return iam.PolicyStatement(
@@ -42,7 +44,9 @@ def tell_of_state(scope: Construct, environment: str) -> iam.PolicyStatement:
 
 
 def tell_of_budget(scope: Construct, environment: str) -> iam.PolicyStatement:
-    """Let this account's budgets publish to the alarm topic; a budget's name is CloudFormation's.
+    """Let this account's budgets publish to the alarm topic.
+
+    Wildcard: CloudFormation names the budget.
 
     Source: Cost Management guide, "Creating an Amazon SNS topic for budget notifications" and "Cross-service confused
     deputy prevention" (the value of ``aws:SourceArn``).

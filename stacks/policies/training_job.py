@@ -12,6 +12,8 @@ TRAINING_JOBS_NAMESPACE = "/aws/sagemaker/TrainingJobs"
 def write_training_job_logs(scope: Construct) -> iam.PolicyStatement:
     """Write a job's output to the group that SageMaker creates, one for all jobs of the account.
 
+    Wildcard: SageMaker names the log streams of the group.
+
     Source: SageMaker guide, "Log groups and streams that Amazon SageMaker AI sends to CloudWatch Logs".
     """
     return write_sagemaker_logs(scope, "WriteTrainingJobLogs", TRAINING_JOBS_NAMESPACE)
@@ -26,7 +28,9 @@ def encrypt_job_output(key_arn: str) -> iam.PolicyStatement:
 
 
 def publish_training_metrics() -> iam.PolicyStatement:
-    """Publish a job's metrics and its hosts' CPU, memory and disk use; only the namespace can narrow the action.
+    """Publish a job's metrics and its hosts' CPU, memory and disk use.
+
+    Wildcard: the action supports no resource; the condition restricts it to SageMaker's namespace.
 
     Source: Service Authorization Reference, Amazon CloudWatch (``cloudwatch:namespace``).
     """

@@ -21,8 +21,9 @@ def scheduler_principal(scope: Construct) -> iam.ServicePrincipal:
 def sagemaker_principal(scope: Construct) -> iam.ServicePrincipal:
     """Let SageMaker assume a role, for this account's and region's resources only.
 
-    The wildcard after the account is AWS's own: SageMaker says not to name a model or an endpoint here
-    (SageMaker guide, "Cross-service confused deputy prevention").
+    Wildcard: SageMaker says not to name a model or an endpoint here.
+
+    Source: SageMaker guide, "Cross-service confused deputy prevention".
     """
     stack = Stack.of(scope)
     source = stack.format_arn(service="sagemaker", resource="*", arn_format=ArnFormat.NO_RESOURCE_NAME)

@@ -1,6 +1,7 @@
-"""Snapshots of every template, and what matters in them whatever the snapshot says.
+"""Snapshots of every template without its policies, and what matters in them whatever the snapshot says.
 
-`.venv/bin/python -m pytest tests/stacks --snapshot-update` accepts a change.
+`.venv/bin/python -m pytest tests/stacks --snapshot-update` accepts a change. The golden policies hold what the policies
+say (``tests/stacks/iam``); the snapshots hold whose they are.
 """
 
 import json
@@ -20,6 +21,7 @@ OfType = Callable[[Template, str], dict[str, Template]]
 
 ENVIRONMENTS = ["dev", "prod"]
 STACKS = ["Storage", "Training", "Endpoint", "Api", "Monitoring"]
+DOCUMENTS = {"AssumeRolePolicyDocument", "PolicyDocument", "KeyPolicy"}
 
 
 def one(items: dict[str, Template]) -> Template:
@@ -28,11 +30,13 @@ def one(items: dict[str, Template]) -> Template:
     return properties
 
 
-def statements(template: Template, of_type: OfType) -> list[Template]:
-    documents = [item["Properties"]["PolicyDocument"] for item in of_type(template, "AWS::IAM::Policy").values()]
-    for role in of_type(template, "AWS::IAM::Role").values():
-        documents += [policy["PolicyDocument"] for policy in role["Properties"].get("Policies", [])]
-    return [statement for document in documents for statement in document["Statement"]]
+def without_policies(value: Any) -> Any:
+    """Return a template with a word in place of each policy document."""
+    if isinstance(value, list):
+        return [without_policies(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: "<golden>" if key in DOCUMENTS else without_policies(one) for key, one in value.items()}
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -40,7 +44,8 @@ def statements(template: Template, of_type: OfType) -> list[Template]:
 def test_the_template_is_the_accepted_one(
     templates: Callable[[str], Templates], environment: str, stack: str, snapshot: SnapshotAssertion
 ) -> None:
-    assert normalised(templates(environment)[stack]) == snapshot(extension_class=JSONSnapshotExtension)
+    template = without_policies(normalised(templates(environment)[stack]))
+    assert template == snapshot(extension_class=JSONSnapshotExtension)
 
 
 def test_a_new_artifact_makes_a_new_model_of_the_same_endpoint(
@@ -75,27 +80,6 @@ def test_the_archive_keeps_the_suffix_that_sagemaker_asks_for_and_is_named_by_it
     files = json.loads((tmp_path / "KennelEndpoint-dev.assets.json").read_text())["files"]
     keys = [place["objectKey"] for file in files.values() for place in file["destinations"].values()]
     assert f"{sha256}.tar.gz" in keys
-
-
-def test_the_model_has_no_network_and_its_role_reads_one_object(
-    templates: Callable[[str], Templates], resources: OfType
-) -> None:
-    template = templates("dev")["Endpoint"]
-    model = one(resources(template, "AWS::SageMaker::Model"))
-    assert model["EnableNetworkIsolation"] is True
-    (read,) = [s for s in statements(template, resources) if s["Sid"] == "ReadArtifact"]
-    assert read["Action"] == "s3:GetObject"
-    url = "".join(
-        part if isinstance(part, str) else "?" for part in model["PrimaryContainer"]["ModelDataUrl"]["Fn::Join"][1]
-    )
-    arn = "".join(part if isinstance(part, str) else "?" for part in read["Resource"]["Fn::Join"][1])
-    assert url.removeprefix("s3://") == arn.removeprefix("arn:?:s3:::")
-    assert "*" not in arn
-
-
-def test_the_function_may_ask_its_own_endpoint_only(templates: Callable[[str], Templates], resources: OfType) -> None:
-    (invoke,) = [s for s in statements(templates("dev")["Api"], resources) if s["Sid"] == "InvokeEndpoint"]
-    assert invoke["Resource"]["Fn::Join"][1][-1] == ":endpoint/kennel-dev"
 
 
 def test_concurrency_is_reserved_only_when_the_setting_is_there(

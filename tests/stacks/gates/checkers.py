@@ -1,4 +1,4 @@
-"""Four checkers of one template, each a function that returns what it found: by rule and logical id.
+"""Five checkers of one template, each a function that returns what it found: by rule and logical id.
 
 cfn-lint, cdk-nag and the CDK's own validation are asked as libraries, so that hundreds of templates take seconds.
 """
@@ -17,6 +17,8 @@ from cfnlint.core import get_rules
 from cfnlint.rules import RulesCollection
 
 from tests.stacks.gates import invariants
+from tests.stacks.iam import golden_policies
+from tests.stacks.iam.policy_model import access
 
 Template = dict[str, Any]
 
@@ -52,7 +54,7 @@ def _linted(template: str, regions: tuple[str, ...]) -> frozenset[str]:
 
 
 def cdk_nag(template: Template) -> set[str]:
-    """Return what cdk-nag's AwsSolutions pack finds; acknowledgements do not count."""
+    """Return what cdk-nag's AwsSolutions pack finds; what Kennel accepts counts too."""
     with TemporaryDirectory() as folder:
         try:
             app = _include(template, Path(folder))
@@ -92,6 +94,12 @@ def own_invariants(template: Template, environment: str) -> set[str]:
         for rule in rules
         for fault in rule(invariants.Stack(template, environment))
     }
+
+
+def golden(template: Template, stack: str, environment: str) -> set[str]:
+    """Return what the template grants otherwise than the golden policies of its stack say."""
+    accepted = {k: v for k, v in golden_policies.read(environment).items() if k.startswith(f"{stack}-")}
+    return {f"golden {wrong}" for wrong in golden_policies.departures(access(stack, template), accepted)}
 
 
 def _include(template: Template, folder: Path) -> cdk.App:

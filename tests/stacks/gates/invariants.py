@@ -1,10 +1,9 @@
 """What holds in every template of Kennel, and what public checkers do not know: one function for each rule.
 
-A rule takes a stack and yields one line for each fault. ``EVERYWHERE`` holds in all environments, ``PRODUCTION`` where
-people are served.
+Permissions have no rule here: the golden policies hold them (``tests/stacks/iam``). A rule takes a stack and yields one
+line for each fault. ``EVERYWHERE`` holds in all environments, ``PRODUCTION`` where people are served.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,161 +25,16 @@ class Stack:
             if resource["Type"] in kinds:
                 yield name, resource.get("Properties", {})
 
-    def statements(self) -> Iterator[tuple[str, Properties]]:
-        """Yield each statement that allows something to a role of this template."""
-        for name, role in self.of_type("AWS::IAM::Role"):
-            for policy in role.get("Policies", []):
-                yield from ((name, s) for s in listed(policy["PolicyDocument"]["Statement"]) if s["Effect"] == "Allow")
-        for name, policy in self.of_type("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
-            yield from ((name, s) for s in listed(policy["PolicyDocument"]["Statement"]) if s["Effect"] == "Allow")
-
-    def grants(self) -> Iterator[tuple[str, str, str]]:
-        """Yield each pair of an action and a resource that a statement allows, with where it is written."""
-        for name, statement in self.statements():
-            where = f"{name}.{statement.get('Sid', '(no Sid)')}"
-            for action in listed(statement.get("Action", [])):
-                for resource in listed(statement.get("Resource", [])):
-                    yield where, action, text(resource)
-
-
-def listed(value: Any) -> list[Any]:
-    """Return a list, as IAM lets a list of one be written without its brackets."""
-    return value if isinstance(value, list) else [value]
-
 
 def text(value: Any) -> str:
-    """Put a string that CloudFormation would join into one: ``arn:${AWS::Partition}:s3:::name``."""
+    """Return a reference within the template as a text: ``${Bucket}``, ``${Model.ModelName}``."""
     match value:
         case {"Ref": name}:
             return f"${{{name}}}"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"${{{name}.{attribute}}}"
-        case {"Fn::Join": [separator, parts]}:
-            return str(separator).join(map(text, parts))
-        case {"Fn::Sub": str(pattern)}:
-            return pattern
-        case {"Fn::FindInMap": [name, *_]}:
-            return f"${{{name}}}"
         case _:
             return str(value)
-
-
-# ---- access
-
-
-WITHOUT_RESOURCE = {
-    "cloudwatch:PutMetricData",
-    "ec2:DescribeDhcpOptions",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSecurityGroups",
-    "ec2:DescribeSubnets",
-    "ec2:DescribeVpcs",
-    "ecr:GetAuthorizationToken",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
-"""Actions that support no resource but ``*`` (Service Authorization Reference)."""
-
-RESOURCE_OF = {
-    r"ecr:(Batch.*|GetDownloadUrlForLayer)": r"ecr:repository/",
-    r"kms:.*": r"kms:key/",
-    r"logs:.*": r"logs:log-group:",
-    r"s3:(GetObject|Put|Delete|AbortMultipart).*": r"s3:[^/]+/.+",
-    r"s3:(List|GetBucket).*": r"s3:[^/]+$",
-    r"sagemaker:InvokeEndpoint.*": r"sagemaker:endpoint/",
-    r"ssm:GetParameters?": r"ssm:parameter/",
-    r"ssm:UpdateInstanceInformation": r"ec2:instance/",
-}
-"""The type of resource of an action, as the ARN's service and resource (Service Authorization Reference).
-
-For an action that is not here the service must be its own.
-"""
-
-
-def an_action_is_allowed_on_its_own_kind_of_resource(stack: Stack) -> Iterator[str]:
-    """An action on another type of resource allows nothing: it is a slip, and something else does not work."""
-    for where, action, resource in stack.grants():
-        if resource == "*":
-            continue  # The next rule's.
-        if action in WITHOUT_RESOURCE:
-            yield f"{where}: {action} supports no resource, not {resource}"
-        if resource.startswith("${") and resource.endswith(("Arn}", "Arn}:*")):
-            continue  # An attribute of a resource of this template.
-        _, _, service, _, _, name, *_ = [*re.sub(r"\$\{[^}]*\}", "$", resource).split(":", 5), *[""] * 6]
-        kinds = [kind for pattern, kind in RESOURCE_OF.items() if re.fullmatch(pattern, action)]
-        kinds = kinds or [rf"{action.partition(':')[0]}:."]
-        if not any(re.match(kind, f"{service}:{name}") for kind in kinds):
-            yield f"{where}: {action} on {resource}"
-
-
-def a_wildcard_stands_only_where_nothing_narrower_exists(stack: Stack) -> Iterator[str]:
-    """No wildcard in an action, and ``*`` as a resource only for actions that support no other.
-
-    cdk-nag finds both, but an acknowledged ``*`` of a role hides the next one of the same role.
-    """
-    for where, action, resource in stack.grants():
-        if "*" in action or (resource == "*" and action not in WITHOUT_RESOURCE):
-            yield f"{where}: {action} on {resource}"
-
-
-def reads_of_s3_are_of_named_objects(stack: Stack) -> Iterator[str]:
-    """A role reads the artifact of a model of its stack, or a folder of Kennel's own bucket; no other bucket."""
-    artifacts = {
-        text(container["ModelDataUrl"]).removeprefix("s3://")
-        for _, model in stack.of_type("AWS::SageMaker::Model")
-        for container in [model["PrimaryContainer"]]
-    }
-    own = f"kennel-{stack.environment}-${{AWS::AccountId}}-${{AWS::Region}}"
-    for where, action, resource in stack.grants():
-        if not re.match(r"s3:(Get|List|\*)|\*", action):
-            continue
-        name = resource.rpartition(":::")[2]
-        if name not in artifacts and name != own and not re.fullmatch(rf"{re.escape(own)}/[a-z]+/.*", name):
-            yield f"{where}: {action} on {resource}"
-
-
-def one_endpoint_is_invoked(stack: Stack) -> Iterator[str]:
-    """A role asks the endpoint of its environment, and no other."""
-    for where, action, resource in stack.grants():
-        if action.startswith("sagemaker:InvokeEndpoint") and not resource.endswith(
-            f":${{AWS::AccountId}}:endpoint/kennel-{stack.environment}"
-        ):
-            yield f"{where}: {action} on {resource}"
-
-
-def resource_policies_let_nobody_in(stack: Stack) -> Iterator[str]:
-    """A policy of a bucket, a queue or a topic allows nothing to everybody."""
-    kinds = ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
-    for name, policy in stack.of_type(*kinds):
-        for statement in listed(policy["PolicyDocument"]["Statement"]):
-            everybody = statement.get("Principal") in ("*", {"AWS": "*"})
-            if statement["Effect"] == "Allow" and everybody and not statement.get("Condition"):
-                yield f"{name}.{statement.get('Sid', '(no Sid)')}: everybody may {statement['Action']}"
-
-
-CONFUSED_DEPUTIES = {"cloudtrail", "scheduler", "application-autoscaling", "sagemaker", "sns", "states"}
-"""Services that act for many accounts and send ``aws:SourceArn`` when they assume a role.
-
-Not Lambda or EC2: they assume a role for a function or an instance that ``iam:PassRole`` has bound to it.
-"""
-
-
-def trust_names_its_source(stack: Stack) -> Iterator[str]:
-    """A service assumes a role for this account's resources only (IAM guide, "The confused deputy problem")."""
-    for name, role in stack.of_type("AWS::IAM::Role"):
-        for statement in listed(role["AssumeRolePolicyDocument"]["Statement"]):
-            principal = statement["Principal"]
-            services = [] if principal == "*" else listed(principal.get("Service", []))
-            keys = {key for condition in statement.get("Condition", {}).values() for key in condition}
-            if "*" in (principal, principal.get("AWS") if isinstance(principal, dict) else principal):
-                yield f"{name}: anybody may assume it"
-            for service in services:
-                if text(service).partition(".")[0] in CONFUSED_DEPUTIES and "aws:SourceArn" not in keys:
-                    yield f"{name}: {text(service)} may assume it for any source"
 
 
 # ---- capacity
@@ -361,12 +215,6 @@ def instances_guard_their_credentials_and_disks(stack: Stack) -> Iterator[str]:
 
 
 EVERYWHERE: tuple[Rule, ...] = (
-    an_action_is_allowed_on_its_own_kind_of_resource,
-    a_wildcard_stands_only_where_nothing_narrower_exists,
-    reads_of_s3_are_of_named_objects,
-    one_endpoint_is_invoked,
-    resource_policies_let_nobody_in,
-    trust_names_its_source,
     capacity_has_a_range,
     provisioned_concurrency_fits_the_reserved,
     cooldowns_can_bind,

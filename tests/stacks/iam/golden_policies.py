@@ -5,10 +5,11 @@ Each entry says in which environments it holds; ``{environment}`` stands for the
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.stacks.iam.policy_model import Access
+from tests.stacks.iam.policy_model import Access, differences
 
 FOLDER = Path(__file__).parent / "golden"
 SECTIONS = ("trust", "permissions", "managed_policies", "permissions_boundary")
@@ -33,6 +34,18 @@ def read(environment: str) -> Granted:
         if any(entries.values()):
             golden[file.stem] = Access(file.stem, "", **entries)
     return golden
+
+
+def departures(granted: Granted, golden: Granted) -> Iterator[str]:
+    """Yield what is granted otherwise than the golden policies say: one request for each role and way."""
+    for name in sorted(granted.keys() | golden.keys()):
+        if name not in golden:
+            yield f"{name}: it has no golden policy"
+        elif name not in granted:
+            yield f"{name}: nothing has its golden policy"
+        else:
+            for way, request in differences(granted[name], golden[name]).items():
+                yield f"{name}, {way}: {request}"
 
 
 def merge(granted: dict[str, Granted]) -> dict[str, dict[str, list[dict[str, Any]]]]:

@@ -13,7 +13,7 @@ itself, not only in what it takes away; patterns of a resource reach over colons
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,23 +77,43 @@ def render(value: Any) -> str:
     (kind, argument), *rest = value.items()
     if rest:
         raise PolicyError(f"not an intrinsic function: {json.dumps(value)}")
-    if kind == "Ref":
-        return f"${{{without_identity(argument)}}}"
-    if kind == "Fn::GetAtt":
-        return f"${{{without_identity(argument if isinstance(argument, str) else '.'.join(argument))}}}"
-    if kind == "Fn::Join" and isinstance(argument[1], list):
-        return str(argument[0]).join(map(render, argument[1]))
-    if kind == "Fn::Sub":
-        text, variables = (argument, {}) if isinstance(argument, str) else argument
-        return re.sub(
-            r"\$\{([^}!][^}]*)\}",
-            lambda match: render(variables[match[1]]) if match[1] in variables else match[0],
-            text,
-        ).replace("${!", "${")
-    if kind == "Fn::FindInMap":
-        name, first, second = (re.sub(r"[${}]", "", render(part)) for part in argument)
-        return f"${{{name}[{first}].{second}}}"
+    return INTRINSIC.get(kind, lambda _: _opaque(value))(argument)
+
+
+def _attribute(argument: Any) -> str:
+    return f"${{{without_identity(argument if isinstance(argument, str) else '.'.join(argument))}}}"
+
+
+def _joined(argument: Any) -> str:
+    separator, parts = argument
+    return str(separator).join(map(render, parts)) if isinstance(parts, list) else _opaque({"Fn::Join": argument})
+
+
+def _substituted(argument: Any) -> str:
+    text, variables = (argument, {}) if isinstance(argument, str) else argument
+    return re.sub(
+        r"\$\{([^}!][^}]*)\}",
+        lambda match: render(variables[match[1]]) if match[1] in variables else match[0],
+        text,
+    ).replace("${!", "${")
+
+
+def _mapped(argument: Any) -> str:
+    name, first, second = (re.sub(r"[${}]", "", render(part)) for part in argument)
+    return f"${{{name}[{first}].{second}}}"
+
+
+def _opaque(value: Any) -> str:
     return "${" + re.sub(r"[${}]", "", json.dumps(value, sort_keys=True)) + "}"
+
+
+INTRINSIC: dict[str, Callable[[Any], str]] = {
+    "Ref": lambda name: f"${{{without_identity(name)}}}",
+    "Fn::GetAtt": _attribute,
+    "Fn::Join": _joined,
+    "Fn::Sub": _substituted,
+    "Fn::FindInMap": _mapped,
+}
 
 
 def without_identity(logical_id: str) -> str:
@@ -229,13 +249,7 @@ def _words(side: Access, keys: list[str]) -> Iterator[Word]:
 def _statement_words(statement: Statement, keys: list[str]) -> Iterator[Word]:
     if banned := [key for key in ("NotAction", "NotResource", "NotPrincipal") if key in statement]:
         raise PolicyError(f"{statement['Sid'] or 'a statement'} uses {banned[0]}: say what is meant, not what is not")
-    conditions: dict[str, list[Word]] = {}
-    for operator, clause in statement.get("Condition", {}).items():
-        for key, values in clause.items():
-            name, words = _component(operator, key, values)
-            if name in conditions:
-                raise PolicyError(f"{statement['Sid']}: two conditions on {name}: write one")
-            conditions[name] = words
+    conditions = _condition_words(statement)
     for parts in itertools.product(
         [parse(statement["Effect"])],
         [parse(one, wildcards=one.endswith(":*")) for one in statement.get("Principal", [""])],
@@ -244,6 +258,17 @@ def _statement_words(statement: Statement, keys: list[str]) -> Iterator[Word]:
         *(conditions.get(key, [(ANY,)]) for key in keys),
     ):
         yield _join(parts)
+
+
+def _condition_words(statement: Statement) -> dict[str, list[Word]]:
+    found: dict[str, list[Word]] = {}
+    for operator, clause in statement.get("Condition", {}).items():
+        for key, values in clause.items():
+            name, words = _component(operator, key, values)
+            if name in found:
+                raise PolicyError(f"{statement['Sid']}: two conditions on {name}: write one")
+            found[name] = words
+    return found
 
 
 def _join(parts: tuple[Word, ...]) -> Word:

@@ -1,28 +1,20 @@
 """The generated part of docs/security.md: each role and resource policy, each statement, and why.
 
-What is granted comes from the templates of all settings files, the reasons from the docstrings of the functions
-in ``stacks/policies/`` that make the statements. The rest of the page is written by hand.
+What is granted comes from the templates of all settings files, the reasons from ``reasons.py``. The rest of the page is
+written by hand.
 """
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
 
 from tests.stacks.environments import EVERY, REAL
 from tests.stacks.iam.options import only_where
+from tests.stacks.iam.reasons import UnexplainedError, reason_of
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "security.md"
 BEGIN, END = "<!-- generated: begin -->\n", "<!-- generated: end -->\n"
-
-NOT_OURS = {
-    "aws:SecureTransport": "Refuses every request without TLS (CDK, `enforce_ssl`).",
-    "s3:TlsVersion": "Refuses TLS older than 1.2 (CDK, `minimum_tls_version`).",
-    "logging.s3.amazonaws.com": "Amazon S3 delivers the bucket's access log here (CDK, `server_access_logs_bucket`).",
-    "apigateway.amazonaws.com": "The HTTP API's one route invokes the alias (CDK, `HttpLambdaIntegration`).",
-}
-"""Why a statement that the CDK writes for a resource is there, by what is telling in it."""
 
 WORDS = [
     (r"\$\{AWS::URLSuffix\}", lambda _: "URL_SUFFIX"),
@@ -40,33 +32,14 @@ WORDS = [
 Sections = dict[str, list[dict[str, Any]]]
 
 
-class UnexplainedError(Exception):
-    """A statement that nobody gave a reason for."""
-
-
-def reasons() -> dict[str, str]:
-    """Return the docstring of each function of the policies by the strings in it, its Sid among them."""
-    found: dict[str, str] = {}
-    for file in sorted(ROOT.glob("stacks/policies/*.py")):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                text = " ".join((ast.get_docstring(node) or "").split()).replace("``", "`")
-                for part in ast.walk(node):
-                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                        found.setdefault(part.value, text)
-    return found
-
-
 def render(merged: dict[str, Sections]) -> str:
     """Return the generated part of the page.
 
     Raises
     ------
     UnexplainedError
-        A statement has neither a function with its Sid in ``stacks/policies/`` nor an entry in ``NOT_OURS``, or none
-        of ``options.OPTIONS`` switches it on.
+        A statement, or a wildcard of it, has no reason, or none of ``options.OPTIONS`` switches it on.
     """
-    why = reasons()
     lines = [
         f"Settings files: {', '.join(REAL)}. What holds in some of them only says so; what holds in none of them says",
         "which setting switches it on.",
@@ -81,26 +54,23 @@ def render(merged: dict[str, Sections]) -> str:
             every = _environments([sections])
             lines += [f"#### {name}{_only(name, every, EVERY)}", ""]
             for entry in sections.get("trust", []):
-                lines += [f"Assumed by {_listed(entry['grants']['Principal'])}{_when(entry['grants'])}.", ""]
+                trust = entry["grants"]
+                reason = reason_of(trust)
+                lines += [f"Assumed by {_listed(trust['Principal'])}{_when(trust)}. {reason}".rstrip(), ""]
             for section in ("managed_policies", "permissions_boundary"):
                 for entry in sections.get(section, []):
                     only = _only(section, entry["environments"], every)
                     lines += [f"{section.replace('_', ' ').capitalize()}{only}: `{_plain(entry['grants'])}`.", ""]
             for entry in sections.get("permissions", []):
                 only = _only(entry["grants"]["Sid"], entry["environments"], every)
-                lines += [*_statement(entry["grants"], only, why, name), ""]
+                lines += [*_statement(entry["grants"], only), ""]
     return "\n".join(lines)
 
 
-def _statement(statement: dict[str, Any], only: str, why: dict[str, str], holder: str) -> list[str]:
-    reason = why.get(statement["Sid"]) if statement["Sid"] else None
-    if not reason:
-        reason = next((text for telling, text in NOT_OURS.items() if telling in str(statement)), None)
-    if not reason:
-        raise UnexplainedError(f"{holder}: give {statement['Sid'] or statement} a function in stacks/policies/")
+def _statement(statement: dict[str, Any], only: str) -> list[str]:
     who = f" to {_listed(statement['Principal'])}" if "Principal" in statement else ""
     return [
-        f"- **{statement['Sid'] or 'no Sid'}**{only}: {reason}",
+        f"- **{statement['Sid'] or 'no Sid'}**{only}: {reason_of(statement)}",
         f"  - {statement['Effect']} {_listed(statement['Action'])}{who}",
         *(f"  - on `{_plain(resource)}`" for resource in statement.get("Resource", [])),
         *([f"  -{_when(statement)}"] if statement.get("Condition") else []),

@@ -58,17 +58,25 @@ def contexts_of(statements: list[Statement]) -> list[Context]:
     met: dict[str, list[Context]] = {"Allow": [{}], "Deny": [{}]}
     missed: list[Context] = []
     for statement in statements:
-        clauses = list(_clauses(statement))
-        for values in itertools.product(*([_sample(op, one) for one in given] for op, _, given in clauses)):
-            right = {key: value for (_, key, _), value in zip(clauses, values, strict=True)}
+        for right, wrong in _contexts_of(statement):
             met[statement["Effect"]].append(right)
-            for op, key, given in clauses:
-                missed.append({name: value for name, value in right.items() if name != key})
-                missed.append({**right, key: _wrong(op, given[0])})
+            missed += wrong
     everything = {key: value for one in met["Allow"] for key, value in one.items()}
     pairs = [one | other for one in met["Allow"] for other in met["Deny"]]
     found = [everything, *pairs, *missed]
     return [one for index, one in enumerate(found) if one not in found[:index]]
+
+
+def _contexts_of(statement: Statement) -> Iterator[tuple[Context, list[Context]]]:
+    """Yield each context that meets all conditions of a statement, with those that just miss one of them."""
+    clauses = list(_clauses(statement))
+    for values in itertools.product(*([_sample(op, one) for one in given] for op, _, given in clauses)):
+        right = {key: value for (_, key, _), value in zip(clauses, values, strict=True)}
+        wrong = []
+        for op, key, given in clauses:
+            wrong.append({name: value for name, value in right.items() if name != key})
+            wrong.append({**right, key: _wrong(op, given[0])})
+        yield right, wrong
 
 
 def _clauses(statement: Statement) -> Iterator[tuple[str, str, list[str]]]:

@@ -72,34 +72,42 @@ def known_actions() -> dict[str, list[str]]:
 def subjects(template: Template, actual: Access, golden: Access) -> Iterator[Subject]:
     """Yield what to simulate for a role (its permissions, its trust) or for a resource's policy."""
     world = World(template)
-    properties = template["Resources"][actual.logical_id]["Properties"]
-    kind = template["Resources"][actual.logical_id]["Type"]
-    permissions = [_concrete(one, world) for one in golden.permissions]
-    if kind == "AWS::IAM::Role":
-        arn = ARNS[kind].format(actual.logical_id)
-        documents = [one["PolicyDocument"] for one in properties.get("Policies", [])]
-        for item in template["Resources"].values():
-            if item["Type"] in POLICY_TYPES and {"Ref": actual.logical_id} in item["Properties"].get("Roles", []):
-                documents.append(item["Properties"]["PolicyDocument"])
-        near = [miss for one in instances_of(permissions) for miss in (one, *near_misses_of(one))]
-        callers = [{"principal": arn, "identity": world.resolve(documents)}]
-        yield _subject(f"{golden.name}, permissions", permissions, callers, DELEGATING, near)
-        trust = [_concrete(one, world) for one in golden.trust]
-        document = world.resolve(properties["AssumeRolePolicyDocument"])
-        yield _subject(f"{golden.name}, trust", trust, callers_of(trust), document, [arn])
+    of = _of_role if template["Resources"][actual.logical_id]["Type"] == "AWS::IAM::Role" else _of_resource
+    yield from of(world, actual.logical_id, golden)
+
+
+def _of_role(world: World, role: str, golden: Access) -> Iterator[Subject]:
+    resources = world.template["Resources"]
+    properties = resources[role]["Properties"]
+    documents = [one["PolicyDocument"] for one in properties.get("Policies", [])]
+    documents += [
+        item["Properties"]["PolicyDocument"]
+        for item in resources.values()
+        if item["Type"] in POLICY_TYPES and {"Ref": role} in item["Properties"].get("Roles", [])
+    ]
+    arn = ARNS["AWS::IAM::Role"].format(role)
+    permissions, trust = ([_concrete(one, world) for one in section] for section in (golden.permissions, golden.trust))
+    near = [miss for one in instances_of(permissions) for miss in (one, *near_misses_of(one))]
+    callers = [{"principal": arn, "identity": world.resolve(documents)}]
+    yield _subject(f"{golden.name}, permissions", permissions, callers, DELEGATING, near)
+    document = world.resolve(properties["AssumeRolePolicyDocument"])
+    yield _subject(f"{golden.name}, trust", trust, callers_of(trust), document, [arn])
+
+
+def _of_resource(world: World, holder: str, golden: Access) -> Iterator[Subject]:
+    kind, properties = (world.template["Resources"][holder][key] for key in ("Type", "Properties"))
+    if kind == "AWS::Lambda::Permission":
+        document = {"Version": "2012-10-17", "Statement": [_permission(world.resolve(properties))]}
     else:
-        document = (
-            {"Version": "2012-10-17", "Statement": [_permission(world.resolve(properties))]}
-            if kind == "AWS::Lambda::Permission"
-            else world.resolve(properties[RESOURCE_POLICIES[kind]])
-        )
-        found = instances_of(permissions)
-        if kind == "AWS::KMS::Key":
-            found = [world.text(f"${{{actual.logical_id}.Arn}}")]
-            permissions = [one | {"Resource": found} if one["Resource"] == ["*"] else one for one in permissions]
-        found += [f"{one}/other/one" for one in found if re.fullmatch(r"arn:aws:s3:::[^/]+", one)]
-        subject = _subject(golden.name, permissions, callers_of(permissions), document, found)
-        yield replace(subject, own_account_is_trusted=kind != "AWS::KMS::Key")
+        document = world.resolve(properties[RESOURCE_POLICIES[kind]])
+    permissions = [_concrete(one, world) for one in golden.permissions]
+    found = instances_of(permissions)
+    if kind == "AWS::KMS::Key":
+        found = [world.text(f"${{{holder}.Arn}}")]
+        permissions = [one | {"Resource": found} if one["Resource"] == ["*"] else one for one in permissions]
+    found += [f"{one}/other/one" for one in found if re.fullmatch(r"arn:aws:s3:::[^/]+", one)]
+    subject = _subject(golden.name, permissions, callers_of(permissions), document, found)
+    yield replace(subject, own_account_is_trusted=kind != "AWS::KMS::Key")
 
 
 def _subject(

@@ -290,27 +290,6 @@ def test_the_runbook_has_a_section_for_each_alarm_and_no_other() -> None:
     )
 
 
-def test_the_topic_takes_messages_over_tls_from_this_accounts_alarms_budgets_and_rule_only(
-    monitoring: Callable[[str], Template],
-) -> None:
-    (policy,) = of_type(monitoring("prod"), "AWS::SNS::TopicPolicy")
-    statements = policy["PolicyDocument"]["Statement"]
-    (deny,) = [s for s in statements if s["Effect"] == "Deny"]
-    assert deny["Principal"] == "*"
-    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    allowed = {s["Principal"]["Service"]: s for s in statements if s["Effect"] == "Allow"}
-    assert set(allowed) == {"cloudwatch.amazonaws.com", "budgets.amazonaws.com", "events.amazonaws.com"}
-    (rule,) = allowed["events.amazonaws.com"]["Condition"]["ArnEquals"].values()
-    assert rule["Fn::Join"][1][-1] == ":rule/kennel-prod-endpoint-state"
-    for service, ends in (("cloudwatch", ":alarm:kennel-prod-*"), ("budgets", ":budget/*")):
-        statement = allowed[f"{service}.amazonaws.com"]
-        assert statement["Action"] == "sns:Publish"
-        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-        parts = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Join"][1]
-        assert {"Ref": "AWS::AccountId"} in parts
-        assert parts[-1] == ends
-
-
 def test_the_topic_has_no_key_or_the_customers(tmp_path: Path, dev: Settings) -> None:
     key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     given = {"topic_kms_key_arn": key, "emails": ["a@example.com", "b@example.com"]}

@@ -1,4 +1,4 @@
-"""Who may train, and on what, whatever the snapshots say."""
+"""Training jobs, instances and the notebook, whatever the snapshots say."""
 
 import json
 from collections.abc import Callable
@@ -70,54 +70,15 @@ def the(template: Template, kind: str) -> Template:
     return properties
 
 
-def role(template: Template, name: str) -> dict[str, Template]:
-    """Return a role's statements by Sid."""
+def role(template: Template, name: str) -> set[str]:
+    """Return the Sids of a role's statements."""
     (item,) = [
         item["Properties"]
         for logical, item in template["Resources"].items()
         if item["Type"] == "AWS::IAM::Role" and logical.startswith(name)
     ]
     (inline,) = item["Policies"]
-    return {statement["Sid"]: plain(statement) for statement in inline["PolicyDocument"]["Statement"]}
-
-
-BUCKET = "arn:aws:s3:::kennel-dev-1-eu-west-1"
-STORAGE_STATEMENTS = {
-    "ListPrefixes": (["s3:ListBucket"], [BUCKET]),
-    "ReadObjects": (["s3:GetObject"], [f"{BUCKET}/data/*", f"{BUCKET}/training/*"]),
-    "WriteObjects": (["s3:AbortMultipartUpload", "s3:PutObject"], [f"{BUCKET}/models/*", f"{BUCKET}/training/*"]),
-    "DeleteCheckpoints": (["s3:DeleteObject"], [f"{BUCKET}/training/checkpoints/*"]),
-}
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def summary(statements: dict[str, Template]) -> dict[str, tuple[list[str], list[str]]]:
-    return {sid: (listed(item["Action"]), listed(item["Resource"])) for sid, item in statements.items()}
-
-
-def test_a_job_may_train_from_the_bucket_and_nothing_else(synthesise: Synthesise) -> None:
-    statements = role(synthesise(), "JobRole")
-    group = "arn:aws:logs:eu-west-1:1:log-group:/aws/sagemaker/TrainingJobs"
-    assert summary(statements) == {
-        **STORAGE_STATEMENTS,
-        "LogInToEcr": (["ecr:GetAuthorizationToken"], ["*"]),
-        "PullImage": (
-            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            ["arn:aws:ecr:eu-west-1:DLC:repository/pytorch"],
-        ),
-        "WriteTrainingJobLogs": (
-            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            [group, f"{group}:*"],
-        ),
-        "PublishTrainingMetrics": (["cloudwatch:PutMetricData"], ["*"]),
-    }
-    assert statements["ListPrefixes"]["Condition"] == {"StringLike": {"s3:prefix": ["data/*", "training/*"]}}
-    assert statements["PublishTrainingMetrics"]["Condition"] == {
-        "StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}
-    }
+    return {statement["Sid"] for statement in inline["PolicyDocument"]["Statement"]}
 
 
 def test_the_container_of_each_region_is_aws_own(synthesise: Synthesise) -> None:
@@ -129,71 +90,32 @@ def test_the_container_of_each_region_is_aws_own(synthesise: Synthesise) -> None
     )
 
 
-def test_only_sagemaker_for_this_account_and_region_may_assume_the_job_role(synthesise: Synthesise) -> None:
-    (item,) = [item for name, item in synthesise()["Resources"].items() if name.startswith("JobRole")]
-    (trust,) = plain(item["Properties"]["AssumeRolePolicyDocument"]["Statement"])
-    assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
-    assert trust["Condition"] == {
-        "ArnLike": {"aws:SourceArn": "arn:aws:sagemaker:eu-west-1:1:*"},
-        "StringEquals": {"aws:SourceAccount": "1"},
-    }
+ADDED = {
+    "key": {
+        "JobRole": {"UseKey", "EncryptJobOutput"},
+        "InstanceRole": {"UseKey"},
+        "NotebookRole": {"UseKey"},
+    },
+    "network": {
+        "JobRole": {"DescribeNetwork", "CreateNetworkInterfaces", "ManageNetworkInterfaces"},
+        "InstanceRole": set(),
+        "NotebookRole": {"DescribeNetwork", "CreateNetworkInterfaces", "ManageNetworkInterfaces"},
+    },
+}
+"""The statements that a setting adds to each role; the golden policies hold what they say."""
 
 
-def test_with_a_key_of_the_users_jobs_may_encrypt_their_output_which_sagemaker_asks_for(synthesise: Synthesise) -> None:
-    statement = role(synthesise(KEY), "JobRole")["EncryptJobOutput"]
-    assert (statement["Action"], statement["Resource"]) == ("kms:Encrypt", KEY)
-    assert "EncryptJobOutput" not in role(synthesise(), "JobRole")
-
-
-@pytest.mark.parametrize("name", ["JobRole", "InstanceRole", "NotebookRole"])
-def test_with_a_key_of_the_users_each_role_may_use_it_through_s3_only(synthesise: Synthesise, name: str) -> None:
-    statement = role(synthesise(KEY, notebook=True), name)["UseKey"]
-    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
-    assert statement["Resource"] == KEY
-    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}}
-    assert "UseKey" not in role(synthesise(notebook=True), name)
-
-
-@pytest.mark.parametrize(("name", "used"), [("JobRole", NETWORK.subnet_ids), ("NotebookRole", NETWORK.subnet_ids[:1])])
-def test_in_a_vpc_a_role_reaches_the_subnets_that_it_uses_and_the_settings_groups_only(
-    synthesise: Synthesise, name: str, used: list[str]
+@pytest.mark.parametrize(("setting", "value"), [("key", KEY), ("network", NETWORK)], ids=["key", "network"])
+def test_a_key_or_a_network_adds_its_statements_and_no_other(
+    synthesise: Synthesise, setting: str, value: object
 ) -> None:
-    statements = role(synthesise(notebook=True, network=NETWORK), name)
-    ec2 = "arn:aws:ec2:eu-west-1:1:"
-    subnets = [f"{ec2}subnet/{item}" for item in used]
-    assert summary(statements)["CreateNetworkInterfaces"] == (
-        ["ec2:CreateNetworkInterface"],
-        [f"{ec2}network-interface/*", f"{ec2}security-group/sg-0123456789abcdef0", *subnets],
-    )
-    manage = statements["ManageNetworkInterfaces"]
-    assert manage["Action"] == [
-        "ec2:CreateNetworkInterfacePermission",
-        "ec2:DeleteNetworkInterface",
-        "ec2:DeleteNetworkInterfacePermission",
-    ]
-    assert manage["Resource"] == f"{ec2}network-interface/*"
-    assert listed(manage["Condition"]["ArnEquals"]["ec2:Subnet"]) == subnets
-    without = role(synthesise(notebook=True), name)
-    assert not [action for item in without.values() for action in listed(item["Action"]) if action.startswith("ec2:")]
+    without, given = (synthesise(notebook=True, **changes) for changes in ({}, {setting: value}))
+    for name, added in ADDED[setting].items():
+        assert role(given, name) == role(without, name) | added
+        assert not role(without, name) & added
 
 
-def test_an_instance_may_train_log_and_be_reached_by_session_manager(synthesise: Synthesise) -> None:
-    assert summary(role(synthesise(), "InstanceRole")) == {
-        **STORAGE_STATEMENTS,
-        "WriteInstanceLogs": (
-            ["logs:CreateLogStream", "logs:PutLogEvents"],
-            ["arn:aws:logs:eu-west-1:1:log-group:/kennel/dev/training:*"],
-        ),
-        "RegisterInstance": (["ssm:UpdateInstanceInformation"], ["arn:aws:ec2:eu-west-1:1:instance/*"]),
-        "OpenSessionChannels": (
-            [
-                f"ssmmessages:{verb}{channel}"
-                for verb in ("Create", "Open")
-                for channel in ("ControlChannel", "DataChannel")
-            ],
-            ["*"],
-        ),
-    }
+def test_the_log_group_of_instances_ends(synthesise: Synthesise) -> None:
     assert the(synthesise(), "AWS::Logs::LogGroup") == {"LogGroupName": "/kennel/dev/training", "RetentionInDays": 14}
 
 
@@ -301,19 +223,10 @@ def test_the_notebook_has_no_root_and_in_a_vpc_no_direct_internet(
     assert notebook["InstanceMetadataServiceConfiguration"] == {"MinimumInstanceMetadataServiceVersion": "2"}
 
 
-def test_the_notebook_may_stop_itself_and_no_other(synthesise: Synthesise) -> None:
-    template = synthesise(notebook=True)
-    statements = role(template, "NotebookRole")
-    assert statements["StopItself"]["Action"] == "sagemaker:StopNotebookInstance"
-    name = the(template, "AWS::SageMaker::NotebookInstance")["NotebookInstanceName"]
-    assert statements["StopItself"]["Resource"] == f"arn:aws:sagemaker:eu-west-1:1:notebook-instance/{name}"
-    assert statements["WriteObjects"]["Resource"] == f"{BUCKET}/training/*"
-    actions = [action for item in statements.values() for action in listed(item["Action"])]
-    assert [action for action in actions if action.startswith("sagemaker:")] == ["sagemaker:StopNotebookInstance"]
-
-
 def test_the_notebook_watches_itself_from_its_start(synthesise: Synthesise) -> None:
-    (hook,) = the(synthesise(notebook=True), "AWS::SageMaker::NotebookInstanceLifecycleConfig")["OnStart"]
+    template = synthesise(notebook=True)
+    assert the(template, "AWS::SageMaker::NotebookInstance")["NotebookInstanceName"] == "kennel-dev-workbench"
+    (hook,) = the(template, "AWS::SageMaker::NotebookInstanceLifecycleConfig")["OnStart"]
     script = hook["Content"]["Fn::Base64"]
     assert script.startswith("#!/bin/bash\n")
     assert STOP_WHEN_IDLE.read_text() in script
