@@ -31,8 +31,8 @@ def test_without_an_artifact_the_app_ends_with_one_line_that_says_which_command_
 @pytest.mark.parametrize(
     ("context", "says"),
     [
-        ({"environment": ""}, "-c environment=: not the name of an environment"),
-        ({"environment": "dev\nprod"}, "-c environment='dev\\nprod': not the name"),
+        ({"environment": ""}, "-c environment=: not an environment's name"),
+        ({"environment": "dev\nprod"}, "-c environment='dev\\nprod': not an environment's name"),
         ({"manifest": "model\0.json"}, "'model\\x00.json': the manifest cannot be read"),
     ],
 )

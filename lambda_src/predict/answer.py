@@ -27,10 +27,10 @@ def answer(content: dict[str, Any]) -> Answer:
 
 
 def problem_answer(problem: Problem) -> Answer:
-    """Answer with problem details (RFC 9457); ``about:blank`` asks for the status phrase as title (4.2.1)."""
+    """Answer with problem details (RFC 9457)."""
     content = {
-        "type": "about:blank",
-        "title": HTTPStatus(problem.status).phrase,
+        "type": problem.type.uri,
+        "title": problem.type.title,
         "status": problem.status,
         "detail": problem.detail,
     }

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import random
 import time
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    ClientError,
-    ConnectionClosedError,
-    ConnectTimeoutError,
-    HTTPClientError,
-    ReadTimeoutError,
-)
-from botocore.exceptions import ConnectionError as ConnectionFailure
 
-from .common.problem import Problem
+from .common.deadline import Deadline
+from .endpoint_problem import EndpointProblem, endpoint_problem
+from .model_answer import MAX_ANSWER_BYTES, read_answer
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
-    from mypy_boto3_sagemaker_runtime.type_defs import InvokeEndpointOutputTypeDef
 
 CONNECT_TIMEOUT_SECONDS = 2
-_STALE_AFTER_SECONDS = 1.0
-_CALLER_STATUSES = (400, 413, 415, 422)
-_THROTTLING = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded")
-_DENIED = ("AccessDeniedException", "AccessDenied")
+_PAUSE_SECONDS = 0.2
+"""Most of the random pause before a second attempt."""
+_LONGEST_PAUSE_SECONDS = 1.0
+"""A service that asks for a longer one gets no second attempt: the caller waits instead."""
 
 
 def runtime_client(timeout: float) -> SageMakerRuntimeClient:
-    """Make a client that gives up after ``timeout`` seconds and never repeats by itself.
+    """Make a client whose calls wait ``timeout`` seconds for each byte, and never repeat by themselves.
 
     botocore's own default of three attempts of 60 s makes a hung model cost 180 s, longer than the function
     may run (https://docs.aws.amazon.com/boto3/latest/guide/retries.html).
@@ -71,14 +64,22 @@ class Endpoint:
         The endpoint's name.
     client
         A client of ``sagemaker-runtime``, made once for the life of the process.
+    timeout
+        Seconds that an answer may take, both attempts together.
     """
 
-    def __init__(self, name: str, client: SageMakerRuntimeClient) -> None:
+    def __init__(self, name: str, client: SageMakerRuntimeClient, timeout: float) -> None:
         self._name = name
         self._client = client
+        self._timeout = timeout
 
     def predict(
-        self, image: bytes, content_type: str, top_k: int | None = None, inference_id: str | None = None
+        self,
+        image: bytes,
+        content_type: str,
+        deadline: Deadline,
+        top_k: int | None = None,
+        inference_id: str | None = None,
     ) -> dict[str, Any]:
         """Return the container's answer, ``{"predictions": [...], "artifact_sha256": ...}``.
 
@@ -88,6 +89,8 @@ class Endpoint:
             The bytes of a photo.
         content_type
             The photo's media type.
+        deadline
+            When the request's answer is due.
         top_k
             How many labels to answer; None leaves it to the container.
         inference_id
@@ -97,28 +100,44 @@ class Endpoint:
         Raises
         ------
         Problem
-            The container's own 4xx, or 429, 500, 502, 503 or 504, as the table in `problem` says.
-            https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
-            lists the service's errors.
+            As `endpoint_problem` and `read_answer` say.
         """
-        try:
-            return _content(self._invoke(_request(image, content_type, top_k, inference_id)))
-        except ClientError as error:
-            raise _problem(error) from error
-        except (ReadTimeoutError, ConnectTimeoutError) as error:
-            raise Problem(504, "The model did not answer in time.", reason=str(error)) from error
-        except (ConnectionFailure, HTTPClientError) as error:
-            raise Problem(502, "The model cannot be reached.", reason=str(error)) from error
-
-    def _invoke(self, request: _Request) -> InvokeEndpointOutputTypeDef:
-        """Invoke, once more if a kept-alive connection turns out to have died while the function was frozen."""
+        request = _request(image, content_type, top_k, inference_id)
+        deadline = deadline.within(self._timeout)
         start = time.monotonic()
         try:
-            return self._client.invoke_endpoint(EndpointName=self._name, **request)
-        except ConnectionClosedError:
-            if time.monotonic() - start > _STALE_AFTER_SECONDS:
+            body = self._attempt(request, deadline)
+        except EndpointProblem as problem:
+            if not problem.transient or not _wait(problem, deadline, time.monotonic() - start):
                 raise
-            return self._client.invoke_endpoint(EndpointName=self._name, **request)
+            body = self._attempt(request, deadline)
+        return read_answer(body)
+
+    def _attempt(self, request: _Request, deadline: Deadline) -> bytes:
+        """Invoke, and return the answer's body, cut after one byte too many."""
+        try:
+            return deadline.run(lambda: self._invoke(request))
+        except Exception as error:
+            problem = endpoint_problem(error)
+            if problem is None:
+                raise
+            raise problem from error
+
+    def _invoke(self, request: _Request) -> bytes:
+        stream = self._client.invoke_endpoint(EndpointName=self._name, **request)["Body"]
+        body = stream.read(MAX_ANSWER_BYTES + 1)
+        if len(body) <= MAX_ANSWER_BYTES:
+            stream.read(1)  # at its end, botocore compares the body's length with the announced one
+        return body
+
+
+def _wait(problem: EndpointProblem, deadline: Deadline, first_seconds: float) -> bool:
+    """Wait before a second attempt; tell, without a wait, if one as long as the first does not fit."""
+    pause = max(problem.wait, random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 (no secret)
+    if pause > _LONGEST_PAUSE_SECONDS or not deadline.allows(pause + first_seconds):
+        return False
+    time.sleep(pause)
+    return True
 
 
 def _request(image: bytes, content_type: str, top_k: int | None, inference_id: str | None) -> _Request:
@@ -128,60 +147,3 @@ def _request(image: bytes, content_type: str, top_k: int | None, inference_id: s
     if inference_id:
         request["InferenceId"] = inference_id
     return request
-
-
-def _content(response: InvokeEndpointOutputTypeDef) -> dict[str, Any]:
-    """Read an answer's JSON, which another model behind the same name need not send."""
-    body = response["Body"].read()
-    try:
-        content = json.loads(body)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or not isinstance(content.get("predictions"), list):
-        raise Problem(502, "The model's answer is not a list of predictions.", reason=f"{len(body)} bytes")
-    return {"predictions": content["predictions"], "artifact_sha256": content.get("artifact_sha256")}
-
-
-def _problem(error: ClientError) -> Problem:
-    """Say what a service error means to the caller; its own words, with ARNs in them, go to the log alone."""
-    code = error.response["Error"]["Code"]
-    reason = str(error)
-    if code == "ModelError":
-        return _model_problem(error)
-    if code in _THROTTLING:
-        return Problem(429, "Too many requests; try again soon.", headers={"Retry-After": "1"}, reason=reason)
-    if code == "ModelNotReadyException":
-        return Problem(503, "The model is still loading.", headers={"Retry-After": "10"}, reason=reason)
-    if code == "ServiceUnavailable":
-        return Problem(503, "The model is overloaded.", headers={"Retry-After": "2"}, reason=reason)
-    if code == "ValidationError":
-        return Problem(503, "The model is not deployed.", headers={"Retry-After": "30"}, reason=reason)
-    if code in _DENIED:
-        return Problem(500, "The service is not set up correctly.", reason=reason)
-    if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-        return Problem(502, "The model's service failed; try again soon.", reason=reason)
-    return Problem(500, "The service is not set up correctly.", reason=reason)
-
-
-def _model_problem(error: ClientError) -> Problem:
-    """Pass the container's 4xx on in its own words; anything else is its fault and stays in the log."""
-    status = error.response.get("OriginalStatusCode")
-    message = str(error.response.get("OriginalMessage", ""))
-    reason = str(error)
-    if status in _CALLER_STATUSES:
-        return Problem(int(status), _detail(message) or "The model refused the photo.", reason=reason)
-    if status in (429, 503):
-        return Problem(503, "The model is overloaded.", headers={"Retry-After": "2"}, reason=reason)
-    if not status:  # SageMaker writes 0 where the container did not answer within its 60 s
-        return Problem(504, "The model did not answer in time.", reason=reason)
-    return Problem(502, "The model failed on the photo.", reason=reason)
-
-
-def _detail(message: str) -> str | None:
-    """Return the detail of a problem (RFC 9457) that the container sent, if that is what it sent."""
-    try:
-        content = json.loads(message)
-    except ValueError:
-        return None
-    detail = content.get("detail") if isinstance(content, dict) else None
-    return detail if isinstance(detail, str) else None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(NamedTuple):
     """Settings from environment variables.
 
     Attributes
@@ -16,10 +14,10 @@ class Environment:
     endpoint_name
         ``ENDPOINT_NAME``: the SageMaker endpoint that answers.
     fetch_timeout
-        ``FETCH_TIMEOUT_SECONDS``: the deadline of a whole URL fetch.
+        ``FETCH_TIMEOUT_SECONDS``: how long the whole fetch of a URL may take.
     invoke_timeout
-        ``INVOKE_TIMEOUT_SECONDS``: how long the endpoint may take. Both together, and a few seconds more, must
-        fit into the function's own timeout.
+        ``INVOKE_TIMEOUT_SECONDS``: how long the endpoint may take, a second attempt included. Both timeouts end with
+        the function's own, less half a second.
     max_image_bytes
         ``MAX_IMAGE_BYTES``: the largest photo. 4.5 MB is what base64 leaves of Lambda's 6 MB
         (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
@@ -41,11 +39,12 @@ class Environment:
         """
         if not variables.get("ENDPOINT_NAME"):
             raise RuntimeError("ENDPOINT_NAME is not set: set it to the name of the SageMaker endpoint.")
+        defaults: dict[str, Any] = cls._field_defaults
         return cls(
             variables["ENDPOINT_NAME"],
-            _positive(variables, "FETCH_TIMEOUT_SECONDS", cls.fetch_timeout),
-            _positive(variables, "INVOKE_TIMEOUT_SECONDS", cls.invoke_timeout),
-            int(_positive(variables, "MAX_IMAGE_BYTES", cls.max_image_bytes)),
+            _positive(variables, "FETCH_TIMEOUT_SECONDS", defaults["fetch_timeout"]),
+            _positive(variables, "INVOKE_TIMEOUT_SECONDS", defaults["invoke_timeout"]),
+            int(_positive(variables, "MAX_IMAGE_BYTES", defaults["max_image_bytes"])),
         )
 
 

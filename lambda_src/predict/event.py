@@ -11,17 +11,17 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .common.image import Photo, check_size, media_type
-from .common.problem import Problem
+from .common.problem import Problem, ProblemType
 
 MAX_TOP_K = 100
+_MAX_DIGITS = 20
 _WHAT_TO_SEND = 'Send {"image": "<base64>"} or {"url": "https://..."}.'
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What a caller asks for: exactly one of ``photo`` and ``url`` is set.
 
     Attributes
@@ -52,37 +52,45 @@ def read_event(event: object, max_bytes: int) -> Request:
     Raises
     ------
     Problem
-        400, 405, 413 or 415, as the table in `problem` says.
+        As `ProblemType` says.
     """
     if not isinstance(event, Mapping):
-        raise Problem(400, f"The event is not a JSON object. {_WHAT_TO_SEND}")
+        raise Problem(ProblemType.BAD_REQUEST, f"The event is not a JSON object. {_WHAT_TO_SEND}")
     if isinstance(event.get("requestContext"), Mapping):
         return _read_http(event, max_bytes)
     return _read_content(event, max_bytes)
 
 
 def _read_http(event: Mapping[str, object], max_bytes: int) -> Request:
-    """Read a function-URL event."""
-    context = event["requestContext"]
-    http = context.get("http") if isinstance(context, Mapping) else None
-    if isinstance(http, Mapping) and http.get("method") != "POST":
-        raise Problem(405, "Only POST is supported.", headers={"Allow": "POST"})
+    """Read the event of a function URL, an HTTP API (payload format 1.0 or 2.0), a REST API or a load balancer."""
+    if _method(event) not in ("POST", None):
+        raise Problem(ProblemType.METHOD_NOT_ALLOWED, "Only POST is supported.", headers={"Allow": "POST"})
     query = event.get("queryStringParameters")
     top_k = _top_k(query.get("top_k")) if isinstance(query, Mapping) else None
     body = _body(event)
     if not body:
-        raise Problem(400, "The request has no body. Send a photo, or JSON with an image or a url.")
+        raise Problem(ProblemType.BAD_REQUEST, "The request has no body. Send a photo, or JSON with an image or a url.")
     photo = _photo(body, max_bytes, expected=_declares_photo(event))
     if photo is not None:
         return Request(photo=photo, top_k=top_k)
     return _read_content(_parse_json(body), max_bytes, default_top_k=top_k)
 
 
+def _method(event: Mapping[str, object]) -> object:
+    """Return the method: a REST API and payload format 1.0 have it at the top, format 2.0 in the context."""
+    context = event["requestContext"]
+    if not isinstance(context, Mapping):
+        return None
+    if isinstance(context.get("http"), Mapping):
+        return context["http"].get("method") or ""
+    return event.get("httpMethod") or context.get("httpMethod")
+
+
 def _body(event: Mapping[str, object]) -> bytes:
     """Return the body's bytes, whichever way Lambda passed them on."""
     body = event.get("body") or ""
     if not isinstance(body, str):
-        raise Problem(400, "The event's body is not a string.")
+        raise Problem(ProblemType.BAD_REQUEST, "The event's body is not a string.")
     if event.get("isBase64Encoded") is True:
         return _decode_base64(body)
     return body.encode(errors="surrogatepass")
@@ -110,11 +118,11 @@ def _photo(content: bytes, max_bytes: int, *, expected: bool = True) -> Photo | 
 def _parse_json(body: bytes) -> Mapping[str, object]:
     """Parse a body that must be a JSON object."""
     try:
-        content = json.loads(body)
+        content = json.loads(body, parse_int=_bounded_int)
     except (ValueError, RecursionError):
-        raise Problem(400, f"The body is neither a photo nor JSON. {_WHAT_TO_SEND}") from None
+        raise Problem(ProblemType.BAD_REQUEST, f"The body is neither a photo nor JSON. {_WHAT_TO_SEND}") from None
     if not isinstance(content, dict):
-        raise Problem(400, f"The body is not a JSON object. {_WHAT_TO_SEND}")
+        raise Problem(ProblemType.BAD_REQUEST, f"The body is not a JSON object. {_WHAT_TO_SEND}")
     return content
 
 
@@ -123,16 +131,16 @@ def _read_content(content: Mapping[str, object], max_bytes: int, default_top_k: 
     image, url = content.get("image"), content.get("url")
     top_k = _top_k(content.get("top_k")) or default_top_k
     if (image is None) == (url is None):
-        raise Problem(400, f"The event needs either an image or a url. {_WHAT_TO_SEND}")
+        raise Problem(ProblemType.BAD_REQUEST, f"The event needs either an image or a url. {_WHAT_TO_SEND}")
     if url is not None:
         if not isinstance(url, str):
-            raise Problem(400, "The url is not a string.")
+            raise Problem(ProblemType.BAD_REQUEST, "The url is not a string.")
         return Request(url=url, top_k=top_k)
     if not isinstance(image, str):
-        raise Problem(400, "The image is not a base64 string.")
+        raise Problem(ProblemType.BAD_REQUEST, "The image is not a base64 string.")
     decoded = _decode_base64(image)
     if not decoded:
-        raise Problem(400, "The image is empty.")
+        raise Problem(ProblemType.BAD_REQUEST, "The image is empty.")
     return Request(photo=_photo(decoded, max_bytes), top_k=top_k)
 
 
@@ -141,7 +149,14 @@ def _decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except ValueError:
-        raise Problem(400, "The image is not valid base64; send it without a data: prefix.") from None
+        raise Problem(
+            ProblemType.BAD_REQUEST, "The image is not valid base64; send it without a data: prefix."
+        ) from None
+
+
+def _bounded_int(digits: str) -> int | float:
+    """Parse an integer of JSON; one of many digits, which takes long to parse and is never valid, becomes a float."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else float("inf")
 
 
 def _top_k(value: object) -> int | None:
@@ -151,5 +166,5 @@ def _top_k(value: object) -> int | None:
     if isinstance(value, str) and re.fullmatch("[0-9]{1,3}", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_TOP_K:
-        raise Problem(400, f"top_k must be a whole number from 1 to {MAX_TOP_K}.")
+        raise Problem(ProblemType.BAD_REQUEST, f"top_k must be a whole number from 1 to {MAX_TOP_K}.")
     return value

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-import functools
 import os
+from typing import TYPE_CHECKING
 
 from .answer import Answer, answer, problem_answer
 from .classifier import Classifier, Record
-from .common.problem import Problem
+from .common.deadline import Deadline
+from .common.problem import Problem, ProblemType
 from .endpoint import Endpoint, runtime_client
 from .environment import Environment
 from .fetch.fetch import fetch
 from .log import log
 
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Context(Protocol):
+        """What the function reads of Lambda's context object."""
+
+        aws_request_id: str
+
+        def get_remaining_time_in_millis(self) -> int:
+            """Return the milliseconds until Lambda stops the invocation."""
+
+
+RESERVE_SECONDS = 0.5
+"""What a request leaves of Lambda's time, for the answer and the log."""
+
 
 def _classifier() -> Classifier:
     environment = Environment.read(os.environ)
-    return Classifier(
-        Endpoint(environment.endpoint_name, runtime_client(environment.invoke_timeout)),
-        functools.partial(fetch, timeout=environment.fetch_timeout, max_bytes=environment.max_image_bytes),
-        environment.max_image_bytes,
-    )
+    timeout, max_bytes = environment.invoke_timeout, environment.max_image_bytes
+
+    def fetch_photo(url: str, deadline: Deadline) -> bytes:
+        return fetch(url, deadline.within(environment.fetch_timeout), max_bytes=max_bytes)
+
+    return Classifier(Endpoint(environment.endpoint_name, runtime_client(timeout), timeout), fetch_photo, max_bytes)
 
 
 _CLASSIFIER = _classifier()  # while Lambda initialises, so that no request waits for it
 
 
-def handle(event: object, context: object) -> Answer:
+def handle(event: object, context: Context) -> Answer:
     """Answer one event; this is what Lambda calls.
 
     Parameters
@@ -36,27 +53,32 @@ def handle(event: object, context: object) -> Answer:
     context
         Lambda's context object.
     """
-    return respond(event, str(getattr(context, "aws_request_id", "")), _CLASSIFIER)
+    deadline = Deadline(context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS)
+    return respond(event, context.aws_request_id, deadline, _CLASSIFIER)
 
 
-def respond(event: object, request_id: str, classifier: Classifier) -> Answer:
+def respond(event: object, request_id: str, deadline: Deadline, classifier: Classifier) -> Answer:
     """Answer an event, whatever happens, and log one line about it.
 
     Parameters
     ----------
     request_id
         The id that Lambda gave the request, for the log and for errors.
+    deadline
+        When the answer is due.
     """
     record = Record()
     problem: Problem | None = None
     bug: Exception | None = None
     try:
-        result = answer(classifier.classify(event, record, request_id))
+        result = answer(classifier.classify(event, record, deadline, request_id))
     except Problem as refusal:
         problem = refusal
     except Exception as error:
         bug = error
-        problem = Problem(500, f"The service failed; report it with the request id {request_id}.")
+        problem = Problem(
+            ProblemType.INTERNAL_ERROR, f"The service failed; report it with the request id {request_id}."
+        )
     if problem is not None:
         result = problem_answer(problem)
     status = result["statusCode"]
@@ -65,6 +87,7 @@ def respond(event: object, request_id: str, classifier: Classifier) -> Answer:
         {
             "request_id": request_id,
             "inference_id": record.inference_id,
+            "artifact_sha256": record.artifact_sha256,
             "status": status,
             "source": record.source,
             "bytes": record.size,

@@ -115,7 +115,7 @@ def test_other_credentials_are_refused_before_anything_happens(environment: Envi
         printed = operate(environment, "deploy", check=False)
     finally:
         file.write_text(right)
-    assert f"binds {NAME} to account 999999999999, and your credentials are of account {ACCOUNT}" in printed
+    assert f"binds {NAME} to account 999999999999, but your credentials belong to account {ACCOUNT}" in printed
     assert environment.remaining() == []
 
 
@@ -130,7 +130,7 @@ def test_rollback_takes_an_address_and_the_manifest_beside_it(environment: Envir
     s3, key = environment.aws.s3, f"models/{second.sha256}.tar.gz"
     s3.upload_file(str(second.folder / "model.tar.gz"), BUCKET, key)
     command = ("rollback", "--model", f"s3://{BUCKET}/{key}")
-    assert "no manifest lies beside it" in operate(environment, *command, check=False)
+    assert "the artifact has no manifest beside it" in operate(environment, *command, check=False)
     s3.upload_file(str(second.folder / "model.json"), BUCKET, key.replace("tar.gz", "json"))
     printed = operate(environment, *command)
     assert printed.splitlines()[-1].startswith(f"kennel-{NAME} serves {second.sha256[:12]} (s3://{BUCKET}/{key})")
@@ -165,7 +165,7 @@ def test_the_instance_type_of_a_scaling_endpoint_is_changed_and_resumes(
     assert instances(environment) == "ml.c7i.xlarge"
     assert serves(environment) == second.sha256
     assert resource in [t["ResourceId"] for t in targets(ServiceNamespace="sagemaker")["ScalableTargets"]]
-    assert "has the variants of settings/operated.toml already" in operate(environment, "change-instance-type")
+    assert "already has the variants of settings/operated.toml" in operate(environment, "change-instance-type")
 
 
 def test_the_minimum_is_raised_to_two_instances_by_one_deployment(

@@ -652,8 +652,9 @@ def test_a_deleted_stack_leaves_nothing(aws: Aws, artifacts: str) -> None:
     assert aws.deploy("short", {"Resources": resources}) == "CREATE_COMPLETE", aws.reasons("short")
     pid = ask(aws, "short")["pid"]
     aws.cloudformation.delete_stack(StackName="short")
-    eventually(lambda: not alive(pid))
-    eventually(lambda: "Could not find" in _describe(aws, "short"))
+    aws.cloudformation.get_waiter("stack_delete_complete").wait(StackName="short", WaiterConfig={"Delay": 1})
+    assert not alive(pid)
+    assert "Could not find" in _describe(aws, "short")
     assert aws.sagemaker.list_models(NameContains="short")["Models"] == []
     assert aws.sagemaker.list_endpoint_configs(NameContains="short")["EndpointConfigs"] == []
     targets = aws.application_autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
-from .problem import Problem
+from .problem import Problem, ProblemType
 
 _SIGNATURES = {
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
@@ -24,8 +23,7 @@ def media_type(content: bytes) -> str | None:
     return next((name for name, signature in _SIGNATURES.items() if signature.match(content)), None)
 
 
-@dataclass(frozen=True)
-class Photo:
+class Photo(NamedTuple):
     """The bytes of a JPEG, PNG or WebP, as sent, with their media type."""
 
     content: bytes
@@ -41,7 +39,7 @@ class Photo:
             415 if it has none of the media types.
         """
         if media_type is None:
-            raise Problem(415, "The photo is not a JPEG, PNG or WebP.")
+            raise Problem(ProblemType.UNSUPPORTED_FORMAT, "The photo is not a JPEG, PNG or WebP.")
         return cls(content, media_type)
 
 
@@ -59,4 +57,6 @@ def check_size(size: int, limit: int) -> None:
         413, naming the limit.
     """
     if size > limit:
-        raise Problem(413, f"The photo is larger than the limit of {limit} bytes; send a smaller one.")
+        raise Problem(
+            ProblemType.PHOTO_TOO_LARGE, f"The photo is larger than the limit of {limit} bytes; send a smaller one."
+        )

@@ -27,6 +27,17 @@ _IPV4_SPECIAL = tuple(
     )
 )
 
+_IPV4_CLOUD_INTERNAL = tuple(
+    IPv4Network(network)
+    for network in (
+        "161.26.0.0/16",  # IBM Cloud: services for instances
+        "166.8.0.0/14",  # IBM Cloud: service endpoints
+        "168.63.129.16/32",  # Azure: the platform's agent, DNS and DHCP
+        "199.36.153.4/30",  # Google Cloud: restricted.googleapis.com
+        "199.36.153.8/30",  # Google Cloud: private.googleapis.com
+    )
+)
+
 _IPV6_UNICAST = IPv6Network("2000::/3")
 
 _IPV6_SPECIAL = tuple(
@@ -48,7 +59,7 @@ def is_public(address: str) -> bool:
     within 2000::/3, each without the blocks of IANA's special-purpose registries, also those that are
     globally reachable (no web server belongs there). The forms that hide an IPv4 address in IPv6 (mapped,
     compatible, NAT64) lie outside 2000::/3; 6to4 and Teredo are listed. An address with a zone is link local
-    by meaning and refused.
+    by meaning and refused. Addresses that clouds reach inside only are refused, although their numbers are public.
 
     Notes
     -----
@@ -57,6 +68,10 @@ def is_public(address: str) -> bool:
     https://www.iana.org/assignments/iana-ipv6-special-registry,
     https://www.iana.org/assignments/ipv4-address-space,
     https://www.iana.org/assignments/ipv6-address-space.
+
+    Clouds: https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16,
+    https://cloud.google.com/vpc/docs/configure-private-google-access,
+    https://cloud.ibm.com/docs/vpc?topic=vpc-service-endpoints-for-vpc. Those of the others are special networks.
     """
     try:
         ipv4 = IPv4Address(address)
@@ -64,7 +79,7 @@ def is_public(address: str) -> bool:
         pass
     else:
         first, last = _IPV4_UNICAST
-        return first <= ipv4 <= last and not any(ipv4 in network for network in _IPV4_SPECIAL)
+        return first <= ipv4 <= last and not any(ipv4 in n for n in (*_IPV4_SPECIAL, *_IPV4_CLOUD_INTERNAL))
     try:
         ipv6 = IPv6Address(address)
     except AddressValueError:

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from .deadline import Deadline
+from ..common.deadline import Deadline
 from .url import Url
 
 if TYPE_CHECKING:
@@ -77,10 +77,21 @@ def request(
             "Connection: close\r\n"
             "\r\n".encode("ascii")
         )
-        source = _Source(connection, deadline, max_bytes)
-        with HTTPResponse(cast(socket.socket, source), method="GET") as response:
-            response.begin()
+        source = cast(socket.socket, _Source(connection, deadline, max_bytes))
+        with _final_response(source) as response:
             yield response
+
+
+def _final_response(source: socket.socket) -> HTTPResponse:
+    """Read the headers of the response, after those of interim responses (RFC 9110, 15.2), such as 103 Early Hints.
+
+    `http.client` itself skips 100 alone. 101 is final here: nothing was upgraded.
+    """
+    while True:
+        response = HTTPResponse(source, method="GET")
+        response.begin()
+        if response.status == 101 or response.status >= 200:
+            return response
 
 
 def _open(
@@ -100,7 +111,8 @@ def _open(
         return connection
     try:
         connection.settimeout(deadline.remaining())  # covers the handshake as a whole, not each of its reads
-        return (tls or system_tls()).wrap_socket(connection, server_hostname=url.host)
+        # A stream that is cut is an error, not the end of a body without a length (RFC 9112, 9.8).
+        return (tls or system_tls()).wrap_socket(connection, server_hostname=url.host, suppress_ragged_eofs=False)
     except BaseException:
         connection.close()
         raise
@@ -110,10 +122,17 @@ class _Source:
     """The little of a socket that `HTTPResponse` asks for."""
 
     def __init__(self, connection: socket.socket, deadline: Deadline, max_bytes: int) -> None:
-        self._reader = _Reader(connection, deadline, max_bytes)
+        self._stream = _Stream(_Reader(connection, deadline, max_bytes), buffer_size=65536)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self._reader, buffer_size=65536)
+        return self._stream
+
+
+class _Stream(io.BufferedReader):
+    """Stays open when an interim response closes, because the next response follows in it."""
+
+    def close(self) -> None:
+        pass
 
 
 class _Reader(io.RawIOBase):

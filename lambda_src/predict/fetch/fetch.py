@@ -6,16 +6,14 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from http.client import HTTPException, HTTPResponse
-from threading import Thread
 from typing import TypeAlias
 
+from ..common.deadline import Deadline
 from ..common.image import check_size
-from ..common.problem import Problem
+from ..common.problem import Problem, ProblemType, retry_after
 from .address import is_public
 from .connection import Connect, connect_tcp, request
-from .deadline import Deadline
 from .url import Url
 
 MAX_REDIRECTS = 3
@@ -35,8 +33,8 @@ def resolve_host(host: str) -> list[str]:
 
 def fetch(
     text: str,
+    deadline: Deadline,
     *,
-    timeout: float,
     max_bytes: int,
     resolve: Resolve = resolve_host,
     connect: Connect = connect_tcp,
@@ -53,8 +51,8 @@ def fetch(
     ----------
     text
         The caller's URL.
-    timeout
-        Seconds for everything.
+    deadline
+        For everything.
     max_bytes
         Most bytes that the photo may have.
     resolve, connect, tls
@@ -64,9 +62,8 @@ def fetch(
     Raises
     ------
     Problem
-        400, 403, 413, 422, 502 or 504, as the table in `problem` says.
+        As `ProblemType` says.
     """
-    deadline = Deadline(timeout)
     url = Url.parse(text)
     try:
         for _ in range(MAX_REDIRECTS + 1):
@@ -84,45 +81,44 @@ def fetch(
                     return _body(response, max_bytes)
             url = url.follow(location)
     except TimeoutError as error:
-        raise Problem(504, "The URL's host did not send the photo in time.", reason=str(error)) from None
+        raise Problem(
+            ProblemType.REMOTE_HOST_TIMEOUT, "The URL's host did not send the photo in time.", reason=str(error)
+        ) from None
     except ssl.SSLCertVerificationError as error:
-        raise Problem(502, "The URL's host has no valid certificate.", reason=str(error)) from None
+        raise Problem(
+            ProblemType.REMOTE_HOST_FAILED, "The URL's host has no valid certificate.", reason=str(error)
+        ) from None
     except (OSError, HTTPException, ValueError) as error:  # http.client: ValueError for a negative chunk size
         raise Problem(
-            502, "The URL's host cannot be reached or does not speak HTTP properly.", reason=repr(error)
+            ProblemType.REMOTE_HOST_FAILED,
+            "The URL's host cannot be reached or does not speak HTTP properly.",
+            reason=repr(error),
         ) from None
-    raise Problem(422, f"The URL redirects more than {MAX_REDIRECTS} times.")
+    raise Problem(ProblemType.NO_PHOTO_AT_URL, f"The URL redirects more than {MAX_REDIRECTS} times.")
 
 
 def _addresses(url: Url, deadline: Deadline, resolve: Resolve) -> Sequence[str]:
     """Return the host's addresses, all of them public."""
     addresses = [url.host] if url.is_address else _resolve_within(deadline, resolve, url.host)
     if not addresses:
-        raise Problem(422, "The URL's host is unknown.")
+        raise Problem(ProblemType.NO_PHOTO_AT_URL, "The URL's host is unknown.")
     # One private address among public ones is how a name is rebound between check and use.
     if not all(is_public(address) for address in addresses):
         raise Problem(
-            403, "The URL's host is not on the public internet.", reason=f"resolved to {', '.join(addresses)}"
+            ProblemType.ADDRESS_NOT_PUBLIC,
+            "The URL's host is not on the public internet.",
+            reason=f"resolved to {', '.join(addresses)}",
         )
     return addresses[:_MAX_ADDRESSES]
 
 
 def _resolve_within(deadline: Deadline, resolve: Resolve, host: str) -> Sequence[str]:
-    """Look ``host`` up in a thread, because a look-up knows no timeout; one that hangs is left behind."""
-    found: Future[Sequence[str]] = Future()
-
-    def look_up() -> None:
-        try:
-            found.set_result(resolve(host))
-        except Exception as error:
-            found.set_exception(error)
-
-    Thread(target=look_up, daemon=True).start()
+    """Look ``host`` up."""
     try:
-        return found.result(timeout=deadline.remaining())
+        return deadline.run(lambda: resolve(host))
     except socket.gaierror as error:
         if error.errno in _UNKNOWN_HOST:
-            raise Problem(422, "The URL's host is unknown.") from None
+            raise Problem(ProblemType.NO_PHOTO_AT_URL, "The URL's host is unknown.") from None
         raise
 
 
@@ -133,9 +129,17 @@ def _location(response: HTTPResponse) -> str | None:
     location = response.headers["Location"]
     if response.status in _REDIRECTS and location is not None:
         return str(location)
-    if 400 <= response.status < 500:
-        raise Problem(422, f"The URL's host answers with status {response.status} instead of a photo.")
-    raise Problem(502, f"The URL's host answers with status {response.status} instead of a photo.")
+    raise Problem(
+        _status_type(response.status),
+        f"The URL's host answers with status {response.status} instead of a photo.",
+        headers=retry_after(response.headers["Retry-After"]),
+    )
+
+
+def _status_type(status: int) -> ProblemType:
+    if status in (408, 504):
+        return ProblemType.REMOTE_HOST_TIMEOUT
+    return ProblemType.NO_PHOTO_AT_URL if 400 <= status < 500 else ProblemType.REMOTE_HOST_FAILED
 
 
 def _body(response: HTTPResponse, max_bytes: int) -> bytes:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from string import punctuation
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import quote, urljoin, urlsplit
 
-from ..common.problem import Problem
+from ..common.problem import Problem, ProblemType
 
 MAX_URL_LENGTH = 2048
 PORTS = {"http": 80, "https": 443}
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
+_FORBIDDEN = r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]"
+# Checked here, because older versions of `urlsplit` repair an authority with brackets (CVE-2024-11168, CVE-2025-0938).
+_AUTHORITY = r"(\[[0-9a-zA-Z:.%]*\]|[^\[\]:]*)(:[0-9]{0,5})?"
 _HOST_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # RFC 6761, RFC 6762, RFC 7686, RFC 8375 and ICANN's .internal: never a public name, so never looked up.
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa", ".onion", ".invalid", ".test", ".example")
 
 
-@dataclass(frozen=True)
-class Url:
+class Url(NamedTuple):
     """A URL that may be tried: http or https, port 80 or 443, no credentials, a name or a plain address.
 
     Attributes
@@ -50,24 +50,21 @@ class Url:
             400 that names the part at fault; 403 for names that are private by definition.
         """
         if len(text) > MAX_URL_LENGTH:
-            raise Problem(400, f"The URL is longer than {MAX_URL_LENGTH} characters.")
-        if _FORBIDDEN.search(text):
-            raise Problem(400, "The URL has a control character, a backslash or an unpaired surrogate.")
+            raise Problem(ProblemType.BAD_URL, f"The URL is longer than {MAX_URL_LENGTH} characters.")
+        if re.search(_FORBIDDEN, text):
+            raise Problem(ProblemType.BAD_URL, "The URL has a control character, a backslash or an unpaired surrogate.")
         try:
             parts = urlsplit(text.strip(" "))
             port = parts.port
         except ValueError:
-            raise Problem(400, "The URL is malformed.") from None
+            raise Problem(ProblemType.BAD_URL, "The URL is malformed.") from None
         if parts.scheme not in PORTS:
-            raise Problem(400, "The URL must start with http:// or https://.")
-        if not parts.netloc.isascii():
-            raise Problem(400, "The URL's host must be ASCII; write an international name in its xn-- form.")
-        if "@" in parts.netloc:
-            raise Problem(400, "The URL must not have a user name or password.")
+            raise Problem(ProblemType.BAD_URL, "The URL must start with http:// or https://.")
+        _check_authority(parts.netloc)
         if port is None:
             port = PORTS[parts.scheme]
         if port not in PORTS.values():
-            raise Problem(400, "The URL's port must be 80 or 443.")
+            raise Problem(ProblemType.BAD_URL, "The URL's port must be 80 or 443.")
         host = _host(parts.hostname or "", bracketed=parts.netloc.startswith("["))
         path = quote(parts.path or "/", safe="/%:=&~+!$,;'@()*[]")
         query = quote(parts.query, safe="/%:=&~+!$,;'@()*[]?")
@@ -91,13 +88,15 @@ class Url:
         try:
             target = self.parse(urljoin(str(self), location))
         except ValueError:
-            raise Problem(422, "The URL redirects to a malformed URL.") from None
+            raise Problem(ProblemType.NO_PHOTO_AT_URL, "The URL redirects to a malformed URL.") from None
         except Problem as problem:
-            if problem.status != 400:
+            if problem.type is not ProblemType.BAD_URL:
                 raise
-            raise Problem(422, f"The URL redirects to a URL that is refused: {problem.detail}") from None
+            raise Problem(
+                ProblemType.NO_PHOTO_AT_URL, f"The URL redirects to a URL that is refused: {problem.detail}"
+            ) from None
         if self.scheme == "https" and target.scheme != "https":
-            raise Problem(422, "The URL redirects from https to http.")
+            raise Problem(ProblemType.NO_PHOTO_AT_URL, "The URL redirects from https to http.")
         return target
 
     @property
@@ -115,6 +114,18 @@ class Url:
         return f"{self.scheme}://{self.authority}{self.target}"
 
 
+def _check_authority(netloc: str) -> None:
+    """Refuse an authority that is not a host, in brackets or not, with or without a port."""
+    if not netloc.isascii():
+        raise Problem(
+            ProblemType.BAD_URL, "The URL's host must be ASCII; write an international name in its xn-- form."
+        )
+    if "@" in netloc:
+        raise Problem(ProblemType.BAD_URL, "The URL must not have a user name or password.")
+    if not re.fullmatch(_AUTHORITY, netloc):
+        raise Problem(ProblemType.BAD_URL, "The URL is malformed.")
+
+
 def _host(host: str, *, bracketed: bool) -> str:
     """Check a host and return its one spelling."""
     if bracketed:
@@ -126,9 +137,9 @@ def _host(host: str, *, bracketed: bool) -> str:
     if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
         return _ipv4(name)
     if len(name) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
-        raise Problem(400, "The URL's host is missing or malformed.")
+        raise Problem(ProblemType.BAD_URL, "The URL's host is missing or malformed.")
     if len(labels) == 1 or f".{name}".endswith(_PRIVATE_SUFFIXES):
-        raise Problem(403, "The URL's host is not on the public internet.")
+        raise Problem(ProblemType.ADDRESS_NOT_PUBLIC, "The URL's host is not on the public internet.")
     return name
 
 
@@ -137,9 +148,9 @@ def _ipv6(text: str) -> str:
     try:
         address = IPv6Address(text)
     except AddressValueError:
-        raise Problem(400, "The URL's IPv6 address is malformed.") from None
+        raise Problem(ProblemType.BAD_URL, "The URL's IPv6 address is malformed.") from None
     if address.scope_id is not None:
-        raise Problem(400, "The URL's IPv6 address must not have a zone.")
+        raise Problem(ProblemType.BAD_URL, "The URL's IPv6 address must not have a zone.")
     return str(address)
 
 
@@ -148,4 +159,4 @@ def _ipv4(text: str) -> str:
     try:
         return str(IPv4Address(text))
     except AddressValueError:
-        raise Problem(400, "The URL's IPv4 address must be four decimal numbers.") from None
+        raise Problem(ProblemType.BAD_URL, "The URL's IPv4 address must be four decimal numbers.") from None

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import trustme
 
+from lambda_src.predict.common.deadline import Deadline
 from lambda_src.predict.fetch.fetch import fetch
 
 Script = Callable[[socket.socket, bytes], None]
@@ -165,11 +169,16 @@ class Internet:
         return socket.create_connection(("127.0.0.1", self.server.port), timeout=timeout)
 
     def fetch(
-        self, url: str = "http://photos.example.org/dog.jpg", *, timeout: float = 20.0, max_bytes: int = 100_000
+        self,
+        url: str = "http://photos.example.org/dog.jpg",
+        *,
+        timeout: float = 20.0,
+        deadline: Deadline | None = None,
+        max_bytes: int = 100_000,
     ) -> bytes:
         return fetch(
             url,
-            timeout=timeout,
+            deadline or Deadline(timeout),
             max_bytes=max_bytes,
             resolve=self.resolve,
             connect=self.connect,
@@ -188,6 +197,14 @@ def _aws_without_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.fixture
+def handler(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module as Lambda loads it: with its environment in place."""
+    monkeypatch.setenv("ENDPOINT_NAME", "kennel-dev")
+    monkeypatch.delitem(sys.modules, "lambda_src.predict.handler", raising=False)
+    return importlib.import_module("lambda_src.predict.handler")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -125,9 +126,55 @@ def test_a_photo_over_the_limit_is_too_large_and_one_at_the_limit_is_not(direct:
     assert caught.value.status == 413
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", None])
-def test_only_post_is_answered(method: str) -> None:
+def format_1(method: str, *, version: str | None = "1.0", top: bool = True) -> dict[str, Any]:
+    """An event of an HTTP API with payload format 1.0; of a REST API without a version; of a test console with less."""
+    return {
+        **({} if version is None else {"version": version}),
+        "path": "/predict",
+        **({"httpMethod": method} if top else {}),
+        "headers": {"Content-Type": "application/json"},
+        "multiValueHeaders": {"Content-Type": ["application/json"]},
+        "queryStringParameters": None,
+        "requestContext": {"httpMethod": method, "path": "/predict", "protocol": "HTTP/1.1"},
+        "body": '{"url": "u"}',
+        "isBase64Encoded": False,
+    }
+
+
+def from_load_balancer(method: str) -> dict[str, Any]:
+    return {**format_1(method), "requestContext": {"elb": {"targetGroupArn": "arn"}}, "headers": None}
+
+
+SHAPES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "format 2.0": lambda method: http('{"url": "u"}', method=method),
+    "format 1.0": format_1,
+    "REST": lambda method: format_1(method, version=None),
+    "method in the context": lambda method: format_1(method, top=False),
+    "load balancer": from_load_balancer,
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "post"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_only_post_is_answered(shape: str, method: str) -> None:
     with pytest.raises(Problem) as caught:
-        read_event(http('{"url": "u"}', method=method), LIMIT)
+        read_event(SHAPES[shape](method), LIMIT)
     assert caught.value.status == 405
     assert caught.value.headers == {"Allow": "POST"}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_post_is_answered_in_every_shape(shape: str) -> None:
+    assert read_event(SHAPES[shape]("POST"), LIMIT) == Request(url="u")
+
+
+def test_an_http_event_without_a_method_is_refused() -> None:
+    with pytest.raises(Problem) as caught:
+        read_event(http('{"url": "u"}', method=None), LIMIT)  # type: ignore[arg-type]
+    assert caught.value.status == 405
+
+
+@pytest.mark.parametrize("digits", [3, 21, 5_000, 1_000_000])
+def test_a_top_k_of_many_digits_is_named_as_the_fault(digits: int) -> None:
+    with pytest.raises(Problem, match="top_k"):
+        read_event(http(f'{{"url": "u", "top_k": {"9" * digits}}}'), LIMIT)

@@ -36,6 +36,8 @@ def write(folder: Path, changes: dict[str, Any]) -> Path:
     [
         {},
         {"function_url": False},
+        # 1 s is more than the half second that the function keeps for its answer.
+        {"fetch_timeout_seconds": 5, "invoke_timeout_seconds": 20, "timeout_seconds": 26},
         {"log_kms_key_arn": "arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"},
         {"provisioned_concurrency": 2, "reserved_concurrency": 8, "scaling": SCALING},
         {"provisioned_concurrency": 8, "scaling": SCALING},
@@ -113,6 +115,7 @@ def test_settings_that_lambda_and_api_gateway_take_are_valid(tmp_path: Path, cha
         ({"http_api": {**JWT, "jwt_audience": [""]}}, "api.http_api.jwt_audience.0 = ''", "at least 1 character"),
         ({"http_api": {**HTTP_API, "authorizer": "jwt"}}, "jwt_issuer", "it is None"),
         ({"http_api": {**JWT, "authorizer": "iam"}}, "jwt_audience", "reads no tokens"),
+        ({"invoke_timeout_seconds": 24}, "timeout_seconds = 29", "set it to 31 or more"),
         ({"http_api": HTTP_API, "timeout_seconds": 31}, "timeout_seconds = 31", "above 29"),
     ],
 )

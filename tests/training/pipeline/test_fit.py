@@ -325,7 +325,7 @@ def test_without_a_test_split_the_manifest_says_that_nothing_was_measured(data: 
     found = manifest(tmp_path / "build")
     assert found["metrics"] == {"test": None}
     assert found["data"]["images"] == {"train": 24, "valid": 12}
-    with pytest.raises(ConfigurationError, match="the model's test accuracy is unknown"):
+    with pytest.raises(ConfigurationError, match="test accuracy is unknown"):
         load_artifact(tmp_path / "build" / "model.json", minimum_accuracy=0)
 
 

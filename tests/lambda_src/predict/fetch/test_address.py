@@ -73,6 +73,14 @@ FORBIDDEN = [
     "fec0::1",
     "ff02::1",
     "ff0e::1",
+    "161.26.0.7",
+    "166.9.12.227",
+    "168.63.129.16",
+    "199.36.153.4",
+    "199.36.153.11",
+    "100.100.100.200",
+    "192.0.0.192",
+    "fd20:ce::254",
     "127.1",
     "2130706433",
     "0x7f000001",
@@ -97,6 +105,8 @@ ALLOWED = [
     "100.128.0.0",
     "126.255.255.255",
     "128.0.0.1",
+    "168.63.129.15",
+    "168.63.129.17",
     "169.253.255.255",
     "169.255.0.0",
     "172.15.255.255",
@@ -132,7 +142,11 @@ def test_ordinary_addresses_are_public(text: str) -> None:
     assert is_public(text)
 
 
-SPECIAL: list[IPv4Network | IPv6Network] = [*address._IPV4_SPECIAL, *address._IPV6_SPECIAL]
+SPECIAL: list[IPv4Network | IPv6Network] = [
+    *address._IPV4_SPECIAL,
+    *address._IPV4_CLOUD_INTERNAL,
+    *address._IPV6_SPECIAL,
+]
 
 
 @pytest.mark.parametrize("network", SPECIAL, ids=str)

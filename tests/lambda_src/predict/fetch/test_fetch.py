@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lambda_src.predict.common.deadline import Deadline
 from lambda_src.predict.common.problem import Problem
 from lambda_src.predict.fetch.connection import connect_tcp
 from lambda_src.predict.fetch.fetch import MAX_REDIRECTS, fetch, resolve_host
@@ -104,9 +105,19 @@ def test_a_photo_of_exactly_the_limit_is_taken(internet: Internet, serve: Serve,
     assert internet.fetch(max_bytes=len(jpeg)) == jpeg
 
 
-def test_an_interim_response_is_passed_over(internet: Internet, serve: Serve, reply: Reply, jpeg: bytes) -> None:
-    internet.server = serve(b"HTTP/1.1 100 Continue\r\n\r\n" + reply())
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 Odd"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_interim_response_is_passed_over(
+    internet: Internet, serve: Serve, reply: Reply, jpeg: bytes, status: str, times: int
+) -> None:
+    interim = f"HTTP/1.1 {status}\r\nLink: </a.css>\r\n\r\n".encode()
+    internet.server = serve(interim * times + reply())
     assert internet.fetch() == jpeg
+
+
+def test_an_interim_response_alone_is_no_answer(internet: Internet, serve: Serve) -> None:
+    internet.server = serve(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n\xff\xd8\xffab")
+    assert refused(internet).status == 502
 
 
 def test_proxies_in_the_environment_are_not_used(
@@ -159,14 +170,14 @@ def test_a_failing_resolver_is_an_upstream_fault() -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     with pytest.raises(Problem) as caught:
-        fetch("http://photos.example.org/", timeout=20, max_bytes=10, resolve=resolve)
+        fetch("http://photos.example.org/", Deadline(20), max_bytes=10, resolve=resolve)
     assert caught.value.status == 502
 
 
 def test_what_the_real_resolver_finds_is_checked_too() -> None:
     """No fakes: the system itself resolves this literal, and nothing is connected to."""
     with pytest.raises(Problem) as caught:
-        fetch("http://127.0.0.1/", timeout=20, max_bytes=10)
+        fetch("http://127.0.0.1/", Deadline(20), max_bytes=10)
     assert caught.value.status == 403
 
 
@@ -264,8 +275,9 @@ def test_a_redirect_without_location_is_an_upstream_fault(internet: Internet, se
     ("answer", "status"),
     [
         *(("404 Not Found", 422), ("403 Forbidden", 422), ("401 U", 422), ("410 Gone", 422), ("429 T", 422)),
+        *(("408 Request Timeout", 504), ("504 Gateway Timeout", 504)),
         *(("500 Broken", 502), ("503 Busy", 502), ("204 No Content", 502), ("206 Partial", 502), ("304 N", 502)),
-        *(("999 Odd", 502), ("101 Switching Protocols", 502), ("103 Early Hints", 502)),
+        *(("999 Odd", 502), ("101 Switching Protocols", 502)),
     ],
 )
 def test_anything_but_200_is_named_and_sorted(
@@ -275,6 +287,18 @@ def test_anything_but_200_is_named_and_sorted(
     problem = refused(internet)
     assert problem.status == status
     assert answer[:3] in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [("7", "7"), (" 7 ", "7"), ("0", "0"), *((value, None) for value in ("-1", "x", "", "1.5", "9" * 6))],
+)
+def test_the_wait_that_a_host_asks_for_is_passed_on(
+    internet: Internet, serve: Serve, reply: Reply, sent: str, told: str | None
+) -> None:
+    for status in ("429 Too Many Requests", "503 Busy"):
+        internet.server = serve(reply(b"", status, Retry_After=sent))
+        assert refused(internet).headers.get("Retry-After") == told
 
 
 MALFORMED = {
@@ -287,6 +311,7 @@ MALFORMED = {
     "an endless line": b"HTTP/1.1 200 OK\r\nA: " + b"a" * 70_000,
     "too many headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 101 + b"\r\n",
     "endless interim responses": b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000,
+    "endless early hints": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20_000,
     "a negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nphoto",
     "a length in words": b"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nphoto",
     "a length with an underscore": b"HTTP/1.1 200 OK\r\nContent-Length: 0_5\r\n\r\nphoto",
@@ -444,7 +469,7 @@ def test_a_hanging_look_up_does_not_outlast_the_deadline(serve: Serve) -> None:
         return ["127.0.0.1"]
 
     with pytest.raises(Problem) as caught:
-        fetch("http://photos.example.org/", timeout=DEADLINE, max_bytes=10, resolve=resolve)
+        fetch("http://photos.example.org/", Deadline(DEADLINE), max_bytes=10, resolve=resolve)
     release.set()
     assert caught.value.status == 504
 
@@ -459,7 +484,7 @@ def test_a_hanging_connection_does_not_outlast_the_deadline() -> None:
     with pytest.raises(Problem) as caught:
         fetch(
             "http://photos.example.org/",
-            timeout=9,
+            Deadline(9),
             max_bytes=10,
             resolve=lambda host: [PUBLIC, "93.184.215.15", "93.184.215.16"],
             connect=connect,
@@ -539,6 +564,36 @@ def test_a_host_that_does_not_speak_tls_is_an_upstream_fault(
     internet.server = serve(reply(), reads=False)
     internet.tls = trusting
     assert refused(internet, "https://photos.example.org/dog.jpg").status == 502
+
+
+def cut(connection: socket.socket, answer: bytes) -> None:
+    """Answer, and end the TCP connection without the end of TLS (close_notify)."""
+    connection.sendall(answer)
+    socket.socket(fileno=connection.detach()).close()
+
+
+def test_a_tls_stream_that_is_cut_is_no_photo(
+    internet: Internet, serve: Serve, reply: Reply, trusting: ssl.SSLContext, certified: Certify
+) -> None:
+    internet.server = serve(
+        lambda connection, _: cut(connection, reply(Content_Length=None)), certified("photos.example.org")
+    )
+    internet.tls = trusting
+    assert refused(internet, "https://photos.example.org/dog.jpg").status == 502
+
+
+def test_a_tls_stream_may_end_with_close_notify_or_be_cut_after_its_length(
+    internet: Internet, serve: Serve, reply: Reply, jpeg: bytes, trusting: ssl.SSLContext, certified: Certify
+) -> None:
+    def ended(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(reply(Content_Length=None))
+        assert isinstance(connection, ssl.SSLSocket)
+        connection.unwrap()
+
+    internet.tls = trusting
+    for script in (ended, lambda connection, _: cut(connection, reply())):
+        internet.server = serve(script, certified("photos.example.org"))
+        assert internet.fetch("https://photos.example.org/dog.jpg") == jpeg
 
 
 def test_a_redirect_from_https_to_http_is_refused(

@@ -387,7 +387,7 @@ def test_a_request_that_cannot_run_is_refused(aws: Aws, role: str, changes: dict
 def test_without_the_toolkit_s_environment_a_request_says_what_is_missing(aws: Aws, role: str, tmp_path: Path) -> None:
     nobody, python = cast(Any, None), tmp_path / "bin" / "python"
     jobs = TrainingJobs(nobody, nobody, Tags(), tmp_path, python, 1)
-    with pytest.raises(ServiceError, match="bin/python, which does not exist: make the environment of"):
+    with pytest.raises(ServiceError, match="bin/python, which does not exist: create it with `make"):
         jobs.create_training_job(request(aws, role, "nowhere", ""))
 
 
