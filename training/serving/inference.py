@@ -15,7 +15,9 @@ import json
 import logging
 import os
 import re
+import warnings
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -31,12 +33,17 @@ from PIL import Image
 
 from .cores import cores
 from .model_card import Card
-from .photo_pixels import decode, fit
+from .photo_file import PhotoFile
+from .photo_pixels import Photo, decode, fit
 from .serving_errors import ArtifactError, RequestError, SettingError
 
 DEFAULT_TOP_K = 5
 
+INFERENCE_ID = "x-amzn-sagemaker-inference-id"
+
 log = logging.getLogger(__name__)
+_request: ContextVar[str] = ContextVar("request", default="none")
+"""What the log calls the request that this thread works on."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,8 @@ def model_fn(model_dir: str | Path) -> Model:
     return model
 
 
-def input_fn(body: bytes, content_type: str | None = None) -> Image.Image:
-    """Decode a photo to RGB, upright as its EXIF orientation says, in its own size.
+def input_fn(body: bytes | PhotoFile, content_type: str | None = None) -> Photo:
+    """Decode a photo in its own size; it is turned upright, as its EXIF orientation says, when it is used.
 
     It does not know the model: ``predict_fn`` brings the photo to the size of the model's input.
 
@@ -119,13 +126,13 @@ def input_fn(body: bytes, content_type: str | None = None) -> Image.Image:
     ------
     RequestError
         400 if there are no bytes, 413 if there are too many or too many pixels, 415 if it is another format,
-        422 if the file is damaged.
+        422 if the file is damaged or has too many parts.
     """
     return decode(body)
 
 
-def predict_fn(photo: Image.Image, model: Model) -> Prediction:
-    """Classify an RGB photo.
+def predict_fn(photo: Photo | Image.Image, model: Model) -> Prediction:
+    """Classify a photo, or an image that is upright and RGB.
 
     Raises
     ------
@@ -171,7 +178,7 @@ def output_fn(prediction: Prediction, accept: str | None = None, top_k: int = DE
     return json.dumps(answer, ensure_ascii=False).encode(), "application/json"
 
 
-def respond(model: Model, body: bytes, headers: Mapping[str, str]) -> Reply:
+def respond(model: Model, body: bytes | PhotoFile, headers: Mapping[str, str]) -> Reply:
     """Answer one request of ``POST /invocations``; never raises.
 
     Parameters
@@ -179,16 +186,31 @@ def respond(model: Model, body: bytes, headers: Mapping[str, str]) -> Reply:
     headers
         With lower-case names. ``X-Amzn-SageMaker-Custom-Attributes: top_k=3`` asks for three labels.
     """
+    name = headers.get(INFERENCE_ID, "without an id")[:64]
+    _request.set(name)
     try:
         top_k = _top_k(headers.get("x-amzn-sagemaker-custom-attributes", ""))
-        prediction = predict_fn(input_fn(body, headers.get("content-type")), model)
+        file = body if isinstance(body, PhotoFile) else PhotoFile.parse(body)
+        width, height = file.size
+        _request.set(f"{name} ({file.kind}, {width} x {height} pixels, {len(file.data)} bytes)")
+        prediction = predict_fn(input_fn(file), model)
         answer, content_type = output_fn(prediction, headers.get("accept"), top_k)
         return Reply(200, content_type, answer)
     except RequestError as error:
         return problem(error.status, error.title, error.detail)
     except Exception:  # a fault of ours: the log has it, the caller must not
-        log.exception("a request failed")
+        log.exception("request %s failed", _request.get())
         return problem(500, "Internal error", "The model could not answer; the server's log says why.")
+
+
+def log_warnings() -> None:
+    """Write Pillow's warnings to the log, each with the request that it is about, and each time."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        log.warning("request %s: %s", _request.get(), str(message).strip())
+
+    warnings.filterwarnings("always", module="PIL")
+    warnings.showwarning = show
 
 
 def problem(status: int, title: str | None = None, detail: str | None = None) -> Reply:

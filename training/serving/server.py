@@ -36,8 +36,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from .cores import cores
-from .inference import Model, Reply, model_fn, problem, respond, whole_number
-from .photo_pixels import MAX_BODY_BYTES
+from .inference import Model, Reply, log_warnings, model_fn, problem, respond, whole_number
+from .photo_file import MAX_BODY_BYTES
 from .serving_errors import ArtifactError, SettingError
 
 DRAIN_SECONDS = 60
@@ -50,6 +50,7 @@ class Invocations:
     """Answers requests with a photo, without holding up the event loop; what both servers do with a request."""
 
     def __init__(self, model: Model) -> None:
+        log_warnings()
         self.model = model
         self.pool = ThreadPoolExecutor(whole_number("INFERENCE_WORKERS", cores()))
 

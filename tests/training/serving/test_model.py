@@ -7,17 +7,20 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL.JpegImagePlugin import JpegImageFile
 
 from training.artifact.layout import SERVING
 from training.serving import inference
 from training.serving.cores import cores
 from training.serving.inference import Model, input_fn, model_fn, output_fn, predict_fn, respond
+from training.serving.photo_file import PhotoFile
 from training.serving.serving_errors import ArtifactError, RequestError, SettingError
 
 Encode = Callable[..., bytes]
@@ -249,6 +252,27 @@ def test_a_fault_of_ours_is_a_500_that_tells_the_log_and_not_the_caller(
     assert b"secret" not in reply.body
     assert b"Traceback" not in reply.body
     assert "secret" in caplog.text
+
+
+def test_pillows_warnings_name_their_request(
+    model: Model, photo: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = JpegImageFile.load
+
+    def warn(image: JpegImageFile) -> object:
+        warnings.warn_explicit("odd photo\n", UserWarning, "JpegImagePlugin.py", 1, "PIL.JpegImagePlugin", {})
+        return load(image)
+
+    monkeypatch.setattr(JpegImageFile, "load", warn)
+    with warnings.catch_warnings():
+        inference.log_warnings()
+        for name in ("first", "second"):
+            answer(model, photo, x_amzn_sagemaker_inference_id=name)
+    lines = [record.getMessage() for record in caplog.records]
+    assert list(dict.fromkeys(lines)) == [
+        f"request {name} (JPEG, 48 x 40 pixels, {len(PhotoFile.parse(photo).data)} bytes): odd photo"
+        for name in ("first", "second")
+    ]
 
 
 def test_labels_keep_their_letters(make_artifact: Make, photo: bytes) -> None:
