@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import re
 import warnings
@@ -21,6 +22,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 # Official builds of ONNX Runtime report their use to Microsoft over HTTPS unless this is set before the import
 # (Privacy.md in its package); a server of other people's photos reports nothing to anybody.
@@ -39,6 +41,7 @@ from .serving_errors import ArtifactError, RequestError, SettingError
 
 DEFAULT_TOP_K = 5
 
+ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 
 log = logging.getLogger(__name__)
@@ -63,6 +66,43 @@ class Prediction:
     labels: tuple[str, ...]
     names: tuple[str, ...]
     artifact_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What a caller asks for in ``X-Amzn-SageMaker-Custom-Attributes: top_k=3, deadline_ms=2500``.
+
+    Parameters
+    ----------
+    top_k
+        How many labels to answer.
+    seconds
+        For how long the caller still waits for an answer, from the moment at which the request arrives.
+    """
+
+    top_k: int = DEFAULT_TOP_K
+    seconds: float = math.inf
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> "Attributes":
+        """Read a request's headers, whose names are in lower case.
+
+        Raises
+        ------
+        RequestError
+            400 if a value means nothing.
+        """
+        parts = (each.partition("=") for each in re.split(r"[,;&\s]+", headers.get(ATTRIBUTES, "")))
+        given = {name: value for name, _, value in reversed(list(parts))}
+        top_k, milliseconds = given.get("top_k"), given.get("deadline_ms")
+        if top_k is not None and not re.fullmatch("[1-9][0-9]*", top_k):
+            raise RequestError(400, "Bad top_k", "top_k is a whole number of at least 1, as in top_k=3.")
+        if milliseconds is not None and not re.fullmatch("[0-9]+", milliseconds):
+            raise RequestError(400, "Bad deadline_ms", "deadline_ms is a whole number, as in deadline_ms=2500.")
+        return cls(
+            DEFAULT_TOP_K if top_k is None else int(top_k[:9]),
+            math.inf if milliseconds is None else int(milliseconds[:9]) / 1000,
+        )
 
 
 @dataclass(frozen=True)
@@ -184,12 +224,12 @@ def respond(model: Model, body: bytes | PhotoFile, headers: Mapping[str, str]) -
     Parameters
     ----------
     headers
-        With lower-case names. ``X-Amzn-SageMaker-Custom-Attributes: top_k=3`` asks for three labels.
+        With lower-case names; see ``Attributes``.
     """
     name = headers.get(INFERENCE_ID, "without an id")[:64]
     _request.set(name)
     try:
-        top_k = _top_k(headers.get("x-amzn-sagemaker-custom-attributes", ""))
+        top_k = Attributes.of(headers).top_k
         file = body if isinstance(body, PhotoFile) else PhotoFile.parse(body)
         width, height = file.size
         _request.set(f"{name} ({file.kind}, {width} x {height} pixels, {len(file.data)} bytes)")
@@ -205,12 +245,18 @@ def respond(model: Model, body: bytes | PhotoFile, headers: Mapping[str, str]) -
 
 def log_warnings() -> None:
     """Write Pillow's warnings to the log, each with the request that it is about, and each time."""
+    show = warnings.showwarning
 
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        log.warning("request %s: %s", _request.get(), str(message).strip())
+    def log_or_show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *place: Any, **options: Any
+    ) -> None:
+        if Path(filename).parent.name == "PIL":
+            log.warning("request %s: %s", _request.get(), str(message).strip())
+        else:
+            show(message, category, filename, lineno, *place, **options)
 
     warnings.filterwarnings("always", module="PIL")
-    warnings.showwarning = show
+    warnings.showwarning = log_or_show
 
 
 def problem(status: int, title: str | None = None, detail: str | None = None) -> Reply:
@@ -219,16 +265,6 @@ def problem(status: int, title: str | None = None, detail: str | None = None) ->
     if detail:
         members["detail"] = detail
     return Reply(status, "application/problem+json", json.dumps(members).encode())
-
-
-def _top_k(attributes: str) -> int:
-    for attribute in re.split(r"[,;&\s]+", attributes):
-        name, _, value = attribute.partition("=")
-        if name == "top_k":
-            if not re.fullmatch("[1-9][0-9]*", value):
-                raise RequestError(400, "Bad top_k", "top_k is a whole number of at least 1, as in top_k=3.")
-            return int(value)
-    return DEFAULT_TOP_K
 
 
 def _check_bytes(graph: Path, card: Card) -> None:
