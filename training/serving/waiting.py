@@ -12,8 +12,9 @@ from .serving_errors import RequestError
 WAITING_BYTES = 128 * 1024 * 1024
 """Of bodies that arrive, wait or are worked on: five of the largest, and thirty of a phone's photos."""
 
-DECODING_BYTES = 3 * MAX_MEMORY
-"""Of photos that are worked on, as estimated. With the bodies that is below 1 GB, however many workers there are."""
+DECODING_BYTES = 5 * MAX_MEMORY // 2
+"""Of photos that are worked on, as estimated. With the bodies, the allocator's slack and the server itself, that is
+below 1 GB, however many workers there are: three of the largest photos at once, in four workers, took 1.06 GB."""
 
 REQUEST_SECONDS = 60
 """InvokeEndpoint's limit for an answer:
