@@ -142,7 +142,7 @@ def test_bench_imports_no_tests() -> None:
 
 
 def test_serving_needs_no_pytorch() -> None:
-    has = set(sys.stdlib_module_names) | {"numpy", "PIL", "onnxruntime", "starlette", "uvicorn", "ray"}
+    has = set(sys.stdlib_module_names) | {"numpy", "PIL", "onnxruntime", "starlette", "uvicorn", "h11", "ray"}
     for file in files("training/serving"):
         assert {module.split(".")[0] for module in imports(file)} <= has | {"training"}, file.name
         assert all(module.startswith("training.serving") for module in imports(file) if module.startswith("training"))

@@ -102,20 +102,21 @@ class Endpoint:
         Problem
             As `endpoint_problem` and `read_answer` say.
         """
-        request = _request(image, content_type, top_k, inference_id)
+        request = _request(image, content_type, inference_id)
         deadline = deadline.within(self._timeout)
         start = time.monotonic()
         try:
-            body = self._attempt(request, deadline)
+            body = self._attempt(request, top_k, deadline)
         except EndpointProblem as problem:
             if not problem.transient or not _wait(problem, deadline, time.monotonic() - start):
                 raise
-            body = self._attempt(request, deadline)
+            body = self._attempt(request, top_k, deadline)
         return read_answer(body)
 
-    def _attempt(self, request: _Request, deadline: Deadline) -> bytes:
+    def _attempt(self, request: _Request, top_k: int | None, deadline: Deadline) -> bytes:
         """Invoke, and return the answer's body, cut after one byte too many."""
         try:
+            request["CustomAttributes"] = _attributes(top_k, deadline)
             return deadline.run(lambda: self._invoke(request))
         except Exception as error:
             problem = endpoint_problem(error)
@@ -140,10 +141,14 @@ def _wait(problem: EndpointProblem, deadline: Deadline, first_seconds: float) ->
     return True
 
 
-def _request(image: bytes, content_type: str, top_k: int | None, inference_id: str | None) -> _Request:
+def _attributes(top_k: int | None, deadline: Deadline) -> str:
+    """Tell the container how many labels to answer, and for how long an answer is of use."""
+    wait = f"deadline_ms={1000 * deadline.remaining():.0f}"
+    return wait if top_k is None else f"top_k={top_k},{wait}"
+
+
+def _request(image: bytes, content_type: str, inference_id: str | None) -> _Request:
     request: _Request = {"Body": image, "ContentType": content_type, "Accept": "application/json"}
-    if top_k is not None:
-        request["CustomAttributes"] = f"top_k={top_k}"
     if inference_id:
         request["InferenceId"] = inference_id
     return request

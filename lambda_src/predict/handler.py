@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from .answer import Answer, answer, problem_answer
 from .classifier import Classifier, Record
 from .common.deadline import Deadline
 from .common.problem import Problem, ProblemType
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
 
 RESERVE_SECONDS = 0.5
 """What a request leaves of Lambda's time, for the answer and the log."""
+
+
+class Answer(TypedDict):
+    """What Lambda returns; the function URL turns it into an HTTP response (payload format 2.0)."""
+
+    statusCode: int
+    headers: dict[str, str]
+    body: str
 
 
 def _classifier() -> Classifier:
@@ -71,7 +80,7 @@ def respond(event: object, request_id: str, deadline: Deadline, classifier: Clas
     problem: Problem | None = None
     bug: Exception | None = None
     try:
-        result = answer(classifier.classify(event, record, deadline, request_id))
+        result = _answer(classifier.classify(event, record, deadline, request_id))
     except Problem as refusal:
         problem = refusal
     except Exception as error:
@@ -80,7 +89,7 @@ def respond(event: object, request_id: str, deadline: Deadline, classifier: Clas
             ProblemType.INTERNAL_ERROR, f"The service failed; report it with the request id {request_id}."
         )
     if problem is not None:
-        result = problem_answer(problem)
+        result = _problem_answer(problem)
     status = result["statusCode"]
     log(
         "INFO" if status < 400 else "WARN" if status < 500 else "ERROR",
@@ -98,3 +107,27 @@ def respond(event: object, request_id: str, deadline: Deadline, classifier: Clas
         bug,
     )
     return result
+
+
+def _answer(content: dict[str, Any]) -> Answer:
+    """Answer 200 with ``content`` as JSON."""
+    return {
+        "statusCode": HTTPStatus.OK,
+        "headers": {"Content-Type": "application/json"},
+        "body": json.dumps(content),
+    }
+
+
+def _problem_answer(problem: Problem) -> Answer:
+    """Answer with problem details (RFC 9457)."""
+    content = {
+        "type": problem.type.uri,
+        "title": problem.type.title,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    return {
+        "statusCode": problem.status,
+        "headers": {"Content-Type": "application/problem+json", **problem.headers},
+        "body": json.dumps(content),
+    }

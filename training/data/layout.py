@@ -11,7 +11,7 @@ from training.data.findings import ERROR, Finding
 from training.data.hints import CLASS_FOLDERS, Folder, empty_split_hint, is_archive, missing_split_hint, root_hint
 from training.data.labels import appearance, canonical, visible
 from training.data.names import EXTENSIONS, SPLITS, hidden, litter, named_as_photo
-from training.serving.photo_pixels import SIGNATURES
+from training.serving.photo_file import SIGNATURES
 
 __all__ = ["EXTENSIONS", "SPLITS", "Photo", "Photos", "class_without_photos", "explore", "find", "is_photo"]
 

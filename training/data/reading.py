@@ -76,7 +76,7 @@ def read_bytes(path: Path) -> bytes:
 def decode(body: bytes, path: Path) -> Image.Image:
     """Decode the bytes of a photo as the endpoint would; ``path`` is named by the error, as in ``read_photo``."""
     try:
-        return photo_pixels.decode(body)
+        return photo_pixels.decode(body).upright()
     except RequestError as error:
         if body.startswith(LFS_POINTER):
             raise UnreadableError(path, "Git LFS pointer") from error

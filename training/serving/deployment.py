@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from .inference import model_fn
 from .server import Invocations
+from .waiting import REQUEST_SECONDS
 
 ARTIFACT = Path(__file__).parents[2]
 """The package lies in ``code/serving``."""
@@ -29,6 +30,17 @@ class Classifier:
     async def __call__(self, request: Request) -> Response:
         """Answer what the container's adapter passes on from ``POST /invocations``."""
         return await self.invocations(request)
+
+    def check_health(self) -> None:
+        """Let Ray replace the replica when every worker is stuck.
+
+        Raises
+        ------
+        RuntimeError
+            It is.
+        """
+        if self.invocations.line.is_stuck():
+            raise RuntimeError(f"no worker has answered for {REQUEST_SECONDS} seconds")
 
 
 app = serve.deployment(Classifier).bind()

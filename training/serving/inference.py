@@ -13,12 +13,16 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import re
+import warnings
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 # Official builds of ONNX Runtime report their use to Microsoft over HTTPS unless this is set before the import
 # (Privacy.md in its package); a server of other people's photos reports nothing to anybody.
@@ -31,12 +35,18 @@ from PIL import Image
 
 from .cores import cores
 from .model_card import Card
-from .photo_pixels import decode, fit
+from .photo_file import PhotoFile
+from .photo_pixels import Photo, decode, fit
 from .serving_errors import ArtifactError, RequestError, SettingError
 
 DEFAULT_TOP_K = 5
 
+ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+INFERENCE_ID = "x-amzn-sagemaker-inference-id"
+
 log = logging.getLogger(__name__)
+_request: ContextVar[str] = ContextVar("request", default="none")
+"""What the log calls the request that this thread works on."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,43 @@ class Prediction:
     labels: tuple[str, ...]
     names: tuple[str, ...]
     artifact_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What a caller asks for in ``X-Amzn-SageMaker-Custom-Attributes: top_k=3, deadline_ms=2500``.
+
+    Parameters
+    ----------
+    top_k
+        How many labels to answer.
+    seconds
+        For how long the caller still waits for an answer, from the moment at which the request arrives.
+    """
+
+    top_k: int = DEFAULT_TOP_K
+    seconds: float = math.inf
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> "Attributes":
+        """Read a request's headers, whose names are in lower case.
+
+        Raises
+        ------
+        RequestError
+            400 if a value means nothing.
+        """
+        parts = (each.partition("=") for each in re.split(r"[,;&\s]+", headers.get(ATTRIBUTES, "")))
+        given = {name: value for name, _, value in reversed(list(parts))}
+        top_k, milliseconds = given.get("top_k"), given.get("deadline_ms")
+        if top_k is not None and not re.fullmatch("[1-9][0-9]*", top_k):
+            raise RequestError(400, "Bad top_k", "top_k is a whole number of at least 1, as in top_k=3.")
+        if milliseconds is not None and not re.fullmatch("[0-9]+", milliseconds):
+            raise RequestError(400, "Bad deadline_ms", "deadline_ms is a whole number, as in deadline_ms=2500.")
+        return cls(
+            DEFAULT_TOP_K if top_k is None else int(top_k[:9]),
+            math.inf if milliseconds is None else int(milliseconds[:9]) / 1000,
+        )
 
 
 @dataclass(frozen=True)
@@ -103,8 +150,8 @@ def model_fn(model_dir: str | Path) -> Model:
     return model
 
 
-def input_fn(body: bytes, content_type: str | None = None) -> Image.Image:
-    """Decode a photo to RGB, upright as its EXIF orientation says, in its own size.
+def input_fn(body: bytes | PhotoFile, content_type: str | None = None) -> Photo:
+    """Decode a photo in its own size; it is turned upright, as its EXIF orientation says, when it is used.
 
     It does not know the model: ``predict_fn`` brings the photo to the size of the model's input.
 
@@ -119,13 +166,13 @@ def input_fn(body: bytes, content_type: str | None = None) -> Image.Image:
     ------
     RequestError
         400 if there are no bytes, 413 if there are too many or too many pixels, 415 if it is another format,
-        422 if the file is damaged.
+        422 if the file is damaged or has too many parts.
     """
     return decode(body)
 
 
-def predict_fn(photo: Image.Image, model: Model) -> Prediction:
-    """Classify an RGB photo.
+def predict_fn(photo: Photo | Image.Image, model: Model) -> Prediction:
+    """Classify a photo, or an image that is upright and RGB.
 
     Raises
     ------
@@ -171,24 +218,45 @@ def output_fn(prediction: Prediction, accept: str | None = None, top_k: int = DE
     return json.dumps(answer, ensure_ascii=False).encode(), "application/json"
 
 
-def respond(model: Model, body: bytes, headers: Mapping[str, str]) -> Reply:
+def respond(model: Model, body: bytes | PhotoFile, headers: Mapping[str, str]) -> Reply:
     """Answer one request of ``POST /invocations``; never raises.
 
     Parameters
     ----------
     headers
-        With lower-case names. ``X-Amzn-SageMaker-Custom-Attributes: top_k=3`` asks for three labels.
+        With lower-case names; see ``Attributes``.
     """
+    name = headers.get(INFERENCE_ID, "without an id")[:64]
+    _request.set(name)
     try:
-        top_k = _top_k(headers.get("x-amzn-sagemaker-custom-attributes", ""))
-        prediction = predict_fn(input_fn(body, headers.get("content-type")), model)
+        top_k = Attributes.of(headers).top_k
+        file = body if isinstance(body, PhotoFile) else PhotoFile.parse(body)
+        width, height = file.size
+        _request.set(f"{name} ({file.kind}, {width} x {height} pixels, {len(file.data)} bytes)")
+        prediction = predict_fn(input_fn(file), model)
         answer, content_type = output_fn(prediction, headers.get("accept"), top_k)
         return Reply(200, content_type, answer)
     except RequestError as error:
         return problem(error.status, error.title, error.detail)
     except Exception:  # a fault of ours: the log has it, the caller must not
-        log.exception("a request failed")
+        log.exception("request %s failed", _request.get())
         return problem(500, "Internal error", "The model could not answer; the server's log says why.")
+
+
+def log_warnings() -> None:
+    """Write Pillow's warnings to the log, each with the request that it is about, and each time."""
+    show = warnings.showwarning
+
+    def log_or_show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *place: Any, **options: Any
+    ) -> None:
+        if Path(filename).parent.name == "PIL":
+            log.warning("request %s: %s", _request.get(), str(message).strip())
+        else:
+            show(message, category, filename, lineno, *place, **options)
+
+    warnings.filterwarnings("always", module="PIL")
+    warnings.showwarning = log_or_show
 
 
 def problem(status: int, title: str | None = None, detail: str | None = None) -> Reply:
@@ -197,16 +265,6 @@ def problem(status: int, title: str | None = None, detail: str | None = None) ->
     if detail:
         members["detail"] = detail
     return Reply(status, "application/problem+json", json.dumps(members).encode())
-
-
-def _top_k(attributes: str) -> int:
-    for attribute in re.split(r"[,;&\s]+", attributes):
-        name, _, value = attribute.partition("=")
-        if name == "top_k":
-            if not re.fullmatch("[1-9][0-9]*", value):
-                raise RequestError(400, "Bad top_k", "top_k is a whole number of at least 1, as in top_k=3.")
-            return int(value)
-    return DEFAULT_TOP_K
 
 
 def _check_bytes(graph: Path, card: Card) -> None:

@@ -1,36 +1,38 @@
 """From the bytes of a photo to the pixels that a model sees, with numpy and Pillow alone.
 
-Training imports this file too (``training/pixels.py``), so that a model learns from the pixels that it will be sent.
+Training imports this file too (``training/data/reading.py``): a model learns from the pixels that it will be sent.
 """
 
-import contextlib
 import io
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import (
     Image,
-    ImageOps,
     WebPImagePlugin,  # noqa: F401 or the first WebP makes Pillow load every plugin it has
 )
 
+from .photo_file import MAX_MEMORY, PhotoFile, damaged
 from .serving_errors import RequestError
 
-MAX_BODY_BYTES = 25 * 1024 * 1024
-"""InvokeEndpoint's limit, 25 MB: https://docs.aws.amazon.com/general/latest/gr/sagemaker.html."""
+STRIP = 64
+"""Rows that are turned, converted and resized at a time, beside the photo as it is stored."""
 
-MAX_PIXELS = 50_000_000
-"""Above the 48.8 megapixels of a large phone camera. Pillow takes 4 bytes a pixel: at most 200 MB a copy."""
+TALL = 1.8
+"""Height to width up to which every Pillow resizes rows first: it includes 16 : 9."""
 
-MAX_SIDE = 65_535
-"""JPEG's own limit. A resize holds some 16 bytes a pixel of the longer side, whatever the area."""
-
-SIGNATURES = {
-    "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
+"""What makes a photo upright, by its EXIF orientation."""
+
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -53,95 +55,152 @@ class ResizeAndCrop:
     interpolation: Image.Resampling
 
 
-def decode(body: bytes) -> Image.Image:
-    """Decode a photo to RGB, upright as its EXIF orientation says, in its own size.
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo that is turned upright and to RGB when it is used, a strip at a time: a copy would double it.
+
+    Parameters
+    ----------
+    stored
+        The pixels in the file's order and mode.
+    orientation
+        EXIF's number for how they are turned upright; 1 is as they are.
+    """
+
+    stored: Image.Image
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return (width, height) of the upright photo."""
+        width, height = self.stored.size
+        return (height, width) if self.orientation in (5, 6, 7, 8) else (width, height)
+
+    @property
+    def memory(self) -> int:
+        """Return the bytes that Pillow holds, at most."""
+        return 4 * self.stored.width * self.stored.height
+
+    def rows(self, top: int, bottom: int) -> Image.Image:
+        """Return the upright photo's rows from ``top`` to ``bottom``, in RGB."""
+        width, height = self.stored.size
+        if self.orientation in (3, 4):
+            box = (0, height - bottom, width, height - top)
+        elif self.orientation in (5, 6):
+            box = (top, 0, bottom, height)
+        elif self.orientation in (7, 8):
+            box = (width - bottom, 0, width - top, height)
+        else:
+            box = (0, top, width, bottom)
+        strip = _rgb(self.stored.crop(box))
+        turn = TURNS.get(self.orientation)
+        return strip if turn is None else strip.transpose(turn)
+
+    def strips(self) -> Iterator[tuple[int, Image.Image]]:
+        """Yield the upright photo's rows from top to bottom, each strip after the row at which it starts."""
+        for top in range(0, self.size[1], STRIP):
+            yield top, self.rows(top, min(top + STRIP, self.size[1]))
+
+    def upright(self) -> Image.Image:
+        """Return the whole photo as a person would see it."""
+        if self.stored.mode == "RGB" and not self.stored.has_transparency_data and self.orientation not in TURNS:
+            return self.stored
+        photo = Image.new("RGB", self.size)
+        for top, strip in self.strips():
+            photo.paste(strip, (0, top))
+        return photo
+
+
+def decode(body: bytes | PhotoFile) -> Photo:
+    """Decode a photo in its own size.
 
     JPEG's draft mode (decoding at a half or a quarter) is not used: no model was trained on such pixels.
 
     Parameters
     ----------
     body
-        A JPEG, PNG or WebP file, as its first bytes say; of an animation, the first frame counts.
+        A JPEG, PNG or WebP file, as its first bytes say, or one that is parsed; of an animation, the first frame
+        counts.
 
     Raises
     ------
     RequestError
         400 if there are no bytes, 413 if there are too many or too many pixels, 415 if it is another format,
-        422 if the file is damaged.
+        422 if the file is damaged or has too many parts.
     """
-    if not body:
-        raise RequestError(400, "Empty body", "Send the bytes of a JPEG, PNG or WebP image.")
-    if len(body) > MAX_BODY_BYTES:
-        raise RequestError(413, "Body too large", "Send at most 25 MB, the limit of InvokeEndpoint.")
-    kind = next((name for name, signature in SIGNATURES.items() if signature.match(body)), None)
-    if kind is None:
-        raise RequestError(415, "Unsupported image format", "The body is not a JPEG, PNG or WebP image.")
+    file = body if isinstance(body, PhotoFile) else PhotoFile.parse(body)
     try:
-        image = Image.open(io.BytesIO(body), formats=[kind])  # reads the header alone
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_many_pixels() from error
-    except Exception as error:  # Pillow's decoders raise whatever the bytes lead them to
-        raise _damaged(kind) from error
-    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-        raise _too_many_pixels(image.size)
-    try:
+        image = Image.open(io.BytesIO(file.data), formats=[file.kind])  # reads the header alone
+        if image.size != file.size:
+            raise damaged(file.kind)  # it says two things, of which the other was not checked
         image.load()
-    except MemoryError:
+    except (MemoryError, RequestError):
         raise
-    except Exception as error:
-        raise _damaged(kind) from error
-    return upright_rgb(image)
+    except Exception as error:  # Pillow's decoders raise whatever the bytes lead them to
+        raise damaged(file.kind) from error
+    return Photo(image, file.orientation)
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """Turn any image into the RGB that a person would see: upright, and on white where transparent."""
-    image.load()
-    with contextlib.suppress(Exception):  # a photo with unreadable metadata is still a photo
-        image = ImageOps.exif_transpose(image)
+def _rgb(image: Image.Image) -> Image.Image:
+    """Turn any image into RGB, on white where it is transparent."""
     if image.mode.startswith("I"):  # 16 bits of grey, of which Pillow's own conversion keeps the wrong half
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        grey = np.asarray(image)
+        shown = np.where(grey == image.info.get("transparency"), 255, grey >> 8)
+        return Image.fromarray(shown.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def fit(photo: Image.Image, rule: ResizeAndCrop) -> Image.Image:
+def fit(photo: Photo | Image.Image, rule: ResizeAndCrop) -> Image.Image:
     """Resize and crop the centre, to the pixel as torchvision's ``Resize`` and ``CenterCrop`` do with PIL.
+
+    Parameters
+    ----------
+    photo
+        A decoded photo, or an image that is upright and RGB.
 
     Raises
     ------
     RequestError
-        413 if the resized photo, or what Pillow holds on the way, would have more than ``MAX_PIXELS``.
+        413 if the resized photo, and what is held on the way, would take more than ``MAX_MEMORY``.
     """
+    if isinstance(photo, Image.Image):
+        photo = Photo(photo)
     width, height = photo.size
     if isinstance(rule.resize, int):  # torchvision truncates the longer side
         short = min(width, height)
         new_width, new_height = (rule.resize * width // short, rule.resize * height // short)
     else:
         new_height, new_width = rule.resize
-    # Pillow resizes rows first, and holds new_width x height on the way.
-    if new_width * max(height, new_height) > MAX_PIXELS:
+    if photo.memory + 4 * new_width * (height + new_height) > MAX_MEMORY:
         raise RequestError(
             413, "Too many pixels", f"{width} x {height} pixels are too elongated to resize; crop the photo."
         )
-    if (new_width, new_height) != photo.size:
-        photo = photo.resize((new_width, new_height), rule.interpolation)
+    resized = _resize(photo, (new_width, new_height), rule.interpolation)
     crop_height, crop_width = rule.crop
     left, top = _margin(new_width, crop_width), _margin(new_height, crop_height)
-    return photo.crop((left, top, left + crop_width, top + crop_height))
+    return resized.crop((left, top, left + crop_width, top + crop_height))
+
+
+def _resize(photo: Photo, size: tuple[int, int], interpolation: Image.Resampling) -> Image.Image:
+    """Resize to the pixel as Pillow does, but with as much of the photo upright as is being resized.
+
+    Pillow resizes each row, and then each column of the narrower photo; rows can come in strips. Since 13.0 it begins
+    with the columns of a photo more than twice as tall as wide: there it has the whole photo, unless two are too large.
+    """
+    width, height = photo.size
+    if size == photo.size:
+        return photo.upright()
+    if height > TALL * width and 2 * photo.memory <= MAX_MEMORY:
+        return photo.upright().resize(size, interpolation)
+    narrow = Image.new("RGB", (size[0], height))
+    for top, strip in photo.strips():
+        narrow.paste(strip.resize((size[0], strip.height), interpolation), (0, top))
+    return narrow.resize(size, interpolation)
 
 
 def _margin(size: int, crop: int) -> int:
     """Return where a centred crop begins; below zero if it is larger than the photo (the rest is black)."""
     return round((size - crop) / 2) if size >= crop else -((crop - size) // 2)
-
-
-def _damaged(kind: str) -> RequestError:
-    return RequestError(422, "Damaged image", f"The {kind} image is damaged or cut short; send it again.")
-
-
-def _too_many_pixels(size: tuple[int, int] | None = None) -> RequestError:
-    found = f"{size[0]} x {size[1]} pixels are" if size else "The image is"
-    limit = f"at most {MAX_PIXELS // 10**6} megapixels, and {MAX_SIDE} pixels a side, are read"
-    return RequestError(413, "Too many pixels", f"{found} too large: {limit}.")

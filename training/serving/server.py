@@ -3,9 +3,9 @@
     python code/server.py         from an unpacked artifact
     python -m serving.server      in Kennel's own image
 
-``GET /ping`` is 200 once the model has answered a generated photo (before that, nothing listens), and
-``POST /invocations`` takes a photo. On SIGTERM it finishes the requests that it has and exits with 0; a model that
-cannot serve ends it with 1 and one line on stderr.
+``GET /ping`` is 200 once the model has answered a generated photo (before that, nothing listens), and 503 while every
+worker has been with its photo for more than a minute. ``POST /invocations`` takes a photo. On SIGTERM it finishes the
+requests that it has and exits with 0; a model that cannot serve ends it with 1 and one line on stderr.
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 
 ==========================  ===================================================================================
@@ -16,6 +16,9 @@ Environment variable        Meaning
 ``BIND_HOST``               Address; 0.0.0.0 if unset.
 ``MODEL_ARTIFACT_SHA256``   Goes into every answer.
 ``INFERENCE_WORKERS``       Photos worked on at once, while others wait; one for each core if unset.
+``INFERENCE_QUEUE``         Photos that may wait; 64 if unset. The next one is answered with 503 and ``Retry-After``.
+``INFERENCE_DEADLINE_MS``   Milliseconds after which a photo that still waits is answered with 503; 60000 if unset.
+                            A caller who waits for less says so: ``deadline_ms`` in ``inference.Attributes``.
 ``INFERENCE_THREADS``       Threads of onnxruntime; one for each core if unset.
 ==========================  ===================================================================================
 """
@@ -25,6 +28,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,13 +39,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from .connection import Connection
 from .cores import cores
-from .inference import Model, Reply, model_fn, problem, respond, whole_number
-from .photo_pixels import MAX_BODY_BYTES
-from .serving_errors import ArtifactError, SettingError
+from .inference import Attributes, Model, Reply, log_warnings, model_fn, problem, respond, whole_number
+from .photo_file import MAX_BODY_BYTES, PhotoFile
+from .serving_errors import ArtifactError, RequestError, SettingError
+from .waiting import REQUEST_SECONDS, Held, Line, Turn, overloaded
 
 DRAIN_SECONDS = 60
 """A request may take InvokeEndpoint's 60 seconds; SageMaker kills the container 120 seconds after SIGTERM."""
+
+BODY_SECONDS = 20.0
+"""For a body of 25 MB to arrive, which takes SageMaker far less than a second."""
+
+HEADERS = {408: {"Connection": "close"}, 503: {"Retry-After": "1"}}
+"""By status. The rest of a late body is not waited for; a line of photos is worked off within seconds."""
 
 log = logging.getLogger("server")
 
@@ -50,25 +62,103 @@ class Invocations:
     """Answers requests with a photo, without holding up the event loop; what both servers do with a request."""
 
     def __init__(self, model: Model) -> None:
+        log_warnings()
         self.model = model
-        self.pool = ThreadPoolExecutor(whole_number("INFERENCE_WORKERS", cores()))
+        workers = whole_number("INFERENCE_WORKERS", cores())
+        self.pool = ThreadPoolExecutor(workers)
+        self.line = Line(workers, whole_number("INFERENCE_QUEUE", 64))
+        self.seconds = whole_number("INFERENCE_DEADLINE_MS", REQUEST_SECONDS * 1000) / 1000
 
     async def __call__(self, request: Request) -> Response:
-        """Read the body, up to the limit of what is worth keeping, and answer it."""
-        body = bytearray()
+        """Answer a request, whatever it holds."""
         try:
-            async for chunk in request.stream():
-                if len(body) <= MAX_BODY_BYTES:  # the rest is read all the same: who is still sending hears nothing
-                    body += chunk
+            return to_response(await self._answer(request))
+        except RequestError as error:
+            return to_response(problem(error.status, error.title, error.detail))
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody
-        loop = asyncio.get_running_loop()
-        return to_response(await loop.run_in_executor(self.pool, respond, self.model, bytes(body), request.headers))
+        except Exception:  # a fault of ours: the log has it, the caller must not
+            log.exception("a request failed")
+            return to_response(problem(500))
+
+    async def _answer(self, request: Request) -> Reply:
+        arrived = time.monotonic()
+        with self.line.hold() as held:
+            body = await self._body(request, held)
+            deadline = arrived + min(self.seconds, Attributes.of(request.headers).seconds)
+            file = PhotoFile.parse(body)
+            del body  # what follows the photo is not kept while the photo waits
+            held.set(len(file.data))
+            turn = self.line.join(file.memory)
+            try:
+                await _until(turn, request, deadline)
+                future = self.pool.submit(respond, self.model, file, request.headers)
+            except BaseException:
+                self.line.leave(turn)
+                raise
+            # A worker cannot be interrupted: it is free when it has finished, also if nobody waits for the answer.
+            loop = asyncio.get_running_loop()
+            future.add_done_callback(lambda _: loop.call_soon_threadsafe(self.line.leave, turn))
+            return await asyncio.wrap_future(future)
+
+    async def _body(self, request: Request, held: Held) -> bytes:
+        """Read the body, and keep what is worth keeping; the rest is read too: who is still sending hears nothing."""
+        refused: RequestError | None = None
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            self.line.check()
+        except RequestError as error:
+            refused = error
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.stream():
+                    if refused or size > MAX_BODY_BYTES:
+                        continue
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    try:
+                        held.set(size)
+                    except RequestError as error:
+                        refused = error
+                        chunks.clear()
+        except TimeoutError as error:
+            raise RequestError(408, "Request timeout", "The body did not arrive in time; send it again.") from error
+        if refused:
+            raise refused
+        return b"".join(chunks)
+
+
+async def _until(turn: Turn, request: Request, deadline: float) -> None:
+    """Wait for a photo's turn.
+
+    Raises
+    ------
+    RequestError
+        503 if the deadline passes first.
+    ClientDisconnect
+        If the client leaves first.
+    """
+    comes, leaves = asyncio.ensure_future(turn.comes.wait()), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((comes, leaves), timeout=deadline - time.monotonic(), return_when=asyncio.FIRST_COMPLETED)
+        if leaves.done():
+            raise ClientDisconnect
+        if not comes.done() or time.monotonic() > deadline:
+            raise overloaded("The photo's turn did not come before the deadline")
+    finally:
+        comes.cancel()
+        leaves.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def to_response(reply: Reply) -> Response:
     """Turn a reply into Starlette's own."""
-    return Response(reply.body, reply.status, media_type=reply.content_type)
+    return Response(reply.body, reply.status, HEADERS.get(reply.status), media_type=reply.content_type)
 
 
 def application(model: Model) -> Starlette:
@@ -79,6 +169,8 @@ def application(model: Model) -> Starlette:
         return await invocations(request)
 
     async def ping(_: Request) -> Response:
+        if invocations.line.is_stuck():
+            return to_response(problem(503, "Stuck", f"No worker has answered for {REQUEST_SECONDS} seconds."))
         return Response()
 
     async def http_problem(_: Request, error: Exception) -> Response:
@@ -123,6 +215,7 @@ def main() -> None:
         app,
         host=host,
         port=port,
+        http=Connection,
         lifespan="off",
         ws="none",
         log_level="warning",

@@ -2,12 +2,12 @@
 
 
 class RequestError(Exception):
-    """The caller's fault, as an RFC 9457 problem.
+    """A request that is not answered, as an RFC 9457 problem.
 
     Parameters
     ----------
     status
-        HTTP status, 4xx.
+        HTTP status: 4xx for the caller's fault, 503 if there is no room or no time for the request.
     title
         What kind of problem it is; the same for every case of it.
     detail

@@ -26,6 +26,7 @@ from botocore.parsers import ResponseParserError
 from lambda_src.predict.common.deadline import Deadline
 from lambda_src.predict.common.problem import Problem, ProblemType
 from lambda_src.predict.endpoint import Endpoint, runtime_client
+from training.serving.inference import Attributes
 
 if TYPE_CHECKING:
     from tests.lambda_src.predict.conftest import Server
@@ -84,12 +85,16 @@ def test_the_answer_is_the_containers(ask: Callable[..., Any], reply: Reply) -> 
     assert ask(reply(json.dumps(CONTENT).encode())) == CONTENT
 
 
-def test_the_request_carries_photo_type_and_top_k(ask: Callable[..., Any], reply: Reply) -> None:
+def test_the_request_carries_photo_type_top_k_and_the_time_left(ask: Callable[..., Any], reply: Reply) -> None:
     ask(reply(json.dumps(CONTENT).encode()), top_k=3)
     head, _, body = ask.server.requests[0].partition(b"\r\n\r\n")  # type: ignore[attr-defined]
     lines = head.decode().lower().split("\r\n")
     assert lines[0] == "post /endpoints/kennel-dev/invocations http/1.1"
-    assert {"content-type: image/jpeg", "x-amzn-sagemaker-custom-attributes: top_k=3"} <= set(lines)
+    assert "content-type: image/jpeg" in lines
+    (attributes,) = (line for line in lines if line.startswith("x-amzn-sagemaker-custom-attributes: "))
+    asked = Attributes.of({"x-amzn-sagemaker-custom-attributes": attributes.partition(": ")[2]})
+    assert asked.top_k == 3
+    assert 0 < asked.seconds <= 20  # `ask`'s timeout
     assert body == b"\xff\xd8\xff"
 
 
@@ -105,7 +110,7 @@ def test_the_request_carries_the_inference_id_as_sagemaker_takes_it(
 
 def test_without_top_k_the_container_decides(ask: Callable[..., Any], reply: Reply) -> None:
     ask(reply(json.dumps(CONTENT).encode()))
-    assert b"custom-attributes" not in ask.server.requests[0].lower()  # type: ignore[attr-defined]
+    assert b"top_k" not in ask.server.requests[0].lower()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("status", [400, 413, 415, 422])

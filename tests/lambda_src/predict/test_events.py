@@ -18,7 +18,7 @@ from lambda_src.predict.endpoint import Endpoint
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from lambda_src.predict.answer import Answer
+    from lambda_src.predict.handler import Answer
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 4
 PHOTO = base64.b64encode(JPEG).decode()

@@ -21,7 +21,7 @@ from lambda_src.predict.environment import Environment
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from lambda_src.predict.answer import Answer
+    from lambda_src.predict.handler import Answer
     from tests.lambda_src.predict.conftest import Internet, Server
 
 CONTENT = {"predictions": [{"label": "Belgian malinois", "probability": 0.93}], "artifact_sha256": "0" * 64}

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from lambda_src.predict.answer import answer
 from lambda_src.predict.common.problem import Problem, ProblemType
 from lambda_src.predict.endpoint_problem import endpoint_problem
 from lambda_src.predict.event import MAX_TOP_K
@@ -88,12 +88,11 @@ def test_every_other_answer_is_one_502(body: bytes) -> None:
     assert len(str(caught.value.reason)) < 200
 
 
-def test_the_largest_answer_fits_into_lambdas_payload() -> None:
+def test_the_largest_answer_fits_into_lambdas_payload(handler: ModuleType) -> None:
     rest = len(of({"label": "", "probability": 1}))
     label = "é" * ((MAX_ANSWER_BYTES - rest) // 2)
     body = json.dumps({"predictions": [{"label": label, "probability": 1}]}, ensure_ascii=False).encode()
-    result: Any = answer(read_answer(body))
-    assert len(json.dumps(result)) < 6_000_000
+    assert len(json.dumps(handler._answer(read_answer(body)))) < 6_000_000
 
 
 def test_the_containers_own_answers_pass() -> None:

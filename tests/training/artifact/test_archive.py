@@ -16,8 +16,9 @@ def test_the_archive_has_the_layout_that_the_containers_want(fitted: Path) -> No
     assert [member.name for member in members] == sorted(
         ["model.onnx", "model.json", "deployment.py", "config.yaml"]
         + ["code/inference.py", "code/server.py", "code/requirements.txt"]
-        + [f"code/serving/{name}.py" for name in ("__init__", "cores", "deployment", "inference", "model_card")]
-        + [f"code/serving/{name}.py" for name in ("photo_pixels", "server", "serving_errors")]
+        + [f"code/serving/{name}.py" for name in ("__init__", "connection", "cores", "deployment", "inference")]
+        + [f"code/serving/{name}.py" for name in ("model_card", "photo_file", "photo_pixels", "server")]
+        + [f"code/serving/{name}.py" for name in ("serving_errors", "waiting")]
         + [f"code/wheels/{wheel.name}" for wheel in fetch_wheels(pinned_requirements(), wheel_cache())]
     )
     for member in members:

@@ -19,7 +19,7 @@ from training.data.findings import Finding
 from training.data.layout import SPLITS
 from training.data.photos import find
 from training.data.survey import PhotoRecord, survey
-from training.serving import photo_pixels
+from training.serving import photo_file
 
 Run = Callable[..., tuple[int, str, str]]
 RED, GREEN = "001.Red_setter", "002.Green_dog"
@@ -62,9 +62,9 @@ def test_what_cannot_be_read_is_counted_by_reason_and_named(data: Path, run: Run
 
 def test_limits_are_those_of_serving(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (40, 50), "red").save(data / "train" / RED / "large.png")
-    monkeypatch.setattr(photo_pixels, "MAX_PIXELS", 40 * 50)
+    monkeypatch.setattr(photo_file, "MAX_PIXELS", 40 * 50)
     assert "too many pixels" not in findings(data)
-    monkeypatch.setattr(photo_pixels, "MAX_PIXELS", 40 * 50 - 1)
+    monkeypatch.setattr(photo_file, "MAX_PIXELS", 40 * 50 - 1)
     assert findings(data)["too many pixels"].photos == ((f"train/{RED}/large.png",),)
 
 

@@ -4,20 +4,24 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL.JpegImagePlugin import JpegImageFile
 
 from training.artifact.layout import SERVING
 from training.serving import inference
 from training.serving.cores import cores
-from training.serving.inference import Model, input_fn, model_fn, output_fn, predict_fn, respond
+from training.serving.inference import Attributes, Model, input_fn, model_fn, output_fn, predict_fn, respond
+from training.serving.photo_file import PhotoFile
 from training.serving.serving_errors import ArtifactError, RequestError, SettingError
 
 Encode = Callable[..., bytes]
@@ -189,7 +193,7 @@ def test_a_hash_that_nobody_told_is_null(
         ("trace=abc, top_k=2", 2),
         ("top_k=2;trace=abc", 2),
         ("top_k=900", 3),
-        ("top_k=" + "9" * 1000, 3),
+        ("top_k=" + "9" * 5000, 3),
         ("anything else", 3),
         ("stop_k=1", 3),
     ],
@@ -212,6 +216,24 @@ def test_without_top_k_there_are_five(make_artifact: Make, photo: bytes) -> None
 def test_a_bad_top_k_is_400(value: str, model: Model, photo: bytes) -> None:
     status, kind, body = answer(model, photo, x_amzn_sagemaker_custom_attributes=f"top_k={value}")
     assert (status, kind, body["status"]) == (400, "application/problem+json", 400)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "seconds"),
+    [
+        ("", math.inf),
+        ("deadline_ms=2500", 2.5),
+        ("top_k=3; deadline_ms=0", 0),
+        ("deadline_ms=" + "9" * 5000, 999_999.999),
+    ],
+)
+def test_the_callers_deadline_is_a_custom_attribute(attributes: str, seconds: float) -> None:
+    assert Attributes.of({"x-amzn-sagemaker-custom-attributes": attributes}).seconds == seconds
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "soon", "", "1s"])
+def test_a_bad_deadline_is_400(value: str, model: Model, photo: bytes) -> None:
+    assert answer(model, photo, x_amzn_sagemaker_custom_attributes=f"deadline_ms={value}")[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -249,6 +271,27 @@ def test_a_fault_of_ours_is_a_500_that_tells_the_log_and_not_the_caller(
     assert b"secret" not in reply.body
     assert b"Traceback" not in reply.body
     assert "secret" in caplog.text
+
+
+def test_pillows_warnings_name_their_request(
+    model: Model, photo: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = JpegImageFile.load
+
+    def warn(image: JpegImageFile) -> object:
+        warnings.warn_explicit("odd photo\n", UserWarning, "PIL/JpegImagePlugin.py", 1, "PIL.JpegImagePlugin", {})
+        return load(image)
+
+    monkeypatch.setattr(JpegImageFile, "load", warn)
+    with warnings.catch_warnings():
+        inference.log_warnings()
+        for name in ("first", "second"):
+            answer(model, photo, x_amzn_sagemaker_inference_id=name)
+    lines = [record.getMessage() for record in caplog.records]
+    assert list(dict.fromkeys(lines)) == [
+        f"request {name} (JPEG, 48 x 40 pixels, {len(PhotoFile.parse(photo).data)} bytes): odd photo"
+        for name in ("first", "second")
+    ]
 
 
 def test_labels_keep_their_letters(make_artifact: Make, photo: bytes) -> None:

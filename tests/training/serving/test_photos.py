@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from training.common.torchvision_compat import functional
 from training.serving.inference import input_fn
+from training.serving.photo_file import MAX_PARTS, MAX_SCANS, PhotoFile
 from training.serving.photo_pixels import INTERPOLATIONS, ResizeAndCrop, fit
 from training.serving.serving_errors import RequestError
+
+BOMB = Path(__file__).parents[2] / "inputs/webp-86-bytes-50MP.webp"
 
 Encode = Callable[..., bytes]
 
@@ -30,7 +33,7 @@ def status_of(body: bytes) -> int:
 
 def _outcome(body: bytes) -> str | int:
     try:
-        return input_fn(body).mode
+        return input_fn(body).upright().mode
     except RequestError as error:
         return error.status
 
@@ -143,7 +146,7 @@ def test_the_bytes_decide_and_not_the_header(photo: bytes) -> None:
 
 
 def colour_of(body: bytes) -> tuple[int, ...]:
-    photo = input_fn(body)
+    photo = input_fn(body).upright()
     assert photo.mode == "RGB"
     return tuple(np.asarray(photo)[5, 5].tolist())
 
@@ -220,7 +223,7 @@ def _exif(orientation: int) -> Image.Exif:
 def test_photos_are_turned_upright(kind: str, orientation: int, corner: tuple[int, int], encode: Encode) -> None:
     stored = Image.new("RGB", (64, 32), "black")
     stored.paste("white", (0, 0, 16, 16))
-    upright = input_fn(encode(stored, kind, exif=_exif(orientation)))
+    upright = input_fn(encode(stored, kind, exif=_exif(orientation))).upright()
     assert upright.size == ((64, 32) if orientation < 5 else (32, 64))
     x, y = (3 if each == 0 else size - 4 for each, size in zip(corner, upright.size, strict=True))
     assert np.asarray(upright)[y, x].min() > 230
@@ -229,6 +232,168 @@ def test_photos_are_turned_upright(kind: str, orientation: int, corner: tuple[in
 
 def test_unreadable_metadata_does_not_spoil_a_photo(encode: Encode) -> None:
     assert input_fn(encode(kind="JPEG", exif=b"Exif\x00\x00nonsense that is no TIFF header")).size == (48, 40)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("width", "height"), [(150, 200), (333, 130), (64, 128), (90, 500)])
+def test_a_photo_in_strips_is_to_the_pixel_the_whole_one(
+    width: int, height: int, orientation: int, encode: Encode
+) -> None:
+    for mode in ("RGB", "RGBA", "L", "LA"):
+        image = noise(width, height).convert("RGBA")
+        image.putalpha(noise(width, height, "L"))
+        image = image.convert(mode)
+        whole = ImageOps.exif_transpose(Image.open(io.BytesIO(encode(image, exif=_exif(orientation)))))
+        if "A" in mode:
+            white = Image.new("RGBA", whole.size, "white")
+            whole = Image.alpha_composite(white, whole.convert("RGBA"))
+        photo, whole = input_fn(encode(image, exif=_exif(orientation))), whole.convert("RGB")
+        assert photo.size == whole.size
+        np.testing.assert_array_equal(np.asarray(photo.upright()), np.asarray(whole))
+        for resize, filter_ in ((40, Image.Resampling.BILINEAR), ((300, 301), Image.Resampling.BICUBIC)):
+            rule = ResizeAndCrop(resize, (40, 40), filter_)
+            np.testing.assert_array_equal(np.asarray(fit(photo, rule)), np.asarray(fit(whole, rule)))
+
+
+def test_large_photos_are_the_same_for_training_which_turns_them_first(encode: Encode) -> None:
+    rule = ResizeAndCrop(64, (64, 64), Image.Resampling.BILINEAR)
+    image = noise(250, 100).resize((12_500, 2_500))
+    photo = input_fn(encode(image, "JPEG", exif=_exif(6)))
+    np.testing.assert_array_equal(np.asarray(fit(photo, rule)), np.asarray(fit(photo.upright(), rule)))
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_sixteen_bit_grey_keeps_its_transparency() -> None:
+    row = b"\x00" + struct.pack(">HH", 1000, 1001) * 4
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 0, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"tRNS", struct.pack(">H", 1000)), (b"IDAT", zlib.compress(row * 8)), (b"IEND", b"")]
+    body = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts)
+    assert np.asarray(input_fn(body).upright())[0, :2].tolist() == [[255] * 3, [3] * 3]
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def _metadata() -> dict[str, bytes]:
+    """Return photos that are turned by each kind of metadata; the last is not."""
+    little = b"Exif\0\0II*\0" + struct.pack("<IHHHIHHI", 8, 1, 274, 3, 1, 6, 0, 0)
+    image, turned = noise(40, 20), _exif(6).tobytes().removeprefix(b"Exif\0\0")
+    png, jpeg, webp = (_bytes(image, kind) for kind in ("PNG", "JPEG", "WEBP"))
+    profile = b"\nexif\n%8d\n" % len(turned) + turned.hex().encode() + b"\n"
+    text = b"Raw profile type exif\0"
+    return {
+        "little endian": _bytes(image, "JPEG", exif=little),
+        "xmp in jpeg": _bytes(image, "JPEG", xmp=XMP),
+        "xmp in webp": _bytes(image, "WEBP", xmp=XMP),
+        "xmp in png": png[:33] + _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP) + png[33:],
+        "exif after the pixels": png[:-12] + _chunk(b"eXIf", turned) + png[-12:],
+        "imagemagick": png[:33] + _chunk(b"tEXt", text + profile) + png[33:],
+        "imagemagick, packed": png[:33] + _chunk(b"zTXt", text + b"\0" + zlib.compress(profile)) + png[33:],
+        "exif before xmp": _bytes(image, "JPEG", exif=_exif(3), xmp=XMP),
+        "webp": _bytes(image, "WEBP", exif=_exif(6)),
+        "damaged profile": png[:33] + _chunk(b"zTXt", text + b"\0nonsense") + png[33:],
+        "short": jpeg[:2] + b"\xff\xe1\x00\x10Exif\0\0MM\0*\0\0\0\x08" + jpeg[2:],
+        "nothing": webp,
+    }
+
+
+def _bytes(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", _metadata())
+def test_what_turns_a_photo_is_read_as_pillow_does(name: str) -> None:
+    body = _metadata()[name]
+    image = Image.open(io.BytesIO(body))
+    image.load()
+    try:
+        expected = ImageOps.exif_transpose(image)
+    except Exception:
+        expected = image
+    np.testing.assert_array_equal(np.asarray(input_fn(body).upright()), np.asarray(expected))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_of_a_file_the_picture_alone_is_kept(kind: str) -> None:
+    image = noise(40, 30)
+    plain = _bytes(image, kind)
+    options = {"exif": b"Exif\0\0MM\0*" + bytes(5000), "icc_profile": bytes(3000)}
+    body = _bytes(image, kind, **options) + bytes(100_000)
+    file = PhotoFile.parse(body)
+    assert len(plain) <= len(file.data) <= len(plain) + 30
+    np.testing.assert_array_equal(np.asarray(input_fn(body).upright()), np.asarray(input_fn(plain).upright()))
+
+
+def test_of_an_animation_the_first_frame_alone_is_kept(encode: Encode) -> None:
+    frames = [noise(50, 40 + i).resize((50, 40)) for i in range(20)]
+    body = encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    assert len(PhotoFile.parse(body).data) < len(body) / 10
+    np.testing.assert_array_equal(np.asarray(input_fn(body).upright()), np.asarray(frames[0]))
+
+
+def with_scans(jpeg: bytes, scans: int) -> bytes:
+    """Repeat the last scan of a JPEG until it has so many."""
+    last = jpeg.rindex(b"\xff\xda")
+    return jpeg[:-2] + jpeg[last:-2] * (scans - jpeg.count(b"\xff\xda")) + jpeg[-2:]
+
+
+def test_a_progressive_jpeg_of_too_many_scans_is_422_and_is_not_decoded(
+    encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progressive = encode(noise(40, 30), "JPEG", progressive=True)
+    assert input_fn(with_scans(progressive, MAX_SCANS)).size == (40, 30)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded"))
+    for scans in (MAX_SCANS + 1, 5000):
+        assert status_of(with_scans(progressive, scans)) == 422
+
+
+@pytest.mark.parametrize("cover", [b"\xff\x02", b"\xff\xfe", b"\xff\xc4"])
+def test_scans_that_hide_behind_a_length_are_counted(
+    cover: bytes, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progressive = encode(noise(40, 30), "JPEG", progressive=True)
+    last = progressive.rindex(b"\xff\xda")
+    hidden = progressive[:last] + cover + b"\xff\xff" + progressive[last:-2] * 100 + bytes(70_000) + progressive[last:]
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded"))
+    assert status_of(hidden) == 422
+
+
+def test_scans_of_a_preview_and_of_what_follows_the_photo_do_not_count(encode: Encode) -> None:
+    other = with_scans(encode((1, 2, 3), "JPEG", progressive=True), 200)
+    photo = encode(kind="JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0" + other)
+    assert input_fn(photo + other).size == (48, 40)
+
+
+def test_a_file_of_too_many_parts_is_422_and_is_not_decoded(encode: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded"))
+    jpeg, png, webp = (encode(kind=kind) for kind in ("JPEG", "PNG", "WEBP"))
+    parts = b"JUNK\0\0\0\0" * MAX_PARTS
+    for body in (
+        jpeg[:2] + b"\xff\xfe\0\2" * MAX_PARTS + jpeg[2:],
+        png[:33] + _chunk(b"tEXt", b"") * MAX_PARTS + png[33:],
+        png[:33] + _chunk(b"IDAT", b"") * MAX_PARTS + png[33:],
+        webp[:4] + struct.pack("<I", len(webp) + len(parts) - 8) + webp[8:] + parts,
+    ):
+        assert status_of(body) == 422
+
+
+def test_a_jpeg_with_arithmetic_coding_is_415(encode: Encode) -> None:
+    assert status_of(encode(kind="JPEG").replace(b"\xff\xc0", b"\xff\xc9")) == 415
+
+
+def test_a_file_that_says_two_sizes_is_422(encode: Encode) -> None:
+    small, large = (encode(Image.new("RGB", size)) for size in ((8, 8), (9, 9)))
+    assert status_of(small[:33] + large[8:]) == 422
+
+
+def test_86_bytes_of_webp_that_ask_for_a_gigabyte_are_413(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("decoded"))
+    assert status_of(BOMB.read_bytes()) == 413
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
@@ -268,10 +433,12 @@ def test_a_tall_photo_squeezed_into_a_square_is_bounded_on_the_way_too() -> None
 def test_every_kind_of_photo_survives_a_round_trip_unchanged_when_lossless(encode: Encode) -> None:
     image = noise(41, 33)
     for kind in ("PNG", "WEBP"):
-        np.testing.assert_array_equal(np.asarray(input_fn(encode(image, kind, lossless=True))), np.asarray(image))
-    assert torch.from_numpy(np.array(input_fn(encode(image)))).shape == (33, 41, 3)
+        np.testing.assert_array_equal(
+            np.asarray(input_fn(encode(image, kind, lossless=True)).upright()), np.asarray(image)
+        )
+    assert torch.from_numpy(np.array(input_fn(encode(image)).upright())).shape == (33, 41, 3)
 
 
 def test_decoding_is_pillows_own(tmp_path: Path, encode: Encode) -> None:
     body = encode(noise(321, 123), "JPEG", quality=80)
-    np.testing.assert_array_equal(np.asarray(input_fn(body)), np.asarray(Image.open(io.BytesIO(body))))
+    np.testing.assert_array_equal(np.asarray(input_fn(body).upright()), np.asarray(Image.open(io.BytesIO(body))))

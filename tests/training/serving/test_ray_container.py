@@ -20,7 +20,9 @@ import pytest
 from PIL import Image
 
 from tests import version_before
+from tests.training.serving.test_bounds import BOMB, with_costly_scans
 from training.artifact.archive import unpack, write_archive
+from training.serving.photo_file import MAX_BODY_BYTES
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv-ray/bin/python"
@@ -81,6 +83,11 @@ def requests(
         "text": (b"hello", {"Content-Type": "text/plain"}),
         "damaged": (red[:60], {"Content-Type": "image/png"}),
         "no json": (red, {"Accept": "text/csv"}),
+        "too late": (red, {"X-Amzn-SageMaker-Custom-Attributes": "deadline_ms=0"}),
+        "bomb": (BOMB.read_bytes(), {}),
+        "many scans": (with_costly_scans(encode(noise, "JPEG", progressive=True), *noise.size, 5000), {}),
+        "large": (red.ljust(MAX_BODY_BYTES + 1), {}),
+        "as large as may be": (red.ljust(MAX_BODY_BYTES), {}),
     }
 
 
@@ -199,6 +206,10 @@ def test_every_answer_is_that_of_our_own_server_byte_for_byte(
         "text": 415,
         "damaged": 422,
         "no json": 406,
+        "too late": 503,
+        "bomb": 413,
+        "many scans": 422,
+        "large": 413,
     }
     assert dict(zip(requests, seen["good"]["answers"], strict=True)) == dict(zip(requests, ours, strict=True))
 

@@ -15,8 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from tests.training.serving.test_bounds import jpeg
 from training.artifact.layout import SERVING
+from training.serving.photo_file import MAX_BODY_BYTES
 
 SERVER = ["-P", "-m", "serving.server"]
 """As in the image: the package is found on PYTHONPATH."""
@@ -169,12 +172,23 @@ def test_concurrent_requests_get_each_their_own_answer(port: int, encode: Callab
     assert together == [alone[i % 3] for i in range(90)]
 
 
+def test_four_of_the_worst_photos_at_once_take_less_than_1_gb(artifact: Path) -> None:
+    worst = jpeg(8000, 6200).ljust(MAX_BODY_BYTES, b"\0")
+    with running(artifact, INFERENCE_WORKERS="4") as (process, port), ThreadPoolExecutor(4) as callers:
+        statuses = list(callers.map(lambda _: ask(port, "POST", "/invocations", worst)[0], range(4)))
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+    assert statuses == [200] * 4
+    assert peak < 10**9
+
+
 # In place of the model: answers the warm-up at once, and photos once they are allowed to.
 SLOW = """
 import os, sys, time
 from pathlib import Path
-from serving import inference
+from serving import connection, inference, server, waiting
 predict, gate = inference.predict_fn, Path({gate!r})
+{changes}
 def slow(photo, model):
     gate.with_name(f"started-{{time.monotonic_ns()}}").touch()
     while not gate.exists():
@@ -182,13 +196,54 @@ def slow(photo, model):
     return predict(photo, model)
 inference.predict_fn = slow
 sys.argv = ["server.py"]
-from serving import server
 server.main()
 """
 
 
-def slow_server(gate: Path) -> list[str]:
-    return [sys.executable, "-c", SLOW.format(gate=str(gate))]
+def slow_server(gate: Path, changes: str = "") -> list[str]:
+    return [sys.executable, "-c", SLOW.format(gate=str(gate), changes=changes)]
+
+
+@contextmanager
+def slow(artifact: Path, gate: Path, changes: str = "", **options: str) -> Iterator[int]:
+    """Run a server of one worker, which has answered the warm-up; photos wait until the gate is made again."""
+    port = free_port()
+    gate.touch()
+    process = spawn(artifact, port, slow_server(gate, changes), INFERENCE_WORKERS="1", **options)
+    try:
+        wait_until_healthy(process, port)
+        gate.unlink()
+        yield port
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def send(port: int, photo: bytes, attributes: str = "") -> socket.socket:
+    """Send a whole request, and do not wait for its answer."""
+    caller = socket.create_connection(("127.0.0.1", port), timeout=60)
+    lines = ["POST /invocations HTTP/1.1", "Host: x", f"Content-Length: {len(photo)}"]
+    lines.append(f"X-Amzn-SageMaker-Custom-Attributes: {attributes}")
+    caller.sendall("\r\n".join([*lines, "", ""]).encode() + photo)
+    return caller
+
+
+def answered(caller: socket.socket) -> tuple[int, dict[str, str]]:
+    """Return the status and the headers of the answer to a request that was sent."""
+    response = http.client.HTTPResponse(caller)
+    response.begin()
+    response.read()
+    return response.status, {name.lower(): value for name, value in response.getheaders()}
+
+
+def is_open(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1000) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
 
 
 def started(gate: Path) -> int:
@@ -202,6 +257,126 @@ def wait_for(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     pytest.fail("never happened")
+
+
+def test_a_full_line_is_503_and_says_when_to_come_again(artifact: Path, tmp_path: Path, photo: bytes) -> None:
+    gate = tmp_path / "gate"
+    with slow(artifact, gate, INFERENCE_QUEUE="2") as port:
+        callers = [send(port, photo)]
+        wait_for(lambda: started(gate) == 2)
+        callers += [send(port, photo) for _ in range(2)]
+        late = {"X-Amzn-SageMaker-Custom-Attributes": "deadline_ms=50"}  # leaves the line by itself, if it gets in
+        wait_for(lambda: b"2 photos are waiting" in ask(port, "POST", "/invocations", photo, late)[2])
+        status, headers, _ = ask(port, "POST", "/invocations", photo)
+        assert (status, headers["retry-after"], headers["content-type"]) == (503, "1", "application/problem+json")
+        assert pings(port)
+        gate.touch()
+        assert [answered(caller)[0] for caller in callers] == [200] * 3
+        assert ask(port, "POST", "/invocations", photo)[0] == 200
+
+
+def test_photos_of_clients_who_have_left_are_not_worked_on(artifact: Path, tmp_path: Path, photo: bytes) -> None:
+    gate = tmp_path / "gate"
+    with slow(artifact, gate) as port:
+        first = send(port, photo)
+        wait_for(lambda: started(gate) == 2)
+        for _ in range(24):
+            send(port, photo).close()
+        last = send(port, photo)
+        gate.touch()
+        assert (answered(first)[0], answered(last)[0]) == (200, 200)
+        assert started(gate) == 3  # the warm-up, the first and the last
+
+
+@pytest.mark.parametrize(("attributes", "options"), [("deadline_ms=50", {}), ("", {"INFERENCE_DEADLINE_MS": "50"})])
+def test_photos_that_are_too_late_are_503_and_are_not_worked_on(
+    attributes: str, options: dict[str, str], artifact: Path, tmp_path: Path, photo: bytes
+) -> None:
+    gate = tmp_path / "gate"
+    with slow(artifact, gate, **options) as port:
+        first = send(port, photo)
+        wait_for(lambda: started(gate) == 2)
+        status, headers = answered(send(port, photo, attributes))  # while the worker is busy
+        assert (status, headers["retry-after"]) == (503, "1")
+        gate.touch()
+        assert answered(first)[0] == 200
+        assert started(gate) == 2
+
+
+def test_a_photo_is_worked_on_when_its_turn_comes_before_its_deadline(artifact: Path, photo: bytes, port: int) -> None:
+    assert answered(send(port, photo, "deadline_ms=20000, top_k=1"))[0] == 200
+    assert answered(send(port, photo, "deadline_ms=0"))[0] == 503
+    assert answered(send(port, photo, "deadline_ms=soon"))[0] == 400
+
+
+def test_bodies_are_kept_up_to_a_bound_and_without_what_follows_the_photo(
+    artifact: Path, tmp_path: Path, photo: bytes, encode: Callable[..., bytes]
+) -> None:
+    gate = tmp_path / "gate"
+    large = encode(Image.effect_noise((500, 400), 90))
+    assert 100_000 < len(large) < 200_000
+    with slow(artifact, gate, "waiting.WAITING_BYTES = 400_000") as port:
+        callers = [send(port, photo)]
+        wait_for(lambda: started(gate) == 2)
+        for _ in range(10):
+            callers.append(send(port, photo + bytes(300_000)))
+            time.sleep(0.05)  # the whole body counts until it has arrived
+        callers += [send(port, large), send(port, large), send(port, large)]
+        gate.touch()
+        statuses = [answered(caller)[0] for caller in callers]
+        assert statuses[:11] == [200] * 11
+        assert sorted(statuses[11:]) == [200, 200, 503]
+        assert answered(send(port, large))[0] == 200  # they are free again
+
+
+def test_half_open_connections_are_closed(artifact: Path, tmp_path: Path, photo: bytes) -> None:
+    gate = tmp_path / "gate"
+    with slow(artifact, gate, "connection.HEADER_SECONDS = server.BODY_SECONDS = 1.0") as port:
+        begun = b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
+        gate.touch()
+        connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+        for i, connection in enumerate(connections):
+            connection.sendall([b"", b"POST", begun, begun + b"Content-Length: 10\r\n\r\nabc"][i % 4])
+        again = send(port, photo)
+        assert answered(again)[0] == 200
+        again.sendall(b"GET /pi")  # a kept-alive connection, in the middle of its next request
+        late = send(port, photo)
+        late.close()
+        assert all(map(is_open, connections))
+        wait_for(lambda: not any(map(is_open, [*connections, again])))
+        assert pings(port)
+
+
+def test_a_body_that_stops_is_408(artifact: Path, tmp_path: Path) -> None:
+    with slow(artifact, tmp_path / "gate", "server.BODY_SECONDS = 0.2") as port:
+        caller = socket.create_connection(("127.0.0.1", port), timeout=60)
+        caller.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        status, headers = answered(caller)
+        assert (status, headers["connection"]) == (408, "close")
+        assert caller.recv(1) == b""
+
+
+def test_headers_that_come_byte_by_byte_are_cut_off(artifact: Path, tmp_path: Path) -> None:
+    with slow(artifact, tmp_path / "gate", "connection.HEADER_SECONDS = 0.5") as port:
+        caller = socket.create_connection(("127.0.0.1", port), timeout=60)
+        for _ in range(300):
+            try:
+                caller.sendall(b"G")
+            except ConnectionError:
+                return
+            time.sleep(0.02)
+    pytest.fail("never cut off")
+
+
+def test_ping_is_503_while_every_worker_is_stuck(artifact: Path, tmp_path: Path, photo: bytes) -> None:
+    gate = tmp_path / "gate"
+    with slow(artifact, gate, "waiting.REQUEST_SECONDS = 0.3") as port:
+        caller = send(port, photo)
+        wait_for(lambda: started(gate) == 2)
+        wait_for(lambda: ask(port, "GET", "/ping")[0] == 503)
+        gate.touch()
+        assert answered(caller)[0] == 200
+        assert pings(port)
 
 
 def test_ping_fails_until_the_warm_up_is_answered(artifact: Path, tmp_path: Path) -> None:
@@ -278,7 +453,10 @@ def test_a_broken_model_ends_the_server_with_one_line(
     assert "the model cannot serve" in errors
 
 
-@pytest.mark.parametrize("name", ["INFERENCE_WORKERS", "INFERENCE_THREADS", "SAGEMAKER_BIND_TO_PORT"])
+@pytest.mark.parametrize(
+    "name",
+    ["INFERENCE_WORKERS", "INFERENCE_QUEUE", "INFERENCE_DEADLINE_MS", "INFERENCE_THREADS", "SAGEMAKER_BIND_TO_PORT"],
+)
 def test_a_setting_that_means_nothing_ends_the_server_with_one_line(name: str, artifact: Path) -> None:
     process = spawn(artifact, free_port(), None, **{name: "many"})
     errors = process.communicate(timeout=60)[1]
