@@ -168,7 +168,9 @@ def _download(weights: Any, what: str) -> dict[str, Tensor]:
         )
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, no disk, another hash
         if file.exists():
-            raise TrainingError(f"{what}: {file} is damaged ({first_line(error)}); remove it, and try again") from error
+            # Not PyTorch's text, which advises to load the file without weights_only.
+            kind = type(error).__name__
+            raise TrainingError(f"{what}: {file} is damaged ({kind}); remove it, and try again") from error
         reason = error.reason if isinstance(error, URLError) else first_line(error)
         raise TrainingError(
             f"{what}: {weights.url} cannot be downloaded ({reason}); save that file to {file.parent}, "

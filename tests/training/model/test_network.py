@@ -279,7 +279,7 @@ def test_a_damaged_download_is_named_and_never_unpickled(
     else:
         torch.save({"fc.bias": Trap()} if content == "a trap" else {"fc.bias": torch.zeros(1000)}, file)
         file.write_bytes(file.read_bytes()[: 10**9 if content == "a trap" else 1000])
-    with pytest.raises(TrainingError, match=r"-f37072fd.pth is damaged .*; remove it$") as caught:
+    with pytest.raises(TrainingError, match=r"-f37072fd.pth is damaged \(\w+\); remove it, and try again$") as caught:
         create("resnet18", "DEFAULT", 3, None, 32)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "trap").exists()
@@ -297,7 +297,7 @@ def test_a_file_that_was_put_where_downloads_lie_is_read(
 
 
 def test_unknown_weights_get_the_known_names() -> None:
-    with pytest.raises(TrainingError, match="neither a file nor weights of resnet18, which are IMAGENET1K_V1"):
+    with pytest.raises(TrainingError, match="neither a file nor weights of resnet18; use IMAGENET1K_V1"):
         create("resnet18", "IMAGENET21K", 3, None, 32)
 
 
