@@ -116,6 +116,7 @@ LIMIT_SECONDS = 2
 allows three times as much: without the limits, photos took 3 to 200 s."""
 
 
+@pytest.mark.usefixtures("trains")  # it makes and decodes the largest photos
 @pytest.mark.parametrize("name", WORST)
 def test_a_photo_at_the_limits_takes_at_most_250_mib_and_little_time(name: str, artifact: Path, tmp_path: Path) -> None:
     photo = tmp_path / "photo"
