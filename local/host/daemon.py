@@ -89,7 +89,9 @@ def stop(state: State) -> bool:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             if not _wait_for(lambda: not group_alive(pid), STOP_SECONDS):
-                raise LocalError(f"the embedded AWS did not stop (process group {pid}); see its log {state.log}")
+                raise LocalError(
+                    f"the embedded AWS did not stop; end it with `kill -9 -- -{pid}` (its log is {state.log})"
+                )
     state.clear()
     return pid is not None
 

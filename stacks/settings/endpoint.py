@@ -147,8 +147,9 @@ class EndpointSettings(Section):
     def _capture_says_what_it_keeps(self) -> Self:
         if self.capture_percentage > 0 and self.capture is None:
             raise ValueError(
-                f"capture_percentage = {self.capture_percentage} stores requests, but capture is not set: set it to "
-                '"answers" (labels and probabilities) or to "photos_and_answers" (the callers\' photos too)'
+                f"capture_percentage = {self.capture_percentage} needs capture, which is not set: set it to "
+                '"answers" (labels and probabilities) or to "photos_and_answers" (the callers\' photos too), or set '
+                "capture_percentage = 0"
             )
         return self
 

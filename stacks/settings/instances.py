@@ -34,7 +34,7 @@ def _can_scale_and_serve(value: str) -> str:
         raise ValueError("burstable instances cannot autoscale: use an instance type such as ml.c7i.large")
     if match["family"] not in ("c", "m", "r"):
         # A GPU would need InferenceAmiVersion, and would then be paid for without being used.
-        raise ValueError("the artifact's ONNX Runtime is a CPU build: use a CPU instance such as ml.c7i.large")
+        raise ValueError("the artifact's ONNX Runtime has no GPU support: use a CPU instance such as ml.c7i.large")
     if value not in CPU_INSTANCES:
         series = f"{match['family']}{match['generation']}{match['options']}"
         sizes = [name for name in sorted(CPU_INSTANCES) if name.split(".")[1] == series]

@@ -153,7 +153,8 @@ def _by_index(indices: dict[int, str], what: str) -> ClassNames:
     if first not in (0, 1) or max(indices, default=-1) != first + count - 1:
         lacks = next(index for index in range(count + 2) if index not in indices and (index or first > 1))
         raise UnreadableMapError(
-            f"its {what} lack {lacks}, and end with {max(indices)}; number the {count} classes from 0 to {count - 1}"
+            f"its {what} go up to {max(indices)}, but {lacks} is missing; number the {count} classes from 0 to "
+            f"{count - 1}"
         )
     names = [indices[index] for index in range(first, first + count)]
     taken = f"its {what} count from 1: 1 is the model's first output, {names[0]}" if first else ""

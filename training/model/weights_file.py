@@ -163,7 +163,10 @@ def _safe(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except SafetensorError as error:
-        raise TrainingError(f"{path} is not a safetensors file ({_first_line(error)})") from error
+        raise TrainingError(
+            f"{path} is not a safetensors file ({_first_line(error)}); pass another file, or copy this one again "
+            "if it is incomplete"
+        ) from error
 
 
 def _pickled(path: Path) -> dict[Any, Any]:

@@ -140,8 +140,8 @@ class PhotoFile:
             raise RequestError(
                 413,
                 "Too many pixels",
-                f"{width} x {height} pixels are too large: of a {picture.name} at most {most:.3g} megapixels, and "
-                f"{MAX_SIDE} pixels a side, are read; send a smaller photo.",
+                f"The photo has {width} x {height} pixels. A {picture.name} may have at most {most:.3g} megapixels and "
+                f"{MAX_SIDE} pixels a side. Send a smaller photo.",
             )
 
 

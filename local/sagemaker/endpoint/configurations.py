@@ -75,8 +75,8 @@ class Configurations:
             raise validation_error(f'Cannot create already existing model "{model_arn}".')
         if "PrimaryContainer" not in request or "ExecutionRoleArn" not in request:
             raise validation_error(
-                "The embedded AWS needs ExecutionRoleArn and PrimaryContainer; inference pipelines and model "
-                "packages are not simulated."
+                "CreateModel must have ExecutionRoleArn and PrimaryContainer: the embedded AWS does not simulate "
+                "inference pipelines and model packages."
             )
         if "ModelDataSource" in request["PrimaryContainer"]:
             raise validation_error("The embedded AWS reads ModelDataUrl; ModelDataSource is not simulated.")

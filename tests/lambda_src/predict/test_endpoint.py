@@ -126,7 +126,8 @@ def test_the_containers_refusal_reaches_the_caller_in_its_own_words(
     "detail",
     [
         "The PNG image is damaged or cut short; send it again.",
-        "9000 x 9000 pixels are too large: at most 50 megapixels, and 16384 pixels a side, are read.",
+        "The photo has 9000 x 9000 pixels. A PNG may have at most 50 megapixels and 65535 pixels a side. "
+        "Send a smaller photo.",
         "Send a JPEG/PNG.",
         "Käse: 50 % - or less?",
         "x" * 200,

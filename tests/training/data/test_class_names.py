@@ -98,9 +98,9 @@ def test_a_part_of_such_a_map_is_read_the_same_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"cat": 0, "dog": 2}, "its numbers lack 1, and end with 2; number the 2 classes from 0 to 1"),
-        ({"0": "cat", "2": "dog"}, "its keys lack 1, and end with 2; number the 2 classes from 0 to 1"),
-        ({"cat": 5, "dog": 6}, "its numbers lack 0, and end with 6"),
+        ({"cat": 0, "dog": 2}, "its numbers go up to 2, but 1 is missing; number the 2 classes from 0 to 1"),
+        ({"0": "cat", "2": "dog"}, "its keys go up to 2, but 1 is missing; number the 2 classes from 0 to 1"),
+        ({"cat": 5, "dog": 6}, "its numbers go up to 6, but 0 is missing"),
         ({"cat": 1, "dog": 1}, "several names have the same number; number the classes from 0"),
     ],
 )
