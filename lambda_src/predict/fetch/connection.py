@@ -111,8 +111,11 @@ def _open(
         return connection
     try:
         connection.settimeout(deadline.remaining())  # covers the handshake as a whole, not each of its reads
-        # A stream that is cut is an error, not the end of a body without a length (RFC 9112, 9.8).
-        return (tls or system_tls()).wrap_socket(connection, server_hostname=url.host, suppress_ragged_eofs=False)
+        context = tls or system_tls()
+        # A stream that is cut is an error, not the end of a body without a length (RFC 9112, 9.8). Older Pythons, such
+        # as 3.11.2, tell OpenSSL 3 to take it for the end (https://github.com/python/cpython/pull/95495).
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        return context.wrap_socket(connection, server_hostname=url.host, suppress_ragged_eofs=False)
     except BaseException:
         connection.close()
         raise
