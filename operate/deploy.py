@@ -94,7 +94,7 @@ def roll_out(
     stacks: Sequence[str] = (),
     yes: bool,
 ) -> None:
-    """Synthesise, deploy, and compare what serves with what the stack declares.
+    """Synthesise, deploy, and compare the live configuration with the stack's.
 
     Parameters
     ----------

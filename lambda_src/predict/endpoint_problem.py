@@ -49,7 +49,7 @@ class EndpointProblem(Problem):
 
 
 class _Failure(NamedTuple):
-    """A row of the tables: the type, what the caller is told, and after how many seconds to ask again."""
+    """A row of the tables: the type, the detail for the caller, and the seconds of Retry-After."""
 
     type: ProblemType
     detail: str

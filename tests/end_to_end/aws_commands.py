@@ -13,7 +13,7 @@ CLI = Path(sys.executable).with_name("aws")
 RUNBOOK = ROOT / "docs" / "runbook.md"
 
 NAMED = ("aws s3 sync", "aws s3control put-public-access-block")
-"""Commands that a sentence names without arguments, and that nobody is told to run like that."""
+"""Commands that a sentence names without arguments; they are not meant to be run like that."""
 
 UNKNOWN_ACTION = r"\(InvalidAction\)"
 NO_SERVICE = r"An error occurred \(400\)"

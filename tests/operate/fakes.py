@@ -129,7 +129,7 @@ def _found(things: dict[str, Any], name: str, kind: str) -> Any:
 
 
 class FakeCloudFormation(Paginated):
-    """Stacks with templates and resources; an update ends at once, unless it is told how it ends."""
+    """Stacks with templates and resources; an update ends at once, unless a test sets its end."""
 
     def __init__(self) -> None:
         super().__init__(self)

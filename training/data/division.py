@@ -123,7 +123,7 @@ def _split_at(place: float, shares: Shares) -> str:
 
 
 def _key(root: Path, files: Sequence[Path], division: Division) -> str:
-    """Return what is another one when a photo comes, goes or changes, or when another division is asked for."""
+    """Return a digest that changes with the photos and with the requested division."""
     about = [(path.relative_to(root).as_posix(), *_state(path)) for path in files]
     text = json.dumps([1, str(root.absolute()), about, division.shares, division.seed])
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:20]

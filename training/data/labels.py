@@ -27,7 +27,7 @@ def canonical(name: str) -> str:
 
 
 def appearance(name: str) -> str:
-    """Return what is the same for names that nobody can tell apart: spaces and invisible characters do not count."""
+    """Return the same key for names that look alike: spaces and invisible characters do not count."""
     seen = "".join(letter for letter in canonical(label(name)) if unicodedata.category(letter) != "Cf")
     return " ".join(seen.split())
 

@@ -19,7 +19,7 @@ def hidden(name: str) -> bool:
 
 
 def litter(name: str) -> bool:
-    """Return whether a file is one that nobody put there on purpose."""
+    """Return whether a file was created by the operating system or an editor, not by the user."""
     return name in LITTER or name.startswith("._")
 
 

@@ -117,8 +117,8 @@ def _forget_unused(cache: Path) -> None:
 def _list(source: Prefix, splits: Sequence[str] | None) -> tuple[list[RemotePhoto], int]:
     """Return what may be photos below a prefix, and the number of other objects.
 
-    A listing has no bytes: an object is taken by the ending of its name, or if it has none. What it is then is told by
-    its content, as it is of files.
+    A listing has no bytes, so it takes objects whose name has a photo's suffix or none. Their content then decides, as
+    for files.
 
     Raises
     ------
