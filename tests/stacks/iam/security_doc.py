@@ -41,8 +41,8 @@ def render(merged: dict[str, Sections]) -> str:
         A statement, or a wildcard of it, has no reason, or none of ``options.OPTIONS`` switches it on.
     """
     lines = [
-        f"Settings files: {', '.join(REAL)}. What holds in some of them only says so; what holds in none of them says",
-        "which setting switches it on.",
+        f"Settings files: {', '.join(REAL)}. A statement that some of them lack names the others. A statement that all",
+        "of them lack names the setting that adds it.",
         "",
     ]
     for title, chosen in (
