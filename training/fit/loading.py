@@ -87,7 +87,7 @@ def usual_pixels(photos: PixelDataset) -> int:
     step = -(-len(photos) // LOOKED_AT)
     sizes = []
     for photo in photos.photos[::step]:
-        with suppress(OSError), Image.open(photo.path) as image:  # what cannot be read is told when its turn comes
+        with suppress(OSError), Image.open(photo.path) as image:  # decoding reports an unreadable photo later
             sizes.append(image.width * image.height)
     return int(statistics.median(sizes or [0]))
 

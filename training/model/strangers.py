@@ -33,7 +33,7 @@ INSTEAD = (
 
 
 def stranger(names: Iterable[str], content: Mapping[Any, Any]) -> str | None:
-    """Return whose model some tensors are, and by which name that is told; None if they may be torchvision's.
+    """Return the library of a model's tensors and the name that shows it; None if they may be torchvision's.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ def _current_name(name: str) -> str:
 
 
 def with_metadata(label: str, state: dict[str, Tensor], metadata: Mapping[str, str]) -> InitialWeights:
-    """Return weights of a file that says by itself what must be known of them, see ``Recipe.metadata``.
+    """Return the weights of a file that has Kennel's own metadata, see ``Recipe.metadata``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A disk that is full at the end of a training: what to do about it is told, and the weights are kept."""
+"""A disk that is full at the end of a training: the error says what to do, and the weights are kept."""
 
 import shutil
 import tempfile
